@@ -1,0 +1,103 @@
+"""What the runtime hands to exporters, optimizers and the dashboard: one picture of one moment."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from perfmw.contracts.caching import CacheLayerInfo
+from perfmw.contracts.profiles import PerformanceProfile
+from perfmw.contracts.resources import PoolSample
+
+
+@dataclass(slots=True)
+class RouteObservation:
+    """What was seen of one route's responses, from a sample of its URLs.
+
+    ``repeats`` counts sampled responses whose URL had been seen before with the same principal class;
+    ``equal_repeats`` those whose body had not changed since. ``personal`` counts responses to requests
+    that carried credentials. ``cookies_set`` counts responses with Set-Cookie.
+    ``interval`` is the median number of seconds between two sampled requests of one URL.
+    ``reasons`` counts why requests were forwarded (the words of Cache-Status).
+    """
+
+    route: str
+    requests: int = 0
+    hits: int = 0
+    samples: int = 0
+    distinct_urls: int = 0
+    repeats: int = 0
+    equal_repeats: int = 0
+    personal: int = 0
+    cookies_set: int = 0
+    interval: float | None = None
+    example_paths: Sequence[str] = ()
+    reasons: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class RuntimeSnapshot:
+    """One moment of one process. ``window_seconds`` is what the profiles cover."""
+
+    taken_at: float
+    window_seconds: float
+    profiles: Sequence[PerformanceProfile] = ()
+    routes: Sequence[RouteObservation] = ()
+    layers: Sequence[CacheLayerInfo] = ()
+    pools: Sequence[PoolSample] = ()
+    cache_rules: Sequence[Mapping[str, Any]] = ()
+    cache_status: Mapping[str, int] = field(default_factory=dict)
+    """How often each Cache-Status outcome was given: ``hit``, ``stale``, ``uri-miss``, ``bypass`` …"""
+
+
+@dataclass(slots=True)
+class Stat:
+    """A stat card: its value, what it counts, how many samples stand behind it, and its course.
+
+    ``trend`` is the relative change of ``series`` (newer half against older half).
+    ``better`` says which way is good.
+    """
+
+    title: str
+    value: float | None
+    unit: str
+    samples: int
+    trend: float | None = None
+    better: Literal["up", "down"] = "up"
+    series: Sequence[float] = ()
+
+
+@dataclass(slots=True)
+class Overview:
+    """The four stat cards of the dashboard's head."""
+
+    performance_score: Stat
+    cache_hit_rate: Stat
+    resource_efficiency: Stat
+    response_time: Stat
+    taken_at: float = 0.0
+
+
+@dataclass(slots=True)
+class Alert:
+    """One incident. ``key`` identifies it across updates; ``resolved_at`` closes it."""
+
+    key: str
+    type: str
+    severity: Literal["low", "medium", "high"]
+    message: str
+    target: str
+    raised_at: float
+    resolved_at: float | None = None
+    details: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class ScaleAdvice:
+    """How many workers or replicas are needed at ``at`` and why."""
+
+    at: float
+    current: int
+    wanted: int
+    reason: str
