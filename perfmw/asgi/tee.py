@@ -1,0 +1,168 @@
+"""A response on its way from the app to the client, copied while it streams.
+
+The tee never holds a message back and never swallows one. It keeps body bytes only while somebody wants
+them, and knows when what it kept is proven complete: ``more_body=False`` alone proves nothing, since
+middlewares below emit an empty last message after a disconnect, or before an error they raise afterwards.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from time import perf_counter
+
+from perfmw.asgi.types import HeaderList, Message, Receive, Send
+
+_BODY = "http.response.body"
+_START = "http.response.start"
+_PATHSEND = "http.response.pathsend"
+
+
+def content_length(headers: HeaderList) -> int | None:
+    """The one valid Content-Length of a response, or None (absent, malformed or contradictory)."""
+    found: int | None = None
+    for name, value in headers:
+        if name == b"content-length":
+            if not value.isdigit() or (found is not None and found != int(value)):
+                return None
+            found = int(value)
+    return found
+
+
+class Tee:
+    """Wraps one request's ``send`` and ``receive``. Subclasses say what to keep and what to do with it.
+
+    ``started_at`` and ``finished_at`` are ``perf_counter`` readings; ``limit`` is the most bytes kept.
+    """
+
+    __slots__ = (
+        "chunks",
+        "disconnected",
+        "ended",
+        "finished_at",
+        "length",
+        "limit",
+        "receive_message",
+        "send_message",
+        "size",
+        "status",
+        "trailers",
+    )
+
+    def __init__(self, receive: Receive, send: Send, limit: int) -> None:
+        self.receive_message = receive
+        self.send_message = send
+        self.limit = limit
+        self.status = 0
+        self.chunks: list[bytes] | None = None
+        self.size = 0
+        self.length: int | None = None
+        self.ended = False
+        self.disconnected = False
+        self.trailers = False
+        self.finished_at = 0.0
+
+    # What subclasses decide.
+
+    async def on_start(self, message: Message) -> Message | None:
+        """The response begins: return the message to pass on, or None to answer the client otherwise."""
+        return message
+
+    async def on_complete(self, body: bytes) -> None:
+        """The kept body is proven complete. Runs before its last byte leaves when the length proves it."""
+
+    def on_abandon(self, reason: str) -> None:
+        """What was kept is dropped: ``too-large``, ``incomplete`` or ``trailers``."""
+
+    # The two callables handed to the app.
+
+    async def receive(self) -> Message:
+        message = await self.receive_message()
+        if message["type"] == "http.disconnect" and not self.ended:
+            self.disconnected = True
+        return message
+
+    async def send(self, message: Message) -> None:
+        kind = message["type"]
+        if kind == _BODY:
+            more = message.get("more_body", False)
+            if self.chunks is not None:
+                await self._keep(message, more)
+            elif not more:
+                self.ended = True
+            if self.status:
+                await self.send_message(message)
+            if not more:
+                self.finished_at = perf_counter()
+        elif kind == _START:
+            self.status = message["status"]
+            answer = await self.on_start(message)
+            if answer is None:
+                self.status = 0
+                return
+            await self.send_message(answer)
+        elif kind == _PATHSEND and self.chunks is not None:
+            await self._read_file(message)
+        else:
+            await self.send_message(message)
+
+    async def _keep(self, message: Message, more: bool) -> None:
+        chunks = self.chunks
+        assert chunks is not None
+        body = message.get("body", b"")
+        self.size += len(body)
+        if self.size > self.limit or (self.length is not None and self.size > self.length):
+            self._abandon("too-large")
+        else:
+            chunks.append(bytes(body))
+        if more:
+            return
+        self.ended = True
+        if self.chunks is None or self.trailers:
+            return
+        if self.length is None:
+            return  # only the app's clean return proves it: see finish()
+        if self.size != self.length or self.disconnected:
+            self._abandon("incomplete")
+        else:
+            await self._complete()
+
+    async def finish(self) -> None:
+        """The app returned without an exception."""
+        if self.chunks is None:
+            return
+        if self.ended and not self.disconnected and not self.trailers and self.length in (None, self.size):
+            await self._complete()
+        else:
+            self._abandon("incomplete")
+
+    async def _complete(self) -> None:
+        chunks, self.chunks = self.chunks, None
+        assert chunks is not None
+        await self.on_complete(chunks[0] if len(chunks) == 1 else b"".join(chunks))
+
+    def _abandon(self, reason: str) -> None:
+        self.chunks = None
+        self.on_abandon(reason)
+
+    async def _read_file(self, message: Message) -> None:
+        """A storable response sent by path: read it here, so that what is stored is what was sent."""
+        if self.length is None or self.length > self.limit:
+            self._abandon("too-large")
+            await self.send_message(message)
+            return
+        body = await asyncio.to_thread(_read_exactly, str(message["path"]), self.length)
+        if body is None:
+            self._abandon("incomplete")
+            await self.send_message(message)
+            return
+        await self.send({"type": _BODY, "body": body, "more_body": False})
+
+
+def _read_exactly(path: str, length: int) -> bytes | None:
+    try:
+        with Path(path).open("rb") as file:
+            body = file.read(length + 1)
+    except OSError:
+        return None
+    return body if len(body) == length else None
