@@ -1,35 +1,27 @@
-"""Plugins: found by entry point or handed over, checked, and asked once for what they name.
-
-A plugin with a problem is named in one line of the log and left out whole; the others load, and the host
-app starts. The rules:
-
-- Built-ins come first, then installed plugins by name, then those passed in code. Of two that claim one
-  name the later is left out, so nobody replaces a built-in by accident. Request hooks are asked in the
-  opposite order: what the application passes in has the first say.
-- ``Settings.plugins`` is an allow-list of installed plugins (by entry point name); one that is not on it
-  is not even imported.
-- Hooks are plain functions. A hook wrapper or a coroutine function is refused: perfmw answers for each
-  plugin on its own, and calls none of them from an event loop it could block.
-"""
+"""The plugin manager of one runtime."""
 
 from __future__ import annotations
 
 import difflib
-import inspect
-import logging
-import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from importlib import metadata
 from types import ModuleType
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any
 
-import pluggy
-
-from perfmw import hookspecs
-from perfmw.contracts.protocols import API_VERSION
-from perfmw.hookspecs import PROJECT
+from perfmw.plugins.examination import (
+    RefusedError,
+    build,
+    call,
+    callers,
+    checked_hooks,
+    impls_of,
+    log,
+    new_manager,
+    registrations,
+)
+from perfmw.plugins.registry import ARGUMENT, BUILT_IN, INSTALLED, KINDS, PluginInfo, PluginProblem, Registry
 from perfmw.settings import Settings, SettingsError
 
 if TYPE_CHECKING:
@@ -48,105 +40,13 @@ if TYPE_CHECKING:
         TextExporter,
     )
 
-log = logging.getLogger("perfmw.plugins")
-
 ENTRY_POINT_GROUP = "perfmw"
-BUILT_IN = "built-in"
-INSTALLED = "installed"
-ARGUMENT = "argument"
-
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
-_T = TypeVar("_T")
-
-
-@dataclass(frozen=True, slots=True)
-class PluginProblem:
-    """Why ``plugin`` was left out, in a sentence."""
-
-    plugin: str
-    problem: str
-
-
-@dataclass(slots=True)
-class PluginInfo:
-    """What is known of a plugin. ``origin``: built-in, installed, argument; ``registered``: kind -> names."""
-
-    name: str
-    origin: str
-    distribution: str | None = None
-    version: str | None = None
-    active: bool = False
-    hooks: list[str] = field(default_factory=list)
-    registered: dict[str, list[str]] = field(default_factory=dict)
-    problems: list[str] = field(default_factory=list)
-
-    def __str__(self) -> str:
-        source = " ".join(part for part in (self.distribution, self.version) if part)
-        return f"{self.name!r} ({source})" if source else repr(self.name)
-
-
-class Registry(dict[str, _T], Generic[_T]):
-    """What plugins named of one kind: name -> object; ``owners`` tells which plugin each came from."""
-
-    def __init__(self, noun: str) -> None:
-        super().__init__()
-        self.noun = noun
-        self.owners: dict[str, str] = {}
-
-
-class _RefusedError(Exception):
-    """The plugin at hand is left out, for the reason given."""
 
 
 @dataclass(slots=True)
 class _Candidate:
     info: PluginInfo
     load: Callable[[], object]
-
-
-def _has(*names: str) -> Callable[[object], bool]:
-    return lambda item: all(hasattr(item, name) for name in names)
-
-
-def _is_exporter(item: object) -> bool:
-    return _has("name", "export", "aclose")(item) or _has("name", "content_type", "render")(item)
-
-
-@dataclass(frozen=True, slots=True)
-class _Kind:
-    """A kind of thing that plugins register: its hook, its noun, and what an item must be."""
-
-    hook: str
-    noun: str
-    fits: Callable[[object], bool]
-    wanted: str
-
-
-_KINDS: dict[str, _Kind] = {
-    "cache_layers": _Kind("perfmw_register_cache_layers", "cache layer", callable, "a factory"),
-    "eviction_policies": _Kind(
-        "perfmw_register_eviction_policies", "eviction policy", callable, "a factory that takes the capacity"
-    ),
-    "codecs": _Kind("perfmw_register_codecs", "codec", _has("name", "encode", "decode"), "a Codec"),
-    "optimizers": _Kind(
-        "perfmw_register_optimizers", "optimizer", _has("name", "propose", "apply", "revert"), "an Optimizer"
-    ),
-    "exporters": _Kind(
-        "perfmw_register_exporters", "exporter", _is_exporter, "an Exporter or a TextExporter"
-    ),
-    "resource_pools": _Kind(
-        "perfmw_register_resource_pools", "resource pool", _has("name", "sample"), "a ResourcePool"
-    ),
-    "alert_channels": _Kind(
-        "perfmw_register_alert_channels", "alert channel", _has("name", "send"), "an AlertChannel"
-    ),
-    "panels": _Kind(
-        "perfmw_register_dashboard_panels",
-        "dashboard panel",
-        _has("id", "title", "columns", "rows"),
-        "a DashboardPanel",
-    ),
-}
 
 
 class Plugins:
@@ -177,15 +77,15 @@ class Plugins:
         self.settings = settings
         self.problems: list[PluginProblem] = []
         self.infos: list[PluginInfo] = []
-        self.manager = _new_manager()
+        self.manager = new_manager()
         self.hook = self.manager.hook
         self._failures: Counter[tuple[str, str]] = Counter()
-        for kind, details in _KINDS.items():
+        for kind, details in KINDS.items():
             setattr(self, kind, Registry(details.noun))
         for candidate in self._candidates(extra, defaults, entry_points):
             self._load(candidate)
         self._impls: dict[str, list[HookImpl]] = {
-            name: caller.get_hookimpls()[::-1] for name, caller in _callers(self.manager)
+            name: caller.get_hookimpls()[::-1] for name, caller in callers(self.manager)
         }
 
     def has(self, hook: str) -> bool:
@@ -196,7 +96,7 @@ class Plugins:
         """Call an event's hook in every plugin; an exception is logged, not raised."""
         for impl in self._impls[event]:
             try:
-                _call(impl, arguments)
+                call(impl, arguments)
             except Exception as error:
                 self._log_failure(impl, event, error)
 
@@ -204,7 +104,7 @@ class Plugins:
         """The first answer that is not None. A plugin that raises is logged and answers ``on_error``."""
         for impl in self._impls[hook]:
             try:
-                answer = _call(impl, arguments)
+                answer = call(impl, arguments)
             except Exception as error:
                 self._log_failure(impl, hook, error)
                 answer = on_error
@@ -232,7 +132,7 @@ class Plugins:
         for impl in self._impls["perfmw_register_commands"]:
             before = dict(cli.commands)
             try:
-                _call(impl, {"cli": cli})
+                call(impl, {"cli": cli})
             except Exception as error:
                 cli.commands.clear()
                 cli.commands.update(before)
@@ -313,15 +213,15 @@ class Plugins:
         info = candidate.info
         try:
             self._refuse_taken_name(info)
-            plugin = _built(candidate.load)
+            plugin = build(candidate.load)
             if self.manager.is_registered(plugin):
                 return  # installed, and passed in code as well
             self.infos.append(info)
-            info.hooks = _checked_hooks(plugin)
+            info.hooks = checked_hooks(plugin)
             self.manager.register(plugin, info.name)
             self._register(plugin, info)
             info.active = True
-        except _RefusedError as refusal:
+        except RefusedError as refusal:
             if not any(info is known for known in self.infos):
                 self.infos.append(info)
             self._report(info, f"left out: {refusal}")
@@ -329,13 +229,13 @@ class Plugins:
     def _refuse_taken_name(self, info: PluginInfo) -> None:
         for other in self.infos:
             if other.name == info.name:
-                raise _RefusedError(f"its name is taken by plugin {other}")
+                raise RefusedError(f"its name is taken by plugin {other}")
 
     def _register(self, plugin: object, info: PluginInfo) -> None:
         """Ask for everything before taking anything, so that a failing plugin leaves nothing behind."""
         try:
-            offers = {kind: self._offer(plugin, kind, info) for kind in _KINDS}
-        except _RefusedError:
+            offers = {kind: self._offer(plugin, kind, info) for kind in KINDS}
+        except RefusedError:
             self.manager.unregister(plugin)
             raise
         for kind, offer in offers.items():
@@ -346,35 +246,15 @@ class Plugins:
                 info.registered[kind] = sorted(offer)
 
     def _offer(self, plugin: object, kind: str, info: PluginInfo) -> dict[str, Any]:
-        details, registry = _KINDS[kind], getattr(self, kind)
+        details, registry = KINDS[kind], getattr(self, kind)
         offer: dict[str, Any] = {}
-        for impl in _impls_of(plugin, self.manager, details.hook):
-            offer.update(_answer(impl, details, self.settings))
+        for impl in impls_of(plugin, self.manager, details.hook):
+            offer.update(registrations(impl, details, self.settings))
         for name in offer:
             if name in registry:
                 owner = self._info(registry.owners[name])
-                raise _RefusedError(f"the {details.noun} {name!r} is taken by plugin {owner}")
+                raise RefusedError(f"the {details.noun} {name!r} is taken by plugin {owner}")
         return offer
-
-
-def _new_manager() -> pluggy.PluginManager:
-    manager = pluggy.PluginManager(PROJECT)
-    manager.add_hookspecs(hookspecs)
-    return manager
-
-
-def _callers(manager: pluggy.PluginManager) -> Iterator[tuple[str, pluggy.HookCaller]]:
-    for name in vars(hookspecs):
-        if name.startswith(f"{PROJECT}_"):
-            yield name, getattr(manager.hook, name)
-
-
-def _impls_of(plugin: object, manager: pluggy.PluginManager, hook: str) -> list[HookImpl]:
-    return [impl for impl in getattr(manager.hook, hook).get_hookimpls() if impl.plugin is plugin]
-
-
-def _call(impl: HookImpl, arguments: Mapping[str, Any]) -> Any:
-    return impl.function(*[arguments[name] for name in impl.argnames])
 
 
 def _constant(plugin: object) -> Callable[[], object]:
@@ -398,103 +278,3 @@ def _version(distribution: str) -> str | None:
         return metadata.version(distribution)
     except metadata.PackageNotFoundError:
         return None
-
-
-def _in_words(error: BaseException) -> str:
-    lines = str(error).strip().splitlines()
-    return f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__
-
-
-def _built(load: Callable[[], object]) -> object:
-    try:
-        plugin = load()
-        return plugin() if isinstance(plugin, type) else plugin
-    except (Exception, SystemExit) as error:
-        log.debug("a plugin raised while it was loaded", exc_info=error)
-        raise _RefusedError(f"it raised while it was loaded: {_in_words(error)}") from error
-
-
-def _checked_hooks(plugin: object) -> list[str]:
-    """The hooks a plugin implements, found on a manager of its own, where a failure harms nobody."""
-    wanted = getattr(plugin, "perfmw_api_version", API_VERSION)
-    if wanted != API_VERSION:
-        raise _RefusedError(f"it asks for plugin API {wanted!r}; this perfmw speaks {API_VERSION}")
-    scratch = _new_manager()
-    try:
-        _refuse_unmarked(plugin)
-        scratch.register(plugin)
-        scratch.check_pending()
-    except pluggy.PluginValidationError as error:
-        raise _RefusedError(_validation_problem(plugin, error)) from error
-    except _RefusedError:
-        raise
-    except Exception as error:
-        raise _RefusedError(f"it raised while it was examined: {_in_words(error)}") from error
-    hooks = [name for name, _ in _callers(scratch) if _impls_of(plugin, scratch, name)]
-    for name in hooks:
-        _refuse_unusual(scratch, plugin, name)
-    return hooks
-
-
-def _refuse_unmarked(plugin: object) -> None:
-    """Functions named like hooks that pluggy would overlook."""
-    for name in dir(plugin):
-        if not name.startswith(f"{PROJECT}_"):
-            continue
-        function = getattr(plugin, name, None)
-        if inspect.isroutine(function) and not hasattr(function, f"{PROJECT}_impl"):
-            hint = "" if hasattr(hookspecs, name) else f", and {_no_such_hook(name)}"
-            raise _RefusedError(f"{name} is not marked with @perfmw.hookimpl{hint}")
-
-
-def _no_such_hook(name: str) -> str:
-    known = [name for name in vars(hookspecs) if name.startswith(f"{PROJECT}_")]
-    close = difflib.get_close_matches(name, known, n=1)
-    return f"there is no hook {name!r}" + (f"; did you mean {close[0]!r}?" if close else "")
-
-
-def _validation_problem(plugin: object, error: pluggy.PluginValidationError) -> str:
-    for name in dir(plugin):
-        if hasattr(getattr(plugin, name, None), f"{PROJECT}_impl") and not hasattr(hookspecs, name):
-            return _no_such_hook(name)
-    return " ".join(str(error).split())
-
-
-def _refuse_unusual(manager: pluggy.PluginManager, plugin: object, hook: str) -> None:
-    for impl in _impls_of(plugin, manager, hook):
-        if impl.hookwrapper or impl.wrapper:
-            raise _RefusedError(f"{hook} is a hook wrapper; perfmw takes plain functions")
-        if inspect.iscoroutinefunction(impl.function):
-            raise _RefusedError(f"{hook} is a coroutine function; perfmw takes plain functions")
-
-
-def _answer(impl: HookImpl, kind: _Kind, settings: Settings) -> dict[str, Any]:
-    try:
-        answer = _call(impl, {"settings": settings})
-        named = _by_id(answer) if kind.hook == "perfmw_register_dashboard_panels" else answer
-    except (Exception, SystemExit) as error:
-        log.debug("a plugin raised in %s", kind.hook, exc_info=error)
-        raise _RefusedError(f"{kind.hook} raised: {_in_words(error)}") from error
-    if named is None:
-        return {}
-    if not isinstance(named, Mapping):
-        raise _RefusedError(f"{kind.hook} returned {type(answer).__name__}, not a mapping of names")
-    for name, item in named.items():
-        _refuse_misfit(name, item, kind)
-    return dict(named)
-
-
-def _by_id(panels: Iterable[DashboardPanel] | None) -> dict[str, DashboardPanel]:
-    named: dict[str, DashboardPanel] = {}
-    for panel in panels or ():
-        if panel.id in named:
-            raise ValueError(f"two panels have the id {panel.id!r}")
-        named[panel.id] = panel
-    return named
-
-
-def _refuse_misfit(name: object, item: object, kind: _Kind) -> None:
-    if not isinstance(name, str) or not _NAME.fullmatch(name):
-        raise _RefusedError(f"{kind.hook} names a {kind.noun} {name!r}; names are letters, digits and . _ -")
-    if not kind.fits(item):
-        raise _RefusedError(f"{kind.hook}: the {kind.noun} {name!r} is not {kind.wanted}, but {item!r:.80}")

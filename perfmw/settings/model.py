@@ -1,0 +1,243 @@
+"""The settings themselves: each field with its default, its kind and its sentence."""
+
+from __future__ import annotations
+
+import functools
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any, Literal, Self, TypeVar
+
+from perfmw.settings.kinds import (
+    BOOL,
+    BYTES,
+    COUNT,
+    POSITIVE_SECONDS,
+    SECONDS_OR_ZERO,
+    SHARE,
+    Kind,
+    SettingsError,
+    bounded,
+    choice,
+    complaint,
+    did_you_mean,
+    optional,
+    parse_size,
+    read_layers,
+    read_mount_path,
+    read_name,
+    read_names,
+    read_secret,
+    read_text,
+)
+from perfmw.settings.rules import CacheRule, read_rules
+from perfmw.settings.sources import ENV_PREFIX, from_env, from_files
+
+DashboardMode = Literal["off", "loopback", "token"]
+REDACTED = "********"
+
+_T = TypeVar("_T")
+
+
+def option(default: Any, kind: Kind, doc: str, *, secret: bool = False) -> Any:
+    """A dataclass field that knows its kind and its sentence in the reference."""
+    return field(default=default, repr=not secret, metadata={"kind": kind, "doc": doc, "secret": secret})
+
+
+def _resolving(cls: type[_T]) -> type[_T]:
+    """Make ``__init__`` look for what no keyword gave, while type checkers see the dataclass's own."""
+
+    @functools.wraps(cls.__init__)
+    def init(self: Settings, **keywords: Any) -> None:
+        self._resolve(keywords, os.environ, Path.cwd())
+
+    cls.__init__ = init  # type: ignore[assignment]
+    return cls
+
+
+@_resolving
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """All settings of a runtime, immutable and validated. Raises SettingsError.
+
+    ``Settings(name=value, ...)`` resolves the other fields from the process's environment and working
+    directory; ``Settings.load(env=..., cwd=...)`` from those given.
+    """
+
+    enabled: bool = option(True, BOOL, "Whether perfmw does anything; false passes every request through.")
+    cache_rules: Sequence[CacheRule] = option(
+        (),
+        Kind("a list of cache rules (in the environment: as JSON)", read_rules),
+        "Rules that give a TTL, tags or variants to responses without freshness of their own.",
+    )
+    rfc_strict: bool = option(
+        False, BOOL, "Whether RFC 9111 alone decides, without the guards for Cookie and Set-Cookie."
+    )
+    layers: Sequence[str] = option(
+        ("memory",),
+        Kind("a list of layer names, at least one", read_layers),
+        "The cache layers, nearest first.",
+    )
+    memory_max_bytes: int = option(
+        64 * 1024 * 1024,
+        bounded(parse_size, f"{BYTES}, at least 1", 1),
+        "The bound of the memory layer in bytes, keys and overhead counted.",
+    )
+    memory_max_entries: int | None = option(
+        None,
+        optional(COUNT, "bounded by bytes"),
+        "The bound of the memory layer in entries, instead of bytes.",
+    )
+    eviction_policy: str = option(
+        "lru", Kind("the name of an eviction policy", read_name), "Who leaves a full memory layer."
+    )
+    max_body_bytes: int = option(
+        8 * 1024 * 1024,
+        bounded(parse_size, f"{BYTES}, 0 or more", 0),
+        "The largest response body that is stored.",
+    )
+    heuristic_fraction: float = option(
+        0.1, SHARE, "The share of its age since Last-Modified that a response without freshness stays fresh."
+    )
+    heuristic_max: float = option(86_400.0, SECONDS_OR_ZERO, "The longest heuristic freshness, in seconds.")
+    coalesce: bool = option(True, BOOL, "Whether concurrent misses of one URL share one call of the app.")
+    coalesce_timeout: float = option(
+        10.0,
+        SECONDS_OR_ZERO,
+        "How long, in seconds, a request waits for another's call before it makes its own.",
+    )
+    hit_for_miss_seconds: float = option(
+        2.0,
+        SECONDS_OR_ZERO,
+        "How long, in seconds, requests for a URL found uncacheable do not wait for each other.",
+    )
+    trust_forwarded_host: bool = option(
+        False,
+        BOOL,
+        "Whether X-Forwarded-Host and its like come from a proxy you run and need not be keyed on.",
+    )
+    plugins: Sequence[str] | None = option(
+        None,
+        optional(Kind("a list of plugin names, [] for no plugin", read_names), "every installed plugin"),
+        "The installed plugins that may load; built-ins and plugins passed in code always do.",
+    )
+    max_profiles: int = option(1_000, COUNT, "How many targets are profiled; further ones share one profile.")
+    apdex_t: float = option(
+        0.5, POSITIVE_SECONDS, "The response time, in seconds, that satisfies users (Apdex T)."
+    )
+    sample_interval: float = option(
+        1.0, POSITIVE_SECONDS, "How often, in seconds, resource pools are sampled."
+    )
+    trace_ratio: float = option(0.0, SHARE, "The share of requests for which perfmw opens a span of its own.")
+    optimization_level: Literal["basic", "advanced", "aggressive"] = option(
+        "basic", choice("basic", "advanced", "aggressive"), "How much risk an optimization may take."
+    )
+    auto_optimization: bool = option(
+        False,
+        BOOL,
+        "Whether optimizations are tried without being asked for; each is measured, and kept or undone.",
+    )
+    dashboard: DashboardMode = option(
+        "off",
+        choice("off", "loopback", "token"),
+        "Who sees the dashboard: nobody, requests from this host, or whoever has the token.",
+    )
+    dashboard_path: str = option(
+        "/_perfmw",
+        Kind('a path that starts with "/" and is longer', read_mount_path),
+        "Where the dashboard and the metrics are.",
+    )
+    dashboard_token: str | None = option(
+        None,
+        optional(Kind("a text of printable ASCII characters", read_secret), "no token"),
+        "The token that opens the dashboard; it is shown nowhere.",
+        secret=True,
+    )
+    state_dir: str | None = option(
+        None,
+        optional(Kind("the path of a directory", read_text), "memory only"),
+        "Where what must survive a restart is kept.",
+    )
+
+    @classmethod
+    def load(
+        cls, *, env: Mapping[str, str] | None = None, cwd: str | Path | None = None, **keywords: Any
+    ) -> Self:
+        """Resolve from ``env`` and ``cwd`` instead of the process's own. Raises SettingsError."""
+        self = object.__new__(cls)
+        self._resolve(keywords, os.environ if env is None else env, Path(cwd) if cwd else Path.cwd())
+        return self
+
+    def origin(self, name: str) -> str:
+        """Where a value came from, such as ``env PERFMW_LAYERS`` or ``default``. Raises KeyError."""
+        return self._origins[name]
+
+    def replace(self, **changes: Any) -> Self:
+        """A copy with some values changed; the others keep their origins. Raises SettingsError."""
+        layers = [({name: getattr(self, name) for name in options()}, "")]
+        new = object.__new__(type(self))
+        new._adopt([(changes, "keyword"), *layers], self._origins)
+        return new
+
+    def to_dict(self, *, redact: bool = True) -> dict[str, Any]:
+        """The values as JSON knows them; secrets are replaced by asterisks unless ``redact`` is False."""
+        return {name: _plain(getattr(self, name), redact and _is_secret(name)) for name in options()}
+
+    def _resolve(self, keywords: Mapping[str, Any], env: Mapping[str, str], cwd: Path) -> None:
+        self._adopt([(keywords, "keyword"), (from_env(env, options()), "env"), *from_files(cwd)], {})
+
+    def _adopt(
+        self, sources: Sequence[tuple[Mapping[str, Any], str]], known_origins: Mapping[str, str]
+    ) -> None:
+        problems = [problem for values, origin in sources for problem in _unknown(values, origin)]
+        origins = {}
+        for name, option in options().items():
+            value, origin = _first(name, option.default, sources)
+            origins[name] = origin or known_origins[name]
+            try:
+                object.__setattr__(self, name, option.metadata["kind"].convert(value))
+            except ValueError as error:
+                shown = REDACTED if _is_secret(name) else value
+                problems.append(complaint(name, shown, origin, option.metadata["kind"], error))
+        object.__setattr__(self, "_origins", origins)
+        if not problems and self.dashboard == "token" and self.dashboard_token is None:
+            problems.append('dashboard = "token" needs a dashboard_token (PERFMW_DASHBOARD_TOKEN)')
+        if problems:
+            raise SettingsError("\n".join(problems))
+
+    _origins: Mapping[str, str] = field(init=False, repr=False, compare=False)
+
+
+@functools.cache
+def options() -> dict[str, Any]:
+    return {option.name: option for option in fields(Settings) if "kind" in option.metadata}
+
+
+def _is_secret(name: str) -> bool:
+    return bool(options()[name].metadata["secret"])
+
+
+def _plain(value: Any, hide: bool) -> Any:
+    if hide and value is not None:
+        return REDACTED
+    if isinstance(value, CacheRule):
+        return {option.name: _plain(getattr(value, option.name), False) for option in fields(CacheRule)}
+    return [_plain(item, False) for item in value] if isinstance(value, tuple) else value
+
+
+def _unknown(values: Mapping[str, Any], origin: str) -> list[str]:
+    return [
+        f"unknown setting {name!r} (from {origin}){did_you_mean(name, options())}"
+        for name in values
+        if name not in options()
+    ]
+
+
+def _first(
+    name: str, default: object, sources: Iterable[tuple[Mapping[str, Any], str]]
+) -> tuple[object, str]:
+    for values, origin in sources:
+        if name in values:
+            return values[name], f"env {ENV_PREFIX}{name.upper()}" if origin == "env" else origin
+    return default, "default"

@@ -1,0 +1,131 @@
+"""Cache rules: which responses get a TTL, tags or variants that they do not ask for themselves."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, fields
+
+from perfmw.settings.kinds import (
+    BOOL,
+    SECONDS_OR_ZERO,
+    BadValueError,
+    Kind,
+    SettingsError,
+    complaint,
+    did_you_mean,
+    optional,
+    read_items,
+    read_text,
+)
+
+_METHODS = ("GET", "HEAD")
+_TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")  # RFC 9110 section 5.6.2
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CacheRule:
+    """Gives a TTL to matching responses that carry no freshness of their own.
+
+    ``path``: ``*`` stays within a path segment, ``**`` crosses segments.
+    ``ttl``: seconds; None matches without giving freshness (for ``shared`` or ``tags`` alone).
+    ``methods``: GET covers HEAD. ``vary``: request header names that become part of the key.
+    ``shared``: True says that Cookie and Authorization do not change the response.
+    Sequences are kept as tuples, header names in lower case. Raises SettingsError.
+    """
+
+    path: str
+    ttl: float | None = None
+    tags: Sequence[str] = ()
+    methods: Sequence[str] = ("GET",)
+    vary: Sequence[str] = ()
+    shared: bool = False
+    name: str = ""
+
+    def __post_init__(self) -> None:
+        for name, kind in _RULE_KINDS.items():
+            value = getattr(self, name)
+            try:
+                converted = kind.convert(value)
+            except ValueError as error:
+                raise SettingsError(complaint(name, value, "", kind, error)) from None
+            object.__setattr__(self, name, converted)
+
+
+def _rule_path(value: object) -> str:
+    if not isinstance(value, str) or not value.startswith("/") or not value.isprintable():
+        raise BadValueError
+    if "?" in value or "#" in value:
+        raise BadValueError("a rule matches the path alone, without a query")
+    return value
+
+
+def _rule_words(check: Callable[[str], str]) -> Callable[[object], tuple[str, ...]]:
+    def convert(value: object) -> tuple[str, ...]:
+        if isinstance(value, str):
+            raise BadValueError(f"write a list: [{value!r}]")
+        words = read_items(value)
+        if not all(isinstance(word, str) for word in words):
+            raise BadValueError
+        return tuple(dict.fromkeys(check(word) for word in words))
+
+    return convert
+
+
+def _rule_method(word: str) -> str:
+    if word.upper() not in _METHODS:
+        raise BadValueError(f"{word!r} is not among them")
+    return word.upper()
+
+
+def _rule_methods(value: object) -> tuple[str, ...]:
+    methods = _rule_words(_rule_method)(value)
+    if not methods:
+        raise BadValueError
+    return methods
+
+
+def _header_name(word: str) -> str:
+    if not _TOKEN.fullmatch(word):
+        raise BadValueError(f"{word!r} is no header name")
+    if word == "*":
+        raise BadValueError("'*' would never match again; list the headers")
+    return word.lower()
+
+
+def _label(value: object) -> str:
+    if not isinstance(value, str) or (value and not value.isprintable()):
+        raise BadValueError
+    return value
+
+
+_RULE_KINDS: dict[str, Kind] = {
+    "path": Kind('a path that starts with "/", with * and ** as wildcards', _rule_path),
+    "ttl": optional(SECONDS_OR_ZERO, "gives no freshness"),
+    "tags": Kind("a list of tags", _rule_words(read_text)),
+    "methods": Kind("a list of " + " and ".join(_METHODS), _rule_methods),
+    "vary": Kind("a list of request header names", _rule_words(_header_name)),
+    "shared": BOOL,
+    "name": Kind("a text", _label),
+}
+
+
+def read_rules(value: object) -> tuple[CacheRule, ...]:
+    return tuple(_rule(number, item) for number, item in enumerate(read_items(value), start=1))
+
+
+def _rule(number: int, item: object) -> CacheRule:
+    if isinstance(item, CacheRule):
+        return item
+    try:
+        if not isinstance(item, Mapping):
+            raise SettingsError(f"{item!r} is not a table")
+        known = [option.name for option in fields(CacheRule)]
+        for key in item:
+            if key not in known:
+                raise SettingsError(f"unknown key {key!r}{did_you_mean(str(key), known)}")
+        if "path" not in item:
+            raise SettingsError("path is missing")
+        return CacheRule(**item)
+    except SettingsError as error:
+        raise BadValueError(f"rule {number}: {error}") from None
