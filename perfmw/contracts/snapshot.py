@@ -15,10 +15,14 @@ from perfmw.contracts.resources import PoolSample
 class RouteObservation:
     """What was seen of one route's responses, from a sample of its URLs.
 
-    ``repeats`` counts sampled responses whose URL had been seen before with the same principal class;
+    ``repeats`` counts sampled anonymous responses whose URL had been seen before, anonymously;
     ``equal_repeats`` those whose body had not changed since. ``personal`` counts responses to requests
     that carried credentials. ``cookies_set`` counts responses with Set-Cookie.
     ``interval`` is the median number of seconds between two sampled requests of one URL.
+    ``exposure`` is the time between compared responses, summed over the URLs; ``watched`` the time from
+    the first sample to the last; ``sampled`` the share of URLs that are watched at all.
+    ``principal_pairs`` counts answers of one URL to two different principals (nobody is one),
+    ``equal_principal_pairs`` those that were the same.
     ``reasons`` counts why requests were forwarded (the words of Cache-Status).
     """
 
@@ -34,6 +38,11 @@ class RouteObservation:
     interval: float | None = None
     example_paths: Sequence[str] = ()
     reasons: Mapping[str, int] = field(default_factory=dict)
+    exposure: float = 0.0
+    watched: float = 0.0
+    sampled: float = 1.0
+    principal_pairs: int = 0
+    equal_principal_pairs: int = 0
 
 
 @dataclass(slots=True)

@@ -1,0 +1,5 @@
+"""What the cache learns from the traffic. Pure: time and events are passed in; everything is bounded."""
+
+from perfmw.learning.workload import Workload
+
+__all__ = ["Workload"]

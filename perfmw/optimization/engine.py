@@ -1,0 +1,442 @@
+"""Opportunities → plan → experiment on live traffic → keep or roll back → ledger."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import math
+import uuid
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from random import Random
+from typing import Any, TypeVar
+
+from perfmw.contracts import (
+    AppliedOptimization,
+    OptimizationOpportunity,
+    OptimizationRecommendation,
+    OptimizationRequest,
+    OptimizationResult,
+    OptimizationStepResult,
+    Optimizer,
+    PerformanceMonitoringResult,
+    PerformanceProfile,
+    PerformanceProfileConfig,
+    PotentialOptimization,
+    ProfileMetadata,
+    ProfileMonitoring,
+    ProfileType,
+)
+from perfmw.optimization.experiment import Gates, Verdict
+from perfmw.optimization.host import EngineHost
+from perfmw.optimization.ledger import EntryKind, Ledger, LedgerEntry
+from perfmw.optimization.planning import (
+    EVERYTHING,
+    Explains,
+    Objects,
+    Recommends,
+    as_row,
+    check_request,
+    choose,
+    conclude,
+    find_profile,
+    mean_score,
+    step_row,
+)
+from perfmw.optimization.session import MonitoringSession
+from perfmw.optimization.trial import Trial
+
+log = logging.getLogger("perfmw.optimization")
+Item = TypeVar("Item")
+
+
+class EngineBusyError(RuntimeError):
+    """An optimization run is under way; only one change at a time can be measured."""
+
+
+@dataclass(slots=True)
+class _Run:
+    """The run under way, for ``state()`` and for ``cancel()``."""
+
+    id: str
+    target: str
+    began: float
+    task: asyncio.Task[Any] | None
+    planned: int = 0
+    step: OptimizationOpportunity | None = None
+    blocks_done: int = 0
+    blocks: int = 0
+    cancelled: bool = False
+    steps: list[OptimizationStepResult] = field(default_factory=list)
+    applied: list[AppliedOptimization] = field(default_factory=list)
+
+
+class PerformanceOptimizationEngine:
+    """Proves every change on live traffic, or undoes it.
+
+    :param host: what the engine needs of the process (see EngineHost).
+    :param optimizers: by name; one that raises is logged and left out of that call.
+    :param ledger: where everything is written down.
+    :param gates: what it takes to keep a change.
+    :param seed: of the experiments' random orders; None draws one.
+    """
+
+    def __init__(
+        self,
+        host: EngineHost,
+        optimizers: Mapping[str, Optimizer],
+        ledger: Ledger,
+        *,
+        gates: Gates | None = None,
+        seed: int | None = None,
+    ) -> None:
+        self.optimizers = dict(optimizers)
+        self.ledger = ledger
+        self._host = host
+        self._gates = gates or Gates()
+        self._random = Random(seed)
+        self._configs: dict[str, PerformanceProfileConfig] = {}
+        self._run: _Run | None = None
+        self._last: OptimizationResult | None = None
+
+    # --- profiles ---
+
+    def create_performance_profile(
+        self, target_id: str, target_type: ProfileType, config: PerformanceProfileConfig | None = None
+    ) -> PerformanceProfile:
+        """The profile of a target, made if it does not exist, with the caller's choices.
+
+        :param target_id: the target's name, such as ``GET /items/{id}``.
+        """
+        self._host.ensure_profile(target_id, target_type)
+        found = find_profile(self._host.snapshot().profiles, target_id)
+        self._configs[found.id] = config or PerformanceProfileConfig()
+        return self.configured(found)
+
+    def configured(self, profile: PerformanceProfile) -> PerformanceProfile:
+        """A copy of ``profile`` with what was chosen for it; the profile itself if nothing was."""
+        config = self._configs.get(profile.id)
+        if config is None:
+            return profile
+        return replace(
+            profile,
+            name=config.name or profile.name,
+            performance=replace(profile.performance, targets=config.targets or profile.performance.targets),
+            monitoring=ProfileMonitoring(
+                config.monitoring_enabled,
+                config.monitoring_frequency,
+                list(config.alert_thresholds),
+                config.reporting_schedule,
+            ),
+            metadata=ProfileMetadata(
+                profile.metadata.created_at,
+                profile.metadata.last_analyzed,
+                config.optimization_level,
+                config.auto_optimization,
+            ),
+        )
+
+    async def monitor_performance(self, profile_id: str, duration: float) -> PerformanceMonitoringResult:
+        """Watch a profile for ``duration`` seconds, and return when they are over.
+
+        Raises KeyError for an unknown profile and ValueError for a duration that is not positive.
+        """
+        if not (math.isfinite(duration) and duration > 0):
+            raise ValueError(f"duration must be a positive number of seconds, not {duration!r}")
+        target = find_profile(self._host.snapshot().profiles, profile_id)
+
+        def current() -> PerformanceProfile:
+            return self.configured(find_profile(self._host.snapshot().profiles, target.id))
+
+        session = MonitoringSession(self._host, current, duration)
+        return await session.run(lambda: self.recommendations(target.name))
+
+    # --- what could be done ---
+
+    def find_opportunities(self, target: str | None = None) -> list[OptimizationOpportunity]:
+        """What is worth trying now, the most seconds saved first. Changes that stand are left out."""
+        snapshot = self._host.snapshot()
+        found = self._ask(lambda optimizer: optimizer.propose(snapshot))
+        standing = {entry.opportunity.id for entry in self.ledger.kept()}
+        wanted = (item for item in found if item.id not in standing and target in (None, item.target))
+        return sorted(wanted, key=lambda item: (-item.saved_seconds_per_day, item.id))
+
+    def potential(self) -> list[PotentialOptimization]:
+        """What was not proposed, and what it lacks."""
+        snapshot = self._host.snapshot()
+        return self._ask(lambda it: it.explain(snapshot) if isinstance(it, Explains) else ())
+
+    def recommendations(self, target: str | None = None) -> list[OptimizationRecommendation]:
+        """Advice for the app's developers, the most seconds saved first."""
+        snapshot = self._host.snapshot()
+        found = self._ask(lambda it: it.recommend(snapshot, target) if isinstance(it, Recommends) else ())
+        return sorted(found, key=lambda item: -item.saved_seconds_per_day)
+
+    # --- doing it ---
+
+    async def optimize_performance(
+        self, profile_id: str, request: OptimizationRequest | None = None
+    ) -> OptimizationResult:
+        """Try what may help one profile, one change at a time. Takes steps × blocks × block_seconds.
+
+        Raises KeyError for an unknown profile, ValueError for a bad request, EngineBusyError.
+        """
+        profile = find_profile(self._host.snapshot().profiles, profile_id)
+        return await self._optimize(profile.id, profile.name, request or OptimizationRequest())
+
+    async def optimize(self, request: OptimizationRequest | None = None) -> OptimizationResult:
+        """Try the best opportunities of all profiles. The result's profile_id is ``all``.
+
+        Raises ValueError for a bad request, EngineBusyError.
+        """
+        return await self._optimize(EVERYTHING, None, request or OptimizationRequest())
+
+    def cancel(self) -> bool:
+        """Stop the run under way: its change is reverted, its result tells what was done. False if idle."""
+        run = self._run
+        if run is None or run.task is None:
+            return False
+        run.cancelled = True
+        run.task.cancel()
+        return True
+
+    def state(self) -> dict[str, Any]:
+        """JSON values: ``status`` idle or running; then the run, its step and blocks; the last result."""
+        last = as_row(self._last) if self._last else None
+        run = self._run
+        if run is None:
+            return {"status": "idle", "last": last}
+        return {
+            "status": "running",
+            "run": run.id,
+            "target": run.target,
+            "began": run.began,
+            "step": {"id": run.step.id, "title": run.step.title} if run.step else None,
+            "steps_done": len(run.steps),
+            "steps": run.planned,
+            "blocks_done": run.blocks_done,
+            "blocks": run.blocks,
+            "verdicts": [step_row(step) for step in run.steps],
+            "last": last,
+        }
+
+    # --- undoing it ---
+
+    def rollback(self, entry_id: int, *, who: str = "user", why: str = "rolled back by hand") -> LedgerEntry:
+        """Revert the change that ledger entry ``entry_id`` is about.
+
+        Raises KeyError for an unknown entry, LookupError when its optimizer is not installed.
+        """
+        return self._revert(self.ledger.entry(entry_id).opportunity, who, why)
+
+    def revert_all(self, *, who: str = "user", why: str = "all optimizations reverted") -> int:
+        """The kill switch: cancels the run under way and reverts what stands. How many were reverted."""
+        self.cancel()
+        reverted = 0
+        for entry in self.ledger.kept():
+            try:
+                self._revert(entry.opportunity, who, why)
+                reverted += 1
+            except Exception as error:
+                log.error("optimization %s could not be reverted: %r", entry.opportunity.id, error)
+        return reverted
+
+    def restore(self) -> list[OptimizationOpportunity]:
+        """At start: apply again what stood. What can not be applied any more lapses."""
+        restored = []
+        for entry in self.ledger.kept():
+            opportunity = entry.opportunity
+            try:
+                self._optimizer(opportunity).apply(opportunity, self._host.controls)
+            except Exception as error:
+                log.warning("optimization %s lapsed: %s", opportunity.id, error)
+                self.ledger.append("lapsed", opportunity, who="perfmw", why=str(error))
+            else:
+                restored.append(opportunity)
+        return restored
+
+    def _revert(self, opportunity: OptimizationOpportunity, who: str, why: str) -> LedgerEntry:
+        self._optimizer(opportunity).revert(opportunity, self._host.controls)
+        self._tell("reverted", opportunity)
+        return self.ledger.append("reverted", opportunity, who=who, why=why)
+
+    # --- a run ---
+
+    async def _optimize(
+        self, profile_id: str, target: str | None, request: OptimizationRequest
+    ) -> OptimizationResult:
+        check_request(request)
+        with self._running(target or EVERYTHING) as run:
+            try:
+                await self._steps(run, target, request)
+            except asyncio.CancelledError:
+                if not run.cancelled or run.task is None:
+                    raise
+                run.task.uncancel()
+            result = self._conclude(run, profile_id, target)
+            self._last = result
+        self._tell("finished", result)
+        self._tell("state", self.state())
+        return result
+
+    @contextlib.contextmanager
+    def _running(self, target: str) -> Iterator[_Run]:
+        if self._run is not None:
+            raise EngineBusyError(f"optimization run {self._run.id} is under way")
+        self._run = _Run(uuid.uuid4().hex[:12], target, self._host.clock(), asyncio.current_task())
+        try:
+            yield self._run
+        finally:
+            self._run = None
+
+    async def _steps(self, run: _Run, target: str | None, request: OptimizationRequest) -> None:
+        steps = choose(self.find_opportunities(), request, target)
+        run.planned = len(steps)
+        for opportunity in steps:
+            run.step, run.blocks_done, run.blocks = opportunity, 0, 0
+            self._tell("state", self.state())
+            result = await self._step(run, opportunity, request)
+            if opportunity.critical and not result.success:
+                break
+
+    async def _step(
+        self, run: _Run, opportunity: OptimizationOpportunity, request: OptimizationRequest
+    ) -> OptimizationStepResult:
+        began = self._host.clock()
+        self._note(run, "proposed", opportunity, request, f"would save {opportunity.expected_gain:.0%}")
+        if request.dry_run:
+            result = OptimizationStepResult(opportunity.id, False, verdict="skipped", reason="dry run")
+        else:
+            result = await self._try(run, opportunity, request, began)
+        result.duration = self._host.clock() - began
+        run.steps.append(result)
+        return result
+
+    async def _try(
+        self, run: _Run, opportunity: OptimizationOpportunity, request: OptimizationRequest, began: float
+    ) -> OptimizationStepResult:
+        """Whatever happens, the change ends up reverted unless the verdict is to keep it."""
+        trial: Trial | None = None
+        try:
+            trial = self._trial(run, opportunity, request)
+            self._note(run, "applied", opportunity, request, f"on trial for {request.blocks} blocks")
+            verdict = await trial.run()
+            return self._settle(run, trial, verdict)
+        except asyncio.CancelledError:
+            why = "cancelled" if run.cancelled else "stopped with the process"
+            result = OptimizationStepResult(opportunity.id, False, verdict="rolled_back", reason=why)
+            result.duration = self._host.clock() - began
+            run.steps.append(result)
+            self._undo(run, trial, "rolled_back", opportunity, request, why)
+            raise
+        except Exception as error:
+            log.warning("optimization step %s failed: %r", opportunity.id, error)
+            self._undo(run, trial, "failed", opportunity, request, repr(error))
+            return OptimizationStepResult(opportunity.id, False, error=repr(error), reason="failed")
+
+    def _trial(self, run: _Run, opportunity: OptimizationOpportunity, request: OptimizationRequest) -> Trial:
+        def progress(done: int, planned: int) -> None:
+            run.blocks_done, run.blocks = done, planned
+            self._tell("state", self.state())
+
+        optimizer, seed = self._optimizer(opportunity), self._random.getrandbits(32)
+        return Trial(self._host, optimizer, opportunity, request, seed, progress, self._gates)
+
+    def _settle(self, run: _Run, trial: Trial, verdict: Verdict) -> OptimizationStepResult:
+        opportunity, who = trial.opportunity, trial.request.requested_by
+        outcome, reason = verdict.outcome, verdict.reason
+        objection = self._objection(trial) if outcome == "keep" else None
+        keep = outcome == "keep" and objection is None
+        result = OptimizationStepResult(
+            opportunity.id,
+            success=keep,
+            verdict="kept" if keep else "not_enough_data" if outcome == "not_enough_data" else "rolled_back",
+            improvement=verdict.improvement,
+            interval=verdict.interval,
+            before=trial.side(on=False),
+            after=trial.side(on=True),
+            reason=objection or reason,
+        )
+        self.ledger.append("measured", opportunity, who=who, why=reason, run=run.id, result=result)
+        trial.switch(keep)
+        kind: EntryKind = "kept" if keep else "rolled_back"
+        self.ledger.append(kind, opportunity, who=who, why=result.reason, run=run.id, result=result)
+        if keep:
+            self._keep(run, opportunity, result)
+        return result
+
+    def _keep(self, run: _Run, opportunity: OptimizationOpportunity, result: OptimizationStepResult) -> None:
+        applied = AppliedOptimization(
+            opportunity.id,
+            opportunity.type,
+            opportunity.target,
+            opportunity.parameters,
+            self._host.clock(),
+            result,
+        )
+        run.applied.append(applied)
+        self._tell("applied", applied)
+
+    def _objection(self, trial: Trial) -> str | None:
+        if not isinstance(trial.optimizer, Objects):
+            return None
+        return trial.optimizer.objection(trial.opportunity, self._host.snapshot())
+
+    def _undo(
+        self,
+        run: _Run,
+        trial: Trial | None,
+        kind: EntryKind,
+        opportunity: OptimizationOpportunity,
+        request: OptimizationRequest,
+        why: str,
+    ) -> None:
+        try:
+            if trial is not None:
+                trial.switch(False)
+        except Exception as error:
+            kind, why = "failed", f"{why}; and reverting it failed: {error!r}"
+            log.error("optimization %s could not be reverted: %r", opportunity.id, error)
+        self._note(run, kind, opportunity, request, why)
+
+    def _conclude(self, run: _Run, profile_id: str, target: str | None) -> OptimizationResult:
+        profiles = self._host.snapshot().profiles
+        if target is not None:
+            profiles = [profile for profile in profiles if profile.id == profile_id]
+        duration = self._host.clock() - run.began
+        advice = self.recommendations(target)
+        return conclude(profile_id, duration, run.steps, run.applied, mean_score(profiles), advice)
+
+    # --- small helpers ---
+
+    def _optimizer(self, opportunity: OptimizationOpportunity) -> Optimizer:
+        try:
+            return self.optimizers[opportunity.optimizer]
+        except KeyError:
+            raise LookupError(f"optimizer {opportunity.optimizer!r} is not installed") from None
+
+    def _ask(self, question: Callable[[Optimizer], Sequence[Item]]) -> list[Item]:
+        found: list[Item] = []
+        for name, optimizer in self.optimizers.items():
+            try:
+                found.extend(question(optimizer))
+            except Exception as error:
+                log.warning("optimizer %s failed and is left out: %r", name, error)
+        return found
+
+    def _note(
+        self,
+        run: _Run,
+        kind: EntryKind,
+        opportunity: OptimizationOpportunity,
+        request: OptimizationRequest,
+        why: str,
+    ) -> None:
+        self.ledger.append(kind, opportunity, who=request.requested_by, why=why, run=run.id)
+
+    def _tell(self, name: str, detail: object) -> None:
+        try:
+            self._host.on_event(name, detail)
+        except Exception as error:
+            log.warning("a listener for optimization events failed: %r", error)

@@ -1,0 +1,76 @@
+"""What the engine needs of the process it runs in."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from perfmw.contracts import Alert, Controls, PerformanceProfile, ProfileType, RuntimeSnapshot
+
+
+class SketchLike(Protocol):
+    """A mergeable latency sketch, such as ``perfmw.profiles.LatencySketch``."""
+
+    def quantile(self, q: float) -> float | None: ...
+
+    def merge(self, other: Any) -> Any: ...
+
+
+class ReadingLike(Protocol):
+    """Cumulative counts of one profile; ``later - earlier`` is what happened between. Seconds."""
+
+    @property
+    def count(self) -> int: ...
+
+    @property
+    def hits(self) -> int: ...
+
+    @property
+    def errors(self) -> int: ...
+
+    @property
+    def seconds(self) -> float: ...
+
+    @property
+    def sketch(self) -> SketchLike: ...
+
+    def __sub__(self, other: Any, /) -> ReadingLike: ...
+
+
+Watch = Callable[[PerformanceProfile, float], Sequence[Alert]]
+"""(profile, now) -> alerts newly raised by this look at it."""
+
+
+def _unwatched(_profile: PerformanceProfile, _now: float) -> Sequence[Alert]:
+    return ()
+
+
+def _no_watch() -> Watch:
+    return _unwatched
+
+
+def _no_event(_name: str, _detail: object) -> None:
+    return None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EngineHost:
+    """The engine's whole world; tests hand in a fake one.
+
+    ``reading`` takes a profile's name and raises KeyError for an unknown one. ``ensure_profile`` makes a
+    profile of that name and type exist. ``watch`` makes the degradation check of one monitoring session.
+    ``on_event`` is told ("state", dict), ("applied", AppliedOptimization), ("reverted", opportunity) and
+    ("finished", OptimizationResult); what it raises is logged.
+    """
+
+    snapshot: Callable[[], RuntimeSnapshot]
+    reading: Callable[[str], ReadingLike]
+    controls: Controls
+    ensure_profile: Callable[[str, ProfileType], object]
+    clock: Callable[[], float] = time.time
+    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
+    watch: Callable[[], Watch] = _no_watch
+    on_event: Callable[[str, object], None] = _no_event
