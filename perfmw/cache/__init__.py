@@ -1,0 +1,23 @@
+"""The cache: entries, layers, tags, single flight, and the function cache."""
+
+from perfmw.cache.coalescing import Coalescer, Flight
+from perfmw.cache.entries import Entry
+from perfmw.cache.eviction import POLICIES
+from perfmw.cache.memory import MemoryLayer
+from perfmw.cache.packing import register
+from perfmw.cache.tagging import collect, tag
+from perfmw.cache.tags import TagIndex
+from perfmw.cache.tiered import TieredCache
+
+__all__ = [
+    "POLICIES",
+    "Coalescer",
+    "Entry",
+    "Flight",
+    "MemoryLayer",
+    "TagIndex",
+    "TieredCache",
+    "collect",
+    "register",
+    "tag",
+]

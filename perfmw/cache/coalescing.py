@@ -1,0 +1,174 @@
+"""Single flight: of all who want one key at one time, one does the work and the others wait."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Hashable
+from contextvars import ContextVar
+from types import TracebackType
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+
+_held: ContextVar[frozenset[_State]] = ContextVar("perfmw_flights_held", default=frozenset())
+
+
+class _Waiter:
+    __slots__ = ("future", "loop")
+
+    def __init__(self) -> None:
+        self.loop = asyncio.get_running_loop()
+        self.future: asyncio.Future[None] = self.loop.create_future()
+
+    def wake(self) -> None:
+        if self.loop is asyncio._get_running_loop():
+            self._release()
+            return
+        try:
+            self.loop.call_soon_threadsafe(self._release)
+        except RuntimeError:
+            pass  # that loop is closed, and with it whoever waited
+
+    def _release(self) -> None:
+        if not self.future.done():
+            self.future.set_result(None)
+
+
+class _State:
+    """What a leader and its followers share."""
+
+    __slots__ = ("outcome", "payload", "waiters")
+
+    def __init__(self) -> None:
+        self.outcome: str | None = None
+        self.payload: Any = None
+        self.waiters: list[_Waiter] = []
+
+
+class Flight:
+    """One caller's part in the work on one key: its leader, who does it, or a follower, who waits."""
+
+    __slots__ = ("_coalescer", "_state", "key", "leader")
+
+    def __init__(self, coalescer: Coalescer, key: Hashable, state: _State, leader: bool) -> None:
+        self._coalescer = coalescer
+        self._state = state
+        self.key = key
+        self.leader = leader
+
+    async def wait(self, timeout: float | None = None) -> str | None:
+        """The leader's outcome; None when ``timeout`` seconds passed first."""
+        state = self._state
+        waiter = _Waiter()
+        state.waiters.append(waiter)
+        if state.outcome is None:  # looked at after joining, so that no wake-up is lost
+            try:
+                async with asyncio.timeout(timeout):
+                    await waiter.future
+            except TimeoutError:
+                self._coalescer.timeouts += 1
+        if waiter in state.waiters:
+            state.waiters.remove(waiter)
+        return state.outcome
+
+    @property
+    def payload(self) -> Any:
+        """What the leader handed over with its outcome."""
+        return self._state.payload
+
+    def done(self, outcome: str, payload: Any = None) -> None:
+        """The leader is finished, well or badly; only its first call counts."""
+        state = self._state
+        if not self.leader or state.outcome is not None:
+            return
+        state.payload = payload
+        state.outcome = outcome
+        self._coalescer._land(self.key, state)
+        for waiter in tuple(state.waiters):
+            waiter.wake()
+
+    def __enter__(self) -> Flight:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """A leader that left without saying how it went has failed."""
+        self.done("failed")
+
+    def __del__(self) -> None:
+        self.done("failed")
+
+
+class Coalescer:
+    """Who is working on which key, in this process.
+
+    A leader that fails or is cancelled says ``done("failed")``; a follower that enters again then becomes
+    the leader, so nobody inherits another caller's cancellation.
+    """
+
+    def __init__(self) -> None:
+        self._flights: dict[Hashable, _State] = {}
+        self.led = 0
+        self.joined = 0
+        self.timeouts = 0
+
+    def enter(self, key: Hashable) -> Flight:
+        """Take part in the work on ``key``: as its leader if nobody is at it."""
+        mine = _State()
+        state = self._flights.setdefault(key, mine)
+        leader = state is mine
+        if leader:
+            self.led += 1
+        else:
+            self.joined += 1
+        return Flight(self, key, state, leader)
+
+    def forget(self, key: Hashable) -> None:
+        """Those who come from now on start anew; those who wait already get what they waited for."""
+        self._flights.pop(key, None)
+
+    def __len__(self) -> int:
+        """How many keys are being worked on."""
+        return len(self._flights)
+
+    def _land(self, key: Hashable, state: _State) -> None:
+        if self._flights.get(key) is state:
+            del self._flights[key]
+
+    async def run(
+        self, key: Hashable, work: Callable[[], Awaitable[T]], *, timeout: float | None = None
+    ) -> T:
+        """The result of one call of ``work`` for all who ask for ``key`` meanwhile.
+
+        An exception of the leader's call is raised for its followers too; its cancellation is not: one of
+        them calls ``work`` then. A follower that waited ``timeout`` seconds calls ``work`` itself, and so
+        does a call from within the work on the same key.
+        """
+        if self._flights.get(key) in _held.get():
+            return await work()
+        while True:
+            flight = self.enter(key)
+            if flight.leader:
+                return await self._lead(flight, work)
+            outcome = await flight.wait(timeout)
+            if outcome is None:
+                return await work()
+            if outcome == "returned":
+                return flight.payload  # type: ignore[no-any-return]
+            if outcome == "raised":
+                raise flight.payload
+
+    async def _lead(self, flight: Flight, work: Callable[[], Awaitable[T]]) -> T:
+        token = _held.set(_held.get() | {flight._state})
+        try:
+            result = await work()
+        except Exception as error:
+            flight.done("raised", error)
+            raise
+        else:
+            flight.done("returned", result)
+            return result
+        finally:
+            flight.done("failed")
+            _held.reset(token)

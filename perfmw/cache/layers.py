@@ -1,0 +1,176 @@
+"""One layer beyond this process's memory, made harmless: late, broken or damaged is a miss."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import math
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, TypeVar
+
+from aiocache.base import BaseCache
+
+from perfmw.cache.breaker import Breaker
+from perfmw.cache.entries import Entry, decode_entry, encode_entry, from_text, to_text
+from perfmw.contracts import CacheLayerInfo, Codec
+
+logger = logging.getLogger(__name__)
+T = TypeVar("T")
+
+FOR_EVER = 30 * 86_400
+"""Seconds that an entry without expiry lives in a far layer: no key there is without a TTL."""
+
+_PROBE = b"PMW1\x00\xff\xfe\x80 probe"
+
+
+class FarLayer:
+    """An aiocache backend as a place for entries. No method raises what the backend raises.
+
+    Its public methods are called, so that it keeps its namespace, serializer and timeout.
+
+    :param deadline: seconds after which an operation counts as failed.
+    :param codec: compresses or encrypts what is stored.
+    :raises ValueError: when the layer's serializer carries neither bytes nor text.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        cache: BaseCache,
+        *,
+        deadline: float = 0.25,
+        codec: Codec | None = None,
+        breaker: Breaker | None = None,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.name = name
+        self.cache = cache
+        self._deadline = deadline
+        self._codec = codec
+        self._breaker = breaker or Breaker()
+        self._monotonic = monotonic
+        self._text = carries_text_only(name, cache)
+        self.hits = self.misses = self.errors = self.skipped = 0
+        self.trusted_since = 0
+        """Entries whose fill began before this epoch may have missed an invalidation."""
+
+    async def get(self, key: str) -> Entry | None:
+        found = await self._call(self.cache.get, key)
+        entry = None if found is None else self._decode(key, found)
+        if entry is None or entry.epoch < self.trusted_since:
+            self.misses += 1
+            return None
+        self.hits += 1
+        return entry
+
+    async def put(self, key: str, entry: Entry, now: float) -> bool:
+        remaining = entry.remaining(now)
+        ttl = FOR_EVER if remaining is None else min(FOR_EVER, math.ceil(remaining))
+        if ttl < 1:
+            return False
+        data = self._encode(key, entry)
+        if data is None:
+            return False
+        return await self._call(self.cache.set, key, data, ttl=ttl) is not None
+
+    async def delete(self, key: str, epoch: int) -> int:
+        """How many were deleted. When it cannot be done, everything from before ``epoch`` is distrusted."""
+        deleted = await self._call(self.cache.delete, key)
+        if deleted is None:
+            self.trusted_since = max(self.trusted_since, epoch)
+            return 0
+        return int(deleted)
+
+    async def close(self) -> None:
+        try:
+            await self.cache.close()
+        except Exception as error:
+            logger.warning("cache layer %r did not close: %r", self.name, error)
+
+    def info(self) -> CacheLayerInfo:
+        return CacheLayerInfo(
+            name=self.name,
+            kind=str(getattr(self.cache, "NAME", type(self.cache).__name__)),
+            hits=self.hits,
+            misses=self.misses,
+            errors=self.errors,
+        )
+
+    @property
+    def available(self) -> bool:
+        """False while the circuit breaker skips the layer."""
+        return not self._breaker.open
+
+    async def _call(self, operation: Callable[..., Awaitable[T]], *args: Any, **kwargs: Any) -> T | None:
+        """The operation's answer; None when it failed, was late, or the layer is being skipped."""
+        if not self._breaker.allows(self._monotonic()):
+            self.skipped += 1
+            return None
+        try:
+            async with asyncio.timeout(self._deadline):
+                answer = await operation(*args, **kwargs)
+        except Exception as error:  # whatever a backend raises, the host app must not see it
+            self._failed(error)
+            return None
+        self._breaker.succeeded()
+        return answer
+
+    def _failed(self, error: Exception) -> None:
+        self.errors += 1
+        was_open = self._breaker.open
+        self._breaker.failed(self._monotonic())
+        if self._breaker.open and not was_open:
+            logger.warning("cache layer %r fails and is skipped for a while: %r", self.name, error)
+
+    def _encode(self, key: str, entry: Entry) -> Any:
+        try:
+            data = encode_entry(entry)
+            if self._codec is not None:
+                data = self._codec.encode(data, self._context(key))
+        except Exception as error:
+            self.errors += 1
+            logger.debug("an entry cannot go to cache layer %r: %r", self.name, error)
+            return None
+        return to_text(data) if self._text else data
+
+    def _decode(self, key: str, found: Any) -> Entry | None:
+        data = from_text(found) if self._text else found
+        if data is None:
+            return None
+        try:
+            if self._codec is not None:
+                data = self._codec.decode(data, self._context(key))
+        except Exception as error:
+            self.errors += 1
+            logger.debug("damaged entry in cache layer %r: %r", self.name, error)
+            return None
+        return decode_entry(data)
+
+    def _context(self, key: str) -> Mapping[str, Any]:
+        return {"key": key, "layer": self.name}
+
+
+def carries_text_only(name: str, cache: BaseCache) -> bool:
+    """Whether a layer's serializer loses bytes but carries text, found by trying both.
+
+    :raises ValueError: when it carries neither.
+    """
+    if _survives(cache, _PROBE):
+        return False
+    if _survives(cache, to_text(_PROBE)):
+        return True
+    serializer = type(cache.serializer).__name__
+    raise ValueError(f"cache layer {name!r}: its serializer {serializer} carries neither bytes nor text")
+
+
+def _survives(cache: BaseCache, value: bytes | str) -> bool:
+    """Dump and load as a backend would that keeps bytes, and decodes them when told an encoding."""
+    serializer = cache.serializer
+    try:
+        stored = serializer.dumps(value)
+        wire = stored.encode() if isinstance(stored, str) else bytes(stored)
+        encoding = serializer.encoding
+        return bool(serializer.loads(wire if encoding is None else wire.decode(encoding)) == value)
+    except Exception:
+        return False

@@ -1,0 +1,439 @@
+"""The memory layer: a bounded aiocache backend with a synchronous face for the hit path."""
+
+from __future__ import annotations
+
+import sys
+import threading
+import time
+from collections.abc import Callable, Hashable, Iterable, Mapping
+from heapq import heapify, heappop, heappush
+from itertools import count
+from typing import Any
+
+from aiocache.base import BaseCache
+from aiocache.serializers import NullSerializer
+
+from perfmw.cache.eviction import POLICIES
+from perfmw.cache.sizes import weigh
+from perfmw.contracts import CacheLayerInfo, EvictionPolicy, EvictionPolicyFactory
+
+DEFAULT_MAX_BYTES = 64 * 1024 * 1024
+_SWEEP_PER_WRITE = 16
+_EXPIRED: Any = object()
+
+
+class _Slot:
+    __slots__ = ("cost", "expires", "size", "value")
+
+    def __init__(self, value: Any, expires: float | None, size: int, cost: float) -> None:
+        self.value = value
+        self.expires = expires
+        self.size = size
+        self.cost = cost
+
+
+class MemoryLayer(BaseCache):  # type: ignore[misc]  # aiocache is untyped
+    """Values by key in this process, bounded by entries or bytes, never over its bound.
+
+    Reads take no lock; writes take one, so the synchronous face may be used from several threads. Expired
+    entries are never returned and leave before live ones do, without timers. The synchronous face takes
+    full keys: a ``namespace`` is prepended by the asynchronous methods only.
+
+    :param max_entries: the largest number of entries; that many distinct keys fit.
+    :param max_bytes: the largest sum of entry sizes; keys and the cache's own overhead are counted. Without
+        any bound it is 64 MiB.
+    :param policy: the name of an eviction policy, or a factory of one.
+    :param policies: the names that ``policy`` may be; the built-in policies by default.
+    :param clock: a monotonic clock in seconds.
+    :param ttl: seconds that an entry lives when a write does not say; None is for ever.
+    :raises ValueError: for an unknown policy or a bound below 1.
+    """
+
+    NAME = "perfmw-memory"
+
+    def __init__(
+        self,
+        *,
+        max_entries: int | None = None,
+        max_bytes: int | None = None,
+        policy: str | EvictionPolicyFactory = "lru",
+        policies: Mapping[str, EvictionPolicyFactory] | None = None,
+        clock: Callable[[], float] = time.monotonic,
+        namespace: str | None = None,
+        ttl: float | None = None,
+    ) -> None:
+        super().__init__(serializer=NullSerializer(), namespace=namespace, timeout=None, ttl=ttl)
+        if max_entries is None and max_bytes is None:
+            max_bytes = DEFAULT_MAX_BYTES
+        self._clock = clock
+        self._lock = threading.RLock()
+        self._slots: dict[Hashable, _Slot] = {}
+        self._deadlines: list[tuple[float, int, Hashable]] = []
+        self._order = count()
+        self._timed = 0
+        self._used = 0
+        self.hits = self.misses = self.evictions = self.expirations = self.refusals = 0
+        self._policies = POLICIES if policies is None else policies
+        self._set_bounds(max_entries, max_bytes)
+        self._install(policy)
+
+    # ---- the synchronous face
+
+    def get_nowait(self, key: Hashable, default: Any = None) -> Any:
+        """The live value of ``key``, else ``default``. Never blocks."""
+        slot = self._slots.get(key)
+        if slot is None:
+            self.misses += 1
+            return default
+        if slot.expires is not None and slot.expires <= self._clock():
+            self._drop_expired(key, slot)
+            self.misses += 1
+            return default
+        try:
+            self._touch(key)
+        except KeyError:
+            pass  # another thread evicted it after it was found; the value is still good
+        self.hits += 1
+        return slot.value
+
+    def set_nowait(
+        self,
+        key: Hashable,
+        value: Any,
+        ttl: float | None = None,
+        size: int | None = None,
+        cost: float | None = None,
+    ) -> bool:
+        """Store ``value``; False when it was not kept (too large, already expired, refused by the policy).
+
+        :param ttl: seconds to live; None takes the layer's default.
+        :param size: bytes the whole entry weighs; None estimates key, value and overhead.
+        :param cost: seconds that computing the value took, for policies that weigh it.
+        """
+        return self.store_nowait(key, value, self.ttl if ttl is None else ttl, size, cost or 0.0)
+
+    def delete_nowait(self, key: Hashable) -> bool:
+        """Remove ``key``; whether it was there alive."""
+        with self._lock:
+            slot = self._slots.get(key)
+            if slot is None:
+                return False
+            self._remove(key, slot)
+            return slot.expires is None or slot.expires > self._clock()
+
+    def __contains__(self, key: Hashable) -> bool:
+        return self._live(key) is not None
+
+    def __len__(self) -> int:
+        """How many live entries there are; what has expired is dropped first."""
+        with self._lock:
+            self._sweep(sys.maxsize)
+            return len(self._slots)
+
+    def keys_nowait(self) -> list[Hashable]:
+        """Keys of live entries, the one to be evicted first at the head."""
+        with self._lock:
+            self._sweep(sys.maxsize)
+            return list(self._policy.keys())
+
+    def peek_nowait(self, key: Hashable, default: Any = None) -> Any:
+        """Like get_nowait, but neither counted nor told to the policy."""
+        slot = self._live(key)
+        return default if slot is None else slot.value
+
+    def ttl_nowait(self, key: Hashable) -> float | None:
+        """Seconds that ``key`` has left; None when it is absent or never expires."""
+        slot = self._live(key)
+        return None if slot is None or slot.expires is None else slot.expires - self._clock()
+
+    # ---- inspecting and changing a running layer
+
+    @property
+    def policy(self) -> str:
+        """The name of the eviction policy in use."""
+        return self._policy_name
+
+    @property
+    def bytes(self) -> int | None:
+        """The sum of entry sizes; None when the layer is bounded by entries alone."""
+        return self._used if self.max_bytes is not None else None
+
+    def info(self, name: str = "memory") -> CacheLayerInfo:
+        """The layer as it runs, for metrics and the dashboard."""
+        return CacheLayerInfo(
+            name=name,
+            kind="memory",
+            entries=len(self._slots),
+            bytes=self.bytes,
+            max_entries=self.max_entries,
+            max_bytes=self.max_bytes,
+            hits=self.hits,
+            misses=self.misses,
+            evictions=self.evictions,
+            policy=self._policy_name,
+        )
+
+    def set_policy(self, policy: str | EvictionPolicyFactory) -> None:
+        """Change the policy; the new one takes over the contents in the old one's order of eviction.
+
+        :raises ValueError: for an unknown name; nothing has changed then.
+        """
+        with self._lock:
+            order = list(self._policy.keys())
+            self._install(policy)
+            for key in order:
+                slot = self._slots[key]
+                self._policy.on_insert(key, slot.size, slot.cost)
+
+    def resize(self, *, max_entries: int | None = None, max_bytes: int | None = None) -> None:
+        """Change the bound that was given at construction; what no longer fits is evicted by the policy.
+
+        :raises ValueError: for a bound below 1, or for a kind of bound that the layer does not have.
+        """
+        if (max_bytes is None) != (self.max_bytes is None):
+            raise ValueError("resize: a layer bounded by bytes stays so, and one bounded by entries too")
+        with self._lock:
+            self._set_bounds(max_entries, max_bytes)
+            self._policy.resize(self._capacity)
+            self._shrink()
+
+    # ---- how it works; everything below runs under the lock unless it says otherwise
+
+    def _set_bounds(self, max_entries: int | None, max_bytes: int | None) -> None:
+        for name, bound in (("max_entries", max_entries), ("max_bytes", max_bytes)):
+            if bound is not None and bound < 1:
+                raise ValueError(f"{name}: {bound!r} is not a bound; it must be at least 1")
+        self.max_entries = max_entries
+        self.max_bytes = max_bytes
+        self._entry_limit = sys.maxsize if max_entries is None else max_entries
+        self._capacity = max_bytes if max_bytes is not None else self._entry_limit
+
+    def _install(self, policy: str | EvictionPolicyFactory) -> None:
+        factory, name = policy, getattr(policy, "__name__", "custom")
+        if isinstance(policy, str):
+            if policy not in self._policies:
+                allowed = ", ".join(sorted(self._policies))
+                raise ValueError(f"eviction_policy: {policy!r} is not a known policy; allowed: {allowed}")
+            factory, name = self._policies[policy], policy
+        assert callable(factory)
+        self._policy: EvictionPolicy = factory(self._capacity)
+        self._policy_name = name
+        lock_free = getattr(self._policy, "lock_free_hits", False)
+        self._touch: Callable[[Hashable], object] = self._policy.on_hit if lock_free else self._touch_locked
+
+    def _touch_locked(self, key: Hashable) -> None:
+        with self._lock:
+            if key in self._slots:
+                self._policy.on_hit(key)
+
+    def _live(self, key: Hashable) -> _Slot | None:
+        slot = self._slots.get(key)
+        if slot is None or (slot.expires is not None and slot.expires <= self._clock()):
+            return None
+        return slot
+
+    def store_nowait(
+        self, key: Hashable, value: Any, ttl: float | None, size: int | None, cost: float
+    ) -> bool:
+        """``set_nowait`` where None as ``ttl`` is for ever, whatever the layer's default."""
+        expires = None if ttl is None else self._clock() + ttl
+        weight = self._weight(key, value, size)
+        with self._lock:
+            if self._deadlines:
+                self._sweep(_SWEEP_PER_WRITE)
+            old = self._slots.get(key)
+            if old is not None and old.expires is not None and old.expires <= self._clock():
+                self._remove(key, old)
+                self.expirations += 1
+                old = None
+            if weight > self._capacity or (ttl is not None and not ttl > 0):
+                return self._refuse(key, old)
+            slot = _Slot(value, expires, weight, cost)
+            stored = self._insert(key, slot) if old is None else self._replace(key, slot, old)
+            if stored and expires is not None:
+                self._note_deadline(expires, key)
+            return stored
+
+    def _weight(self, key: Hashable, value: Any, size: int | None) -> int:
+        if self.max_bytes is None:
+            return 1
+        return weigh(key, value) if size is None else max(1, size)
+
+    def _refuse(self, key: Hashable, old: _Slot | None) -> bool:
+        if old is not None:  # what it should have replaced is out of date
+            self._remove(key, old)
+        self.refusals += 1
+        return False
+
+    def _insert(self, key: Hashable, slot: _Slot) -> bool:
+        weight = slot.size
+        while self._used + weight > self._capacity or len(self._slots) >= self._entry_limit:
+            if not self._make_room(key, weight):
+                self.refusals += 1
+                return False
+        self._policy.on_insert(key, weight, slot.cost)
+        self._slots[key] = slot
+        self._used += weight
+        return True
+
+    def _replace(self, key: Hashable, slot: _Slot, old: _Slot) -> bool:
+        self._policy.on_update(key, slot.size, slot.cost)
+        growth = slot.size - old.size
+        while self._used + growth > self._capacity:
+            if not self._make_room(None, 0):
+                return self._refuse(key, old)
+            if key not in self._slots:  # the policy gave up the very key that grew
+                self.refusals += 1
+                return False
+        self._timed -= old.expires is not None
+        self._slots[key] = slot
+        self._used += growth
+        return True
+
+    def _make_room(self, incoming: Hashable | None, size: int) -> bool:
+        if self._deadlines and self._expire_one():
+            return True
+        victim = self._policy.evict(incoming, size)
+        slot = self._slots.pop(victim, None)
+        if slot is None:  # the newcomer itself, or a key that a faulty policy made up
+            return False
+        self._forget(slot)
+        self.evictions += 1
+        return True
+
+    def _shrink(self) -> None:
+        while self._used > self._capacity or len(self._slots) > self._entry_limit:
+            if not self._make_room(None, 0):
+                break
+
+    def _remove(self, key: Hashable, slot: _Slot) -> None:
+        del self._slots[key]
+        self._policy.on_remove(key)
+        self._forget(slot)
+
+    def _forget(self, slot: _Slot) -> None:
+        self._used -= slot.size
+        self._timed -= slot.expires is not None
+
+    # ---- expiry: a heap of deadlines; one that no longer fits its slot is skipped when it comes up
+
+    def _note_deadline(self, expires: float, key: Hashable) -> None:
+        self._timed += 1
+        heappush(self._deadlines, (expires, next(self._order), key))
+        if len(self._deadlines) > 2 * self._timed + 64:
+            self._deadlines = [
+                (slot.expires, next(self._order), key)
+                for key, slot in self._slots.items()
+                if slot.expires is not None
+            ]
+            heapify(self._deadlines)
+
+    def _expire_one(self) -> bool:
+        """Drop one expired entry, if there is one."""
+        now = self._clock()
+        while self._deadlines and self._deadlines[0][0] <= now:
+            expires, _, key = heappop(self._deadlines)
+            slot = self._slots.get(key)
+            if slot is not None and slot.expires == expires:
+                self._remove(key, slot)
+                self.expirations += 1
+                return True
+        return False
+
+    def _sweep(self, limit: int) -> None:
+        while limit and self._deadlines and self._expire_one():
+            limit -= 1
+
+    def _drop_expired(self, key: Hashable, seen: _Slot) -> None:
+        """Takes the lock itself."""
+        with self._lock:
+            if self._slots.get(key) is seen:
+                self._remove(key, seen)
+                self.expirations += 1
+
+    # ---- what aiocache asks of a backend
+
+    def build_key(self, key: Any, namespace: str | None = None) -> Any:
+        """The key with its namespace, as aiocache builds it."""
+        return self._build_key(key, namespace)
+
+    async def _get(self, key: Any, encoding: Any = None, _conn: Any = None) -> Any:
+        return self.get_nowait(key)
+
+    async def _gets(self, key: Any, encoding: Any = None, _conn: Any = None) -> Any:
+        return self.get_nowait(key)
+
+    async def _multi_get(self, keys: Iterable[Any], encoding: Any = None, _conn: Any = None) -> list[Any]:
+        return [self.get_nowait(key) for key in keys]
+
+    async def _set(
+        self, key: Any, value: Any, ttl: float | None = None, _cas_token: Any = None, _conn: Any = None
+    ) -> Any:
+        with self._lock:
+            if _cas_token is not None and self.peek_nowait(key) != _cas_token:
+                return 0
+            return self.store_nowait(key, value, ttl or None, None, 0.0)
+
+    async def _multi_set(
+        self, pairs: Iterable[tuple[Any, Any]], ttl: float | None = None, _conn: Any = None
+    ) -> bool:
+        stored = [self.store_nowait(key, value, ttl or None, None, 0.0) for key, value in pairs]
+        return all(stored)
+
+    async def _add(self, key: Any, value: Any, ttl: float | None = None, _conn: Any = None) -> bool:
+        with self._lock:
+            if self._live(key) is not None:
+                raise ValueError(f"Key {key} already exists, use .set to update the value")
+            return self.store_nowait(key, value, ttl or None, None, 0.0)
+
+    async def _delete(self, key: Any, _conn: Any = None) -> int:
+        return int(self.delete_nowait(key))
+
+    async def _exists(self, key: Any, _conn: Any = None) -> bool:
+        return key in self
+
+    async def _increment(self, key: Any, delta: int, _conn: Any = None) -> int:
+        with self._lock:
+            slot = self._live(key)
+            try:
+                value = delta if slot is None else int(slot.value) + delta
+            except ValueError:
+                raise TypeError("Value is not an integer") from None
+            self.store_nowait(key, value, self.ttl_nowait(key), None, 0.0)
+            return value
+
+    async def _expire(self, key: Any, ttl: float, _conn: Any = None) -> bool:
+        with self._lock:
+            slot = self._live(key)
+            if slot is None:
+                return False
+            return self.store_nowait(key, slot.value, ttl or None, slot.size, slot.cost)
+
+    async def _clear(self, namespace: str | None = None, _conn: Any = None) -> bool:
+        self.clear_nowait(self.namespace if namespace is None else namespace)
+        return True
+
+    def clear_nowait(self, prefix: str | None = None) -> int:
+        """Remove every entry, or those whose key is a str that starts with ``prefix``; how many."""
+        with self._lock:
+            doomed = [
+                (key, slot)
+                for key, slot in self._slots.items()
+                if not prefix or (isinstance(key, str) and key.startswith(prefix))
+            ]
+            for key, slot in doomed:
+                self._remove(key, slot)
+            return len(doomed)
+
+    async def _raw(
+        self, command: str, *args: Any, encoding: Any = None, _conn: Any = None, **kwargs: Any
+    ) -> Any:
+        """``command`` is a name of the synchronous face, such as ``keys`` for ``keys_nowait``."""
+        return getattr(self, f"{command}_nowait")(*args, **kwargs)
+
+    async def _redlock_release(self, key: Any, value: Any) -> int:
+        with self._lock:
+            return int(self.peek_nowait(key) == value and self.delete_nowait(key))
+
+    async def _close(self, *args: Any, **kwargs: Any) -> None:
+        """Nothing to release: the entries stay usable, as aiocache has it."""
