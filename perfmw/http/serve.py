@@ -1,0 +1,109 @@
+"""The answer built from a stored response: full, 304, 206, 416, or without a body for HEAD."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from perfmw.http.dates import parse_date, year_of
+from perfmw.http.fields import split_list
+from perfmw.http.messages import Header, Request, StoredResponse
+from perfmw.http.policy import Policy
+from perfmw.http.ranges import UNSATISFIABLE, Span, piece, wanted
+
+# What a 304 carries: what RFC 9110 section 15.4.5 asks for, and what a browser applies to its own copy.
+_IN_304 = frozenset(
+    {
+        b"access-control-allow-credentials",
+        b"access-control-allow-origin",
+        b"access-control-expose-headers",
+        b"cache-control",
+        b"cache-status",
+        b"cdn-cache-control",
+        b"content-location",
+        b"date",
+        b"etag",
+        b"expires",
+        b"last-modified",
+        b"vary",
+        b"via",
+        b"warning",
+    }
+)
+_OF_THE_WHOLE = frozenset({b"content-length", b"content-range"})
+
+
+@dataclass(slots=True)
+class Served:
+    """A complete answer; the caller appends Cache-Status."""
+
+    status: int
+    headers: list[Header]
+    body: bytes
+
+
+def response_for(request: Request, stored: StoredResponse, now: float, policy: Policy) -> Served:
+    """What this request gets of a stored response that it may use.
+
+    Conditions apply only where the answer would be a success (RFC 9110 section 13.2.1), If-None-Match
+    before If-Modified-Since before Range (section 13.2.2).
+    """
+    if not request.special and request.method == "GET":
+        return Served(stored.status, [*stored.headers, age_field(stored, now)], stored.body)
+    if request.special and 200 <= stored.status < 300 and unchanged(request, stored):
+        headers = [field for field in stored.headers if field[0] in _IN_304]
+        return Served(304, [*headers, age_field(stored, now)], b"")
+    span = wanted(request, stored)
+    if span is not None:
+        return _partial(stored, span, now)
+    body = b"" if request.method == "HEAD" else stored.body
+    return Served(stored.status, [*stored.headers, age_field(stored, now)], body)
+
+
+def age_field(stored: StoredResponse, now: float) -> Header:
+    """The Age field (section 5.1)."""
+    age = int(stored.initial_age + now - stored.response_time)
+    return (b"age", b"%d" % age if age > 0 else b"0")
+
+
+def unchanged(request: Request, stored: StoredResponse) -> bool:
+    """Whether the client's own copy is the stored response (section 4.3.2)."""
+    fields = request.fields
+    if b"if-none-match" in fields:
+        return etag_listed(fields[b"if-none-match"], stored.etag)
+    if b"if-modified-since" not in fields:
+        return False
+    since = parse_date(fields[b"if-modified-since"], year_of(stored.response_time))
+    return since is not None and _modified(stored) <= since
+
+
+def _modified(stored: StoredResponse) -> float:
+    """Last-Modified, or failing that when the response was made."""
+    value = stored.last_modified
+    modified = parse_date(value, year_of(stored.response_time)) if value is not None else None
+    return stored.date if modified is None else modified
+
+
+def etag_listed(value: bytes, etag: bytes | None) -> bool:
+    """If-None-Match by weak comparison (RFC 9110 sections 13.1.2 and 8.8.3.2)."""
+    if value.strip() == b"*":
+        return True
+    if etag is None:
+        return False
+    opaque = opaque_tag(etag)
+    return any(opaque_tag(member) == opaque for member in split_list(value))
+
+
+def opaque_tag(etag: bytes) -> bytes:
+    return etag[2:] if etag[:2] == b"W/" else etag
+
+
+def _partial(stored: StoredResponse, span: Span, now: float) -> Served:
+    length = stored.range[2] if stored.range else len(stored.body)
+    age = age_field(stored, now)
+    if span == UNSATISFIABLE:
+        return Served(416, [(b"content-range", b"bytes */%d" % length), (b"content-length", b"0"), age], b"")
+    body = piece(stored, span)
+    headers = [field for field in stored.headers if field[0] not in _OF_THE_WHOLE]
+    headers.append((b"content-range", b"bytes %d-%d/%d" % (*span, length)))
+    headers.append((b"content-length", b"%d" % len(body)))
+    return Served(206, [*headers, age], body)

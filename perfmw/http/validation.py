@@ -1,0 +1,116 @@
+"""Folding what a 304 or a HEAD says into a stored response (sections 3.2, 4.3.4 and 4.3.5)."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from perfmw.http.fields import names_in
+from perfmw.http.messages import Header, Request, ResponseHead, StoredResponse
+from perfmw.http.policy import Policy
+from perfmw.http.serve import opaque_tag
+from perfmw.http.storing import HOP_BY_HOP, Storing, assess
+from perfmw.settings import CacheRule
+
+# they describe the stored bytes, which a 304 does not change
+_OF_THE_BODY = frozenset({b"content-length", b"content-encoding", b"content-range"})
+
+
+def answers(stored: StoredResponse, head: ResponseHead) -> bool:
+    """Whether a 304 is about this stored response (section 4.3.4).
+
+    A 304 that carries no validator answers our own condition, which named this response.
+    """
+    etag = head.fields.get(b"etag")
+    if etag is not None:
+        if stored.etag is None:
+            return False
+        weak = etag.startswith(b"W/")
+        return opaque_tag(etag) == opaque_tag(stored.etag) if weak else etag == stored.etag
+    modified = head.fields.get(b"last-modified")
+    return modified is None or stored.last_modified is None or modified == stored.last_modified
+
+
+def freshen(
+    stored: StoredResponse,
+    head: ResponseHead,
+    *,
+    request: Request,
+    request_time: float,
+    response_time: float,
+    policy: Policy,
+    rule: CacheRule | None = None,
+) -> Storing | None:
+    """The stored response with the 304's fields, body included.
+
+    :return: ``stored`` is always set, to answer with; ``store`` says whether to keep it. None when the 304
+        is about something else: the request has to be sent again without conditions.
+    """
+    if not answers(stored, head):
+        return None
+    merged = ResponseHead(stored.status, _merged(stored, head))
+    return assess(
+        request,
+        merged,
+        request_time=request_time,
+        response_time=response_time,
+        policy=policy,
+        rule=rule,
+        known=stored,
+    )
+
+
+def _merged(stored: StoredResponse, head: ResponseHead) -> list[Header]:
+    skipped = HOP_BY_HOP | _OF_THE_BODY | {*names_in(head.fields.get(b"connection", b""))}
+    new = [field for field in head.headers if field[0] not in skipped]
+    replaced = {name for name, _ in new}
+    if b"set-cookie" in replaced and b"set-cookie" not in {name for name, _ in stored.headers}:
+        # a cookie in a 304 is for the one who asked, never for those served from the store
+        new = [field for field in new if field[0] != b"set-cookie"]
+    return [field for field in stored.headers if field[0] not in replaced] + new
+
+
+def updated_by_head(
+    stored: StoredResponse,
+    head: ResponseHead,
+    *,
+    request: Request,
+    request_time: float,
+    response_time: float,
+    policy: Policy,
+    rule: CacheRule | None = None,
+) -> StoredResponse | None:
+    """What a forwarded HEAD makes of a stored GET response; None to leave it alone (section 4.3.5).
+
+    A HEAD that matches updates it; one that shows another state (or none: 404, 410) makes it stale.
+    """
+    if head.status in (404, 410):
+        return outdated(stored)
+    if head.status != 200:
+        return None
+    if not _same_state(stored, head):
+        return outdated(stored)
+    result = freshen(
+        stored,
+        head,
+        request=request,
+        request_time=request_time,
+        response_time=response_time,
+        policy=policy,
+        rule=rule,
+    )
+    return result.stored if result is not None and result.store else outdated(stored)
+
+
+def outdated(stored: StoredResponse) -> StoredResponse:
+    """The same response, to be validated before any further use."""
+    return replace(stored, fresh_until=0.0, always_revalidate=True, must_revalidate=True)
+
+
+def _same_state(stored: StoredResponse, head: ResponseHead) -> bool:
+    fields = head.fields
+    if b"etag" in fields and fields[b"etag"] != stored.etag:
+        return False
+    if b"last-modified" in fields and fields[b"last-modified"] != stored.last_modified:
+        return False
+    length = fields.get(b"content-length")
+    return length is None or stored.range is not None or length == b"%d" % len(stored.body)

@@ -1,0 +1,77 @@
+"""The several responses of one URL: an index under the URL's key, each response under a key of its own."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from hashlib import blake2b
+
+from perfmw.http.messages import Fields, Header, StoredResponse
+from perfmw.http.vary import Values, selects
+
+_SECRET = frozenset({b"authorization", b"cookie", b"proxy-authorization"})
+_NEGOTIATED = frozenset({b"content-encoding", b"content-language"})
+_READABLE = 120
+
+
+@dataclass(slots=True)
+class Variant:
+    """What selects one response, and the key that holds it; ``chosen``: its fields that were negotiated."""
+
+    key: str
+    vary: tuple[bytes, ...]
+    values: tuple[bytes | None, ...]
+    response_time: float
+    chosen: list[Header]
+
+
+@dataclass(slots=True)
+class VariantIndex:
+    """Stored under the URL's key in place of a response once a response varies; newest first."""
+
+    variants: list[Variant] = field(default_factory=list)
+
+    def select(self, fields: Fields, *, strict: bool) -> list[str]:
+        """Keys of the responses these request fields select, newest first."""
+        return [
+            variant.key
+            for variant in self.variants
+            if selects(fields, variant.vary, variant.values, variant.chosen, strict=strict)
+        ]
+
+    def keys(self) -> list[str]:
+        return [variant.key for variant in self.variants]
+
+    def with_response(self, key: str, stored: StoredResponse, limit: int) -> tuple[VariantIndex, list[str]]:
+        """A new index that holds ``stored`` under ``key``, and the keys that had to make room."""
+        kept = [variant for variant in self.variants if variant.key != key]
+        chosen = [(name, value) for name, value in stored.headers if name in _NEGOTIATED]
+        fresh = Variant(key, stored.vary, stored.vary_values, stored.response_time, chosen)
+        variants = [fresh, *kept]
+        return VariantIndex(variants[:limit]), [variant.key for variant in variants[limit:]]
+
+
+def variant_key(key: str, stored: StoredResponse) -> str:
+    """The key of one response of a URL: readable, except that long values and secrets are hashed."""
+    return key + variant_suffix(stored.vary, stored.vary_values)
+
+
+def variant_suffix(names: tuple[bytes, ...], values: Values) -> str:
+    """`` {accept-encoding=gzip}``; empty when nothing varies."""
+    if not names:
+        return ""
+    pairs = [_pair(name, value) for name, value in zip(names, values, strict=True)]
+    text = "; ".join(pairs)
+    return f" {{{text}}}" if len(text) <= _READABLE else f" {{#{_digest(text.encode())}}}"
+
+
+def _pair(name: bytes, value: bytes | None) -> str:
+    label = name.decode("latin-1")
+    if value is None:
+        return f"{label} absent"
+    if name in _SECRET or b"{" in value or b"; " in value:
+        return f"{label}=#{_digest(value)}"
+    return f"{label}={value.decode('latin-1')}"
+
+
+def _digest(value: bytes) -> str:
+    return blake2b(value, digest_size=12).hexdigest()
