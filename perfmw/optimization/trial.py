@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from perfmw.contracts import Measurement, OptimizationOpportunity, OptimizationRequest, Optimizer
 from perfmw.optimization.experiment import Block, Gates, Verdict, guard, judge, plan
-from perfmw.optimization.host import EngineHost, ReadingLike
+from perfmw.optimization.host import EngineHost, ReadingLike, SketchLike
 
 
 @dataclass(slots=True)
@@ -69,6 +69,12 @@ def _stopped(reason: str, judged: Verdict) -> Verdict:
     return Verdict("roll_back", f"stopped: {reason}", judged.pairs, judged.improvement, judged.interval)
 
 
+def _together(sketches: Sequence[SketchLike]) -> SketchLike | None:
+    for other in sketches[1:]:
+        sketches[0].merge(other)
+    return sketches[0] if sketches else None
+
+
 def _block(on: bool, seen: ReadingLike) -> Block:
     count = max(seen.count, 0)
     mean = seen.seconds / count if count else 0.0
@@ -82,14 +88,12 @@ def _quantile(seen: ReadingLike, q: float) -> float:
 def _measurement(readings: Sequence[ReadingLike]) -> Measurement:
     count = sum(reading.count for reading in readings)
     hits = sum(reading.hits for reading in readings)
-    filled = [reading for reading in readings if reading.count > 0]
-    for other in filled[1:]:
-        filled[0].sketch.merge(other.sketch)
+    sketch = _together([reading.sketch for reading in readings if reading.count > 0])
     return Measurement(
         requests=count,
         mean=sum(reading.seconds for reading in readings) / count if count else 0.0,
-        p50=_quantile(filled[0], 0.5) if filled else 0.0,
-        p95=_quantile(filled[0], 0.95) if filled else 0.0,
+        p50=(sketch.quantile(0.5) or 0.0) if sketch else 0.0,
+        p95=(sketch.quantile(0.95) or 0.0) if sketch else 0.0,
         error_rate=sum(reading.errors for reading in readings) / count if count else 0.0,
         hit_rate=hits / count if count else 0.0,
         origin_calls=count - hits,
