@@ -1,0 +1,183 @@
+"""One profile as the store keeps it: its recorder, windows, baseline, targets and what the user chose."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import deque
+from typing import Final
+
+from perfmw.contracts.profiles import (
+    PerformanceBaseline,
+    PerformanceProfile,
+    PerformanceProfileConfig,
+    PerformanceState,
+    PerformanceTargets,
+    ProfileMetadata,
+    ProfileMonitoring,
+    ProfileOptimizations,
+    ScorePart,
+)
+from perfmw.profiles import baseline as baselines
+from perfmw.profiles.baseline import TargetFactors
+from perfmw.profiles.metrics import observed, profile_metrics
+from perfmw.profiles.reading import Reading
+from perfmw.profiles.recorder import Recorder
+from perfmw.profiles.score import score_parts, total
+from perfmw.profiles.trend import STEADY, Trend, trend
+from perfmw.profiles.windows import Windows
+
+COURSE_POINTS: Final = 128
+"""Slots (of five seconds) that the trend looks back on."""
+ENOUGH_FOR_SCORE: Final = 20
+WINDOWS: Final = (60.0, 300.0, 3600.0, 86_400.0)
+NOTICEABLE: Final = 0.01
+"""Share of Apdex T below which nobody notices a difference in latency."""
+
+
+def profile_id(type: str, name: str) -> str:
+    """The id of a profile, the same in every process and after every restart."""
+    return hashlib.sha256(f"{type}\0{name}".encode()).hexdigest()[:16]
+
+
+class Tracked:
+    """Not on the request path: only the recorder is."""
+
+    def __init__(self, recorder: Recorder, now: float, apdex_t: float, factors: TargetFactors) -> None:
+        self.recorder = recorder
+        self.id = profile_id(recorder.type, recorder.name)
+        self.created_at = now
+        self.analyzed_at = now
+        self.apdex_t = apdex_t
+        self.factors = factors
+        self.config = PerformanceProfileConfig(name=recorder.name)
+        self.baseline: PerformanceBaseline | None = None
+        self.targets: PerformanceTargets | None = None
+        self.optimizations = ProfileOptimizations()
+        self.windows = Windows()
+        self._mark = Reading()
+        self._mark_at = now
+        self._activity = recorder.activity()
+        self._course: deque[tuple[float, float]] = deque(maxlen=COURSE_POINTS)
+        self._trend: Trend | None = None
+
+    def tick(self, now: float) -> Reading | None:
+        """Cut what came since the last tick into the windows; None when nothing came."""
+        activity = self.recorder.activity()
+        delta = None
+        if activity != self._activity:
+            self._activity = activity
+            current = self.recorder.reading()
+            delta, self._mark = current - self._mark, current
+        closed = self.windows.add(delta, self._mark_at, now)
+        self._mark_at = now
+        if closed is not None and closed.reading.count:
+            self._course.append(((closed.start + closed.end) / 2, closed.reading.mean))
+            self._trend = None
+        if delta is not None and self.baseline is None:
+            self.learn(now)
+        return delta
+
+    def learn(self, now: float) -> None:
+        """Take the requests so far as the baseline, once there are enough of them."""
+        reading, elapsed = self.recorder.reading(), now - self.created_at
+        if baselines.ready(reading, elapsed):
+            self.set_baseline(baselines.baseline_of(reading, elapsed, now))
+
+    def set_baseline(self, baseline: PerformanceBaseline) -> None:
+        """Measure against ``baseline`` from now on; targets follow it unless the user chose them."""
+        self.baseline = baseline
+        self.targets = self.config.targets or baselines.targets_of(baseline, self.factors)
+
+    def configure(self, config: PerformanceProfileConfig) -> None:
+        self.config = config
+        if config.targets is not None:
+            self.targets = config.targets
+        elif self.baseline is not None:
+            self.targets = baselines.targets_of(self.baseline, self.factors)
+
+    def window(self, seconds: float, now: float) -> Reading:
+        """What was counted in the last ``seconds``, up to this moment."""
+        view = self.windows.view(seconds, now)
+        if self.recorder.activity() != self._activity:
+            view.add(self.recorder.reading() - self._mark)
+        return view
+
+    def recent(self, now: float) -> tuple[Reading, float]:
+        """The shortest window with enough requests for a score, and the seconds it covers."""
+        age = max(now - self.created_at, 0.0)
+        for seconds in WINDOWS:
+            reading = self.window(seconds, now)
+            if reading.count >= ENOUGH_FOR_SCORE or age <= seconds:
+                return reading, min(seconds, age)
+        return self.recorder.reading(), age
+
+    def parts(self, reading: Reading, elapsed: float) -> list[ScorePart]:
+        """The score's parts for any reading of this profile, such as one block of an experiment."""
+        if self.baseline is None or self.targets is None:
+            return []
+        floor = 0.0 if self.config.targets is not None else NOTICEABLE * self.apdex_t
+        return score_parts(observed(reading, elapsed, self.apdex_t), self.baseline, self.targets, floor)
+
+    def trend(self) -> Trend:
+        if self._trend is None:
+            self._trend = trend(list(self._course)) if self._course else STEADY
+        return self._trend
+
+    def profile(self, now: float) -> PerformanceProfile:
+        """The profile as of ``now``: metrics since the start, score and trend of the recent windows."""
+        if self.baseline is None:
+            self.learn(now)
+        self.analyzed_at = now
+        recent, seconds = self.recent(now)
+        minute = min(60.0, max(now - self.created_at, 0.0))
+        return PerformanceProfile(
+            id=self.id,
+            name=self.recorder.name,
+            type=self.recorder.type,
+            metrics=profile_metrics(
+                self.recorder.reading(),
+                now - self.created_at,
+                recent if seconds <= minute else self.window(60.0, now),
+                minute,
+                self.apdex_t,
+            ),
+            performance=self._state(recent, seconds),
+            optimizations=self._optimizations(),
+            monitoring=self._monitoring(),
+            metadata=self._metadata(),
+        )
+
+    def _state(self, recent: Reading, seconds: float) -> PerformanceState:
+        parts = self.parts(recent, seconds)
+        course = self.trend()
+        return PerformanceState(
+            baseline=self.baseline,
+            targets=self.targets,
+            current_score=total(parts),
+            trend_direction=course.direction,
+            trend_confidence=course.confidence,
+            score_parts=parts,
+        )
+
+    def _optimizations(self) -> ProfileOptimizations:
+        kept = self.optimizations
+        return ProfileOptimizations(
+            list(kept.identified), list(kept.applied), list(kept.potential), list(kept.recommendations)
+        )
+
+    def _monitoring(self) -> ProfileMonitoring:
+        config = self.config
+        return ProfileMonitoring(
+            enabled=config.monitoring_enabled,
+            frequency=config.monitoring_frequency,
+            alert_thresholds=list(config.alert_thresholds),
+            reporting_schedule=config.reporting_schedule,
+        )
+
+    def _metadata(self) -> ProfileMetadata:
+        return ProfileMetadata(
+            created_at=self.created_at,
+            last_analyzed=self.analyzed_at,
+            optimization_level=self.config.optimization_level,
+            auto_optimization=self.config.auto_optimization,
+        )
