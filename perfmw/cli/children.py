@@ -1,0 +1,101 @@
+"""Child processes that serve an app for the length of a command, and never longer."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Mapping
+from pathlib import Path
+
+from perfmw.cli.wire import Origin
+
+_START_TIMEOUT = 60.0
+
+
+class ChildError(RuntimeError):
+    """The child ended before it served; its own words went to stderr. ``code`` is its exit code."""
+
+    def __init__(self, target: str, code: int) -> None:
+        super().__init__(f"{target} did not start (exit code {code}); its output is above")
+        self.code = code
+
+
+class Child:
+    """An app served by ``perfmw.cli.child`` on a free port of 127.0.0.1. Use as a context manager.
+
+    :param target: ``module:attribute``.
+    :param bare: serve the app itself, without perfmw.
+    :param env: added to this process's environment.
+    :param app_dir: the child's working directory, put first on its ``sys.path``.
+    :raises ChildError: it ended before it served. Raised by ``wait``.
+    """
+
+    def __init__(
+        self,
+        target: str,
+        *,
+        bare: bool = False,
+        factory: bool = False,
+        env: Mapping[str, str] | None = None,
+        app_dir: Path | None = None,
+    ) -> None:
+        self.target = target
+        command = [sys.executable, "-m", "perfmw.cli.child", target]
+        command += ["--bare"] * bare + ["--factory"] * factory
+        # A session of its own: Ctrl-C reaches the parent alone, which then stops its children in order.
+        self._process = subprocess.Popen(  # noqa: S603 - our own module, no shell
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            env={**os.environ, **(env or {})},
+            cwd=app_dir,
+            start_new_session=True,
+        )
+        self._origin: Origin | None = None
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    def wait(self) -> Origin:
+        """Block until the child accepts requests; the same answer when asked again."""
+        if self._origin is None:
+            stop = threading.Timer(_START_TIMEOUT, self._process.kill)
+            stop.start()
+            try:
+                line = self._read_report()
+            finally:
+                stop.cancel()
+            self._origin = Origin("127.0.0.1", int(json.loads(line)["port"]))
+        return self._origin
+
+    def _read_report(self) -> bytes:
+        assert self._process.stdout is not None
+        line = self._process.stdout.readline()
+        if not line:
+            raise ChildError(self.target, self._process.wait())
+        return line
+
+    @property
+    def alive(self) -> bool:
+        return self._process.poll() is None
+
+    def stop(self) -> None:
+        """End the child: ask by closing its stdin, insist after some seconds. Idempotent."""
+        for pipe in (self._process.stdin, self._process.stdout):
+            if pipe is not None:
+                pipe.close()
+        try:
+            self._process.wait(8)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+
+    def __enter__(self) -> Child:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.stop()

@@ -1,0 +1,80 @@
+"""The ``perfmw`` command: a group that knows its commands by name and imports one only to run it."""
+
+from __future__ import annotations
+
+from importlib import import_module
+
+import click
+
+_COMMANDS = {
+    "config": ("perfmw.cli.config:config", "Show the settings in force and where each came from."),
+    "demo": ("perfmw.cli.demo:demo", "Run a sample shop under traffic, optimize it, show before and after."),
+    "plugins": ("perfmw.cli.plugins:plugins", "Show the plugins that are installed and what they add."),
+    "replay": ("perfmw.cli.replay:replay", "Replay an access log against an app or a URL."),
+    "run": ("perfmw.cli.run:run", "Serve any ASGI app wrapped, without changing its code."),
+}
+
+
+class LazyGroup(click.Group):
+    """Lists its commands from a table, and asks plugins for more only when a name is not in it.
+
+    Loading plugins means importing every package that has one: half a second that ``--help`` and the
+    built-in commands should not pay. So the list shows the built-in commands and says where the rest is.
+    """
+
+    _plugins_asked = False
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return sorted({*_COMMANDS, *self.commands})
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name in _COMMANDS:
+            return _load(_COMMANDS[cmd_name][0])
+        if cmd_name not in self.commands and not self._plugins_asked:
+            self._plugins_asked = True
+            self._ask_plugins()
+        return super().get_command(ctx, cmd_name)
+
+    def _ask_plugins(self) -> None:
+        from perfmw.cli.plugins import register_commands
+
+        register_commands(self)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        rows = [(name, _COMMANDS[name][1]) for name in sorted(_COMMANDS)]
+        rows += [(name, self.commands[name].get_short_help_str()) for name in sorted(self.commands)]
+        with formatter.section("Commands"):
+            formatter.write_dl(rows)
+
+
+def _load(where: str) -> click.Command:
+    module, _, attribute = where.partition(":")
+    command = getattr(import_module(module), attribute)
+    assert isinstance(command, click.Command)
+    return command
+
+
+def _print_version(ctx: click.Context, _param: click.Parameter, wanted: bool) -> None:
+    if wanted:
+        from perfmw import __version__
+
+        click.echo(f"perfmw {__version__}")
+        ctx.exit()
+
+
+@click.group(
+    cls=LazyGroup,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog="Plugins may add commands: `perfmw plugins list` names them. "
+    "Exit codes: 0 ok, 1 a failure was found, 2 wrong usage or bad input.",
+)
+@click.option(
+    "--version",
+    is_flag=True,
+    expose_value=False,
+    is_eager=True,
+    callback=_print_version,
+    help="Show the version.",
+)
+def cli() -> None:
+    """The performance and caching layer for ASGI apps."""

@@ -1,0 +1,48 @@
+"""What every command shares: data to stdout, everything else to stderr, errors with an exit code."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+import click
+
+FAILURE_FOUND = 1
+BAD_INPUT = 2
+
+
+class Refusal(click.ClickException):
+    """The command cannot do what was asked; the message says why and what to do instead."""
+
+    exit_code = BAD_INPUT
+
+
+class Failure(click.ClickException):
+    """The command did what was asked, and found a failure."""
+
+    exit_code = FAILURE_FOUND
+
+
+def note(message: str) -> None:
+    """Tell the user something that is not data."""
+    click.echo(message, err=True)
+
+
+def print_json(data: Any) -> None:
+    click.echo(json.dumps(data, indent=2, sort_keys=False, ensure_ascii=False))
+
+
+def table(head: Sequence[str], rows: Sequence[Sequence[str]], *, right: frozenset[int] = frozenset()) -> str:
+    """Columns of plain text, aligned; ``right`` names the columns aligned to the right."""
+    everything = [list(head), *(list(row) for row in rows)]
+    widths = [max(len(row[column]) for row in everything) for column in range(len(head))]
+
+    def line(row: list[str]) -> str:
+        cells = (
+            cell.rjust(width) if column in right else cell.ljust(width)
+            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
+        )
+        return "  ".join(cells).rstrip()
+
+    return "\n".join(line(row) for row in everything)

@@ -1,0 +1,99 @@
+"""``perfmw run``: serve any ASGI app wrapped in perfmw, without changing its code."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import sys
+from typing import Literal, cast
+
+import click
+
+from perfmw.cli.config import load_settings
+from perfmw.cli.output import Refusal, note
+from perfmw.settings import DashboardMode, Settings
+
+Server = Literal["uvicorn", "granian", "hypercorn"]
+
+
+@click.command()
+@click.argument("app")
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
+@click.option(
+    "--port", type=click.IntRange(0, 65535), default=8000, show_default=True, help="0: any free one."
+)
+@click.option("--workers", type=click.IntRange(min=1), default=1, show_default=True, help="Server processes.")
+@click.option(
+    "--server",
+    type=click.Choice(["uvicorn", "granian", "hypercorn"]),
+    default="uvicorn",
+    show_default=True,
+    help="The ASGI server.",
+)
+@click.option("--factory", is_flag=True, help="APP is a callable that makes the app.")
+@click.option("--reload", is_flag=True, help="Restart when a source file changes (for development).")
+@click.option(
+    "--dashboard",
+    type=click.Choice(["off", "loopback", "token"]),
+    help="Who sees the dashboard: nobody, this machine, or whoever has the token. Default: as set, else "
+    "loopback when only this machine reaches the host, else token.",
+)
+def run(
+    app: str,
+    host: str,
+    port: int,
+    workers: int,
+    server: str,
+    factory: bool,
+    reload: bool,
+    dashboard: str | None,
+) -> None:
+    """Serve APP (module:attribute, or a module with an attribute `app`) wrapped in perfmw.
+
+    Modules are looked for in the working directory first. Settings come from PERFMW_* in the environment,
+    perfmw.toml and pyproject.toml: see `perfmw config show`.
+    """
+    from perfmw.cli import serving
+
+    if reload and workers > 1:
+        raise Refusal("--reload and --workers do not go together: the reloader runs one worker")
+    settings = load_settings()
+    serving.require(cast(Server, server))
+    _hand_down(app, factory)
+    _choose_dashboard(settings, cast("DashboardMode | None", dashboard), host)
+    if not reload:
+        serving.check_target(app, factory=factory, elsewhere=workers > 1 or server != "uvicorn")
+    plan = serving.Plan(host, port, workers, reload)
+    with serving.open_port(plan) as listener:
+        _announce(listener.getsockname()[1], host)
+        code = serving.SERVERS[cast(Server, server)](plan, listener)
+    sys.exit(code)
+
+
+def _hand_down(app: str, factory: bool) -> None:
+    """Tell ``perfmw.asgi:app``, in this process or a worker, what to serve."""
+    os.environ["PERFMW_TARGET"] = app
+    os.environ["PERFMW_TARGET_FACTORY"] = "1" if factory else "0"
+
+
+def _choose_dashboard(settings: Settings, wanted: DashboardMode | None, host: str) -> None:
+    """Settle the dashboard's mode and token in the environment, where every worker reads them."""
+    from perfmw.cli.listening import is_loopback
+
+    mode = wanted or settings.dashboard
+    if wanted is None and settings.origin("dashboard") == "default":
+        mode = "loopback" if is_loopback(host) else "token"
+    os.environ["PERFMW_DASHBOARD"] = mode
+    if mode == "token" and settings.dashboard_token is None:
+        os.environ["PERFMW_DASHBOARD_TOKEN"] = secrets.token_urlsafe(24)
+
+
+def _announce(port: int, host: str) -> None:
+    settings = Settings.load()
+    shown = "127.0.0.1" if host in ("0.0.0.0", "::", "") else host  # noqa: S104 - compared, not bound
+    base = f"http://{f'[{shown}]' if ':' in shown else shown}:{port}"
+    note(f"perfmw: serving {os.environ['PERFMW_TARGET']} on {base}")
+    if settings.dashboard == "loopback":
+        note(f"perfmw: dashboard {base}{settings.dashboard_path}/")
+    elif settings.dashboard == "token":
+        note(f"perfmw: dashboard {base}{settings.dashboard_path}/login?token={settings.dashboard_token}")
