@@ -20,16 +20,19 @@ _FORMATS = (
 )
 _EPOCH = date(1970, 1, 1).toordinal()
 _SECONDS_A_YEAR = 31_556_952
+_LONGEST = 40
 
 
-@lru_cache(maxsize=1024)
 def parse_date(value: bytes, this_year: int = 2025) -> float | None:
     """Unix seconds of an HTTP-date, or None when it is not one.
 
     :param this_year: a two-digit year more than 50 years after it is a year of the past.
     """
-    if len(value) > 40:
-        return None
+    return _parse(value, this_year) if len(value) <= _LONGEST else None
+
+
+@lru_cache(maxsize=1024)
+def _parse(value: bytes, this_year: int) -> float | None:
     for pattern in _FORMATS:
         if found := pattern.fullmatch(value):
             return _timestamp(found, this_year)

@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass
 from functools import lru_cache
 
+MEMO_LONGEST = 256  # longer values are parsed each time, so that nobody fills memory with them
 DELTA_MAX = 2**31  # what an overflowing delta-seconds counts as (section 1.2.2)
 
 _OWS = b" \t"
@@ -102,9 +103,12 @@ FLAGS = {
 QUALIFIED = {b"no-cache": "no_cache", b"private": "private"}
 
 
-@lru_cache(maxsize=512)
 def cache_control(value: bytes) -> CacheControl:
     """Parse a combined Cache-Control field. The result is shared: treat it as read-only."""
+    return _remembered(value) if len(value) <= MEMO_LONGEST else _parse(value)
+
+
+def _parse(value: bytes) -> CacheControl:
     control = CacheControl()
     for member in split_list(value):
         name, equals, argument = member.partition(b"=")
@@ -114,6 +118,9 @@ def cache_control(value: bytes) -> CacheControl:
             control, name.strip(_OWS).lower(), unquote(argument) if equals and sound else b"", bool(equals)
         )
     return control
+
+
+_remembered = lru_cache(maxsize=512)(_parse)
 
 
 def _apply(control: CacheControl, name: bytes, argument: bytes, given: bool) -> None:

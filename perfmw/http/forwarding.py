@@ -8,7 +8,7 @@ like Vary; the rest keep the request away from the cache.
 from __future__ import annotations
 
 from perfmw.http.fields import split_list, unquote
-from perfmw.http.messages import Request
+from perfmw.http.messages import Header, Request
 from perfmw.http.policy import Policy
 
 _HOSTS = (
@@ -18,8 +18,15 @@ _HOSTS = (
     b"x-http-host-override",
     b"x-original-host",
 )
-_SCHEMES = (b"x-forwarded-proto", b"x-forwarded-scheme", b"x-forwarded-ssl", b"x-forwarded-port")
-_BOUNDED = frozenset({b"http", b"https", b"on", b"off", b"80", b"443", b"8080", b"8443"})
+_SCHEMES = (
+    b"x-forwarded-port",
+    b"x-forwarded-proto",
+    b"x-forwarded-scheme",
+    b"x-forwarded-ssl",
+    b"x-url-scheme",
+)
+_BOUNDED = frozenset({b"http", b"https", b"on", b"off", b"80", b"443"})
+_CLAIMS = frozenset((*_HOSTS, *_SCHEMES))
 _REWRITES = (
     b"x-forwarded-prefix",
     b"x-http-method",
@@ -39,7 +46,7 @@ def unkeyable(request: Request, policy: Policy) -> bool:
         return True
     if not policy.trust_forwarded_host and any(_foreign_host(request, fields.get(name)) for name in _HOSTS):
         return True
-    if any(name in fields and fields[name].lower() not in _BOUNDED for name in _SCHEMES):
+    if any(value.lower() not in _BOUNDED for _, value in _foreign_schemes(request)):
         return True
     return b"forwarded" in fields and _foreign_forwarded(request, fields[b"forwarded"])
 
@@ -48,11 +55,18 @@ def keyed_claims(request: Request, policy: Policy) -> tuple[bytes, ...]:
     """Names of claims that select the response like Vary does."""
     if policy.rfc_strict:
         return ()
-    fields, scheme = request.fields, request.scheme.encode()
-    names = [name for name in _SCHEMES if name in fields and fields[name].lower() != scheme]
+    if _CLAIMS.isdisjoint(request.special):
+        return ()
+    names = [name for name, _ in _foreign_schemes(request)]
     if policy.trust_forwarded_host:
-        names += [name for name in _HOSTS if _foreign_host(request, fields.get(name))]
+        names += [name for name in _HOSTS if _foreign_host(request, request.fields.get(name))]
     return tuple(names)
+
+
+def _foreign_schemes(request: Request) -> list[Header]:
+    fields = request.fields
+    own = (request.scheme.encode(), request.authority.rpartition(b":")[2])
+    return [(name, fields[name]) for name in _SCHEMES if name in fields and fields[name].lower() not in own]
 
 
 def _foreign_host(request: Request, claim: bytes | None) -> bool:

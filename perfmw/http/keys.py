@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import lru_cache
+from urllib.parse import urljoin, urlsplit
 
 _DEFAULT_PORTS = {"http": b":80", "https": b":443"}
 
@@ -28,3 +29,19 @@ def request_key(scheme: str, authority: bytes, path: bytes, query: bytes) -> str
 def custom_key(scheme: str, authority: bytes, text: str) -> str:
     """A key whose path and query a plugin replaced by ``text``; it can not reach another host's entries."""
     return f"{_prefix(scheme, authority)} {text}"
+
+
+def referenced_key(key: str, reference: bytes) -> str | None:
+    """The key of what a URI reference in the response to ``key`` points at (RFC 9110 section 10.2.2).
+
+    None when it does not parse or names another origin.
+    """
+    base = key.removeprefix("GET ")
+    try:
+        here, there = urlsplit(base), urlsplit(urljoin(base, reference.decode("latin-1").strip()))
+        path, query = there.path.encode("latin-1") or b"/", there.query.encode("latin-1")
+        found = request_key(there.scheme, there.netloc.encode("latin-1"), path, query)
+        origin = request_key(here.scheme, here.netloc.encode("latin-1"), b"/", b"")
+    except ValueError:
+        return None
+    return found if found.startswith(origin) else None

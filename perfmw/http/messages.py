@@ -39,6 +39,7 @@ SPECIAL = frozenset(
         b"x-original-host",
         b"x-original-url",
         b"x-rewrite-url",
+        b"x-url-scheme",
     }
 )
 
@@ -62,7 +63,8 @@ def _joined(headers: Iterable[Header]) -> Fields:
 class Request:
     """``authority``: the Host field; ``path``, ``query``: raw bytes as sent; ``headers``: lower-case names.
 
-    ``fields`` and ``special`` are derived: the fields by name, and whether any of them concerns a cache.
+    ``fields`` and ``special`` are derived: the fields by name, and the names among them that concern a
+    cache (``host`` only when it came twice).
     """
 
     method: str
@@ -73,11 +75,13 @@ class Request:
     headers: Headers
     has_body: bool = False
     fields: Fields = field(init=False, repr=False)
-    special: bool = field(init=False, repr=False)
+    special: frozenset[bytes] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         self.fields = fields = index(self.headers)
-        self.special = not SPECIAL.isdisjoint(fields) or len(fields) != len(self.headers)
+        self.special = SPECIAL.intersection(fields)
+        if len(fields) != len(self.headers) and self.count(b"host") > 1:
+            self.special |= {b"host"}
 
     def count(self, name: bytes) -> int:
         """How many lines this field came in."""
@@ -102,7 +106,8 @@ class StoredResponse:
 
     Times are unix seconds, ages and lifetimes seconds. ``fresh_until`` is 0 for a response that must be
     validated each time (no-cache), so ``now < fresh_until`` alone says "fresh". ``range`` is
-    (first, last, complete length) of a partial response. ``vary_values`` are normalised.
+    (first, last, complete length) of a partial response. ``vary_values`` are normalised. ``own_etag``:
+    the entity tag was made here, so the origin does not know it.
     """
 
     status: int
@@ -128,12 +133,13 @@ class StoredResponse:
     vary: tuple[bytes, ...] = ()
     vary_values: tuple[bytes | None, ...] = ()
     range: tuple[int, int, int] | None = None
+    own_etag: bool = False
     route: str = ""
     rule: str = ""
 
     @property
     def has_validator(self) -> bool:
-        return self.etag is not None or self.last_modified is not None
+        return self.last_modified is not None or (self.etag is not None and not self.own_etag)
 
     def age(self, now: float) -> float:
         """Current age (section 4.2.3)."""

@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from perfmw.http.rules import RuleBook
 from perfmw.settings import Settings
 
-TARGETS = (b"perfmw-cache-control", b"cdn-cache-control", b"surrogate-control")
+OWN_TARGET = b"perfmw-cache-control"
+TARGETS = (OWN_TARGET, b"cdn-cache-control", b"surrogate-control")
 _FRESHNESS = frozenset({b"cache-control", b"expires", b"last-modified"})
 
 
@@ -17,7 +18,9 @@ class Policy:
 
     ``targets``: targeted fields honoured, the first that parses wins (RFC 9213). ``grace``: how long after
     its freshness a response may stand in for a failing origin. ``validator_seconds``: how long a stale
-    response is kept to be validated. ``max_variants``: responses kept of one URL.
+    response is kept to be validated. ``max_variants``: responses kept of one URL. ``add_etag``: give
+    responses without a validator an ETag of their content. ``complete_partials``: ask the origin only for
+    the bytes that a stored partial response lacks.
     """
 
     rfc_strict: bool = False
@@ -27,6 +30,8 @@ class Policy:
     rules: RuleBook = field(default_factory=RuleBook)
     max_body_bytes: int = 8 * 1024 * 1024
     allow_set_cookie: bool = False
+    add_etag: bool = False
+    complete_partials: bool = False
     trust_forwarded_host: bool = False
     grace: float = 60.0
     validator_seconds: float = 86_400.0

@@ -16,10 +16,11 @@ from perfmw.http.ranges import holds
 from perfmw.http.vary import selects
 from perfmw.settings import CacheRule
 
-Action = Literal["serve", "serve_stale", "validate", "forward", "refuse"]
+Action = Literal["serve", "serve_stale", "validate", "complete", "forward", "refuse"]
 
 _AUTHORITY = re.compile(rb"[A-Za-z0-9._~:\[\]%!$&'()*+;=-]*")
 _PRECONDITIONS = (b"if-match", b"if-unmodified-since")
+_CLIENT_COPY = frozenset({b"if-none-match", b"if-modified-since"})
 _CONDITIONALS = frozenset({b"if-none-match", b"if-modified-since", b"if-range", b"range"})
 
 
@@ -28,7 +29,9 @@ class Decision:
     """What to do with a request.
 
     ``action``: serve; serve_stale (and, if ``revalidate``, validate in the background); validate (forward
-    with ``conditionals``); forward; refuse (504, only-if-cached). ``stored``: the response to serve or to
+    with ``conditionals``); complete (forward with ``conditionals`` for the bytes that ``stored`` lacks, see
+    ``validation.completed``; only under ``policy.complete_partials``); forward; refuse (504,
+    only-if-cached). ``stored``: the response to serve or to
     validate. ``fwd``: the RFC 9211 word; ``detail``: one more word. ``may_store``: whether the answer may
     be stored at all.
     """
@@ -63,13 +66,13 @@ def _sound(authority: bytes) -> bool:
 
 
 def _special(request: Request, policy: Policy) -> str | None:
-    if request.count(b"host") > 1:
+    if b"host" in request.special:
         return "host"
     if unkeyable(request, policy):
         return "forwarded"
     if any(name in request.fields for name in _PRECONDITIONS):
         return "precondition"
-    return "no-store" if request_control(request).no_store else None
+    return "request-no-store" if request_control(request).no_store else None
 
 
 def request_control(request: Request) -> CacheControl:
@@ -86,8 +89,10 @@ _PRAGMA = CacheControl(no_cache=True)
 
 
 def is_plain_hit(request: Request, stored: StoredResponse, now: float) -> bool:
-    """The short way to a hit: nothing in the request or in Vary needs a second look."""
-    return now < stored.fresh_until and not request.special and not stored.vary and stored.range is None
+    """The short way to a hit or a 304: nothing in the request or in Vary needs a second look."""
+    special = request.special
+    plain = now < stored.fresh_until and not stored.vary and stored.range is None
+    return plain and (not special or special <= _CLIENT_COPY)
 
 
 def decide(
@@ -102,7 +107,7 @@ def decide(
         return Decision("serve", candidates[0])
     control = request_control(request) if request.special else NOTHING
     decision = _judge(request, candidates, now, policy, control)
-    if control.only_if_cached and decision.action in ("validate", "forward"):
+    if control.only_if_cached and decision.action in ("validate", "complete", "forward"):
         return Decision("refuse", fwd=decision.fwd, detail="only-if-cached", may_store=False)
     return decision
 
@@ -124,7 +129,7 @@ def _judge(
         return Decision("forward", fwd="bypass", detail=_personal(request, selected[0]))
     usable = [stored for stored in allowed if holds(request, stored)]
     if not usable:
-        return Decision("forward", fwd="partial")
+        return _complete(request, allowed[0], policy)
     return _by_time(request, usable[0], now, control)
 
 
@@ -167,7 +172,7 @@ def _by_time(request: Request, stored: StoredResponse, now: float, control: Cach
 
 def _too_old(stored: StoredResponse, now: float, control: CacheControl) -> str:
     """A fresh response may still be older than the client takes (sections 5.2.1.1 and 5.2.1.3)."""
-    if control.max_age is not None and stored.age(now) > control.max_age:
+    if control.max_age is not None and (control.max_age == 0 or stored.age(now) > control.max_age):
         return "max-age"
     if control.min_fresh is not None and stored.fresh_until - now < control.min_fresh:
         return "min-fresh"
@@ -191,10 +196,21 @@ def _validate(request: Request, stored: StoredResponse, fwd: str, detail: str) -
     return Decision(action, stored, fwd=fwd, detail=detail, conditionals=conditionals)
 
 
+def _complete(request: Request, stored: StoredResponse, policy: Policy) -> Decision:
+    """Ask for the missing end of a stored beginning, if the whole is still the same (section 3.4)."""
+    part, etag = stored.range, stored.etag
+    if not policy.complete_partials or part is None or part[0] != 0 or b"range" in request.special:
+        return Decision("forward", fwd="partial")
+    if request.method != "GET" or etag is None or stored.own_etag or etag[:1] != b'"':
+        return Decision("forward", fwd="partial")
+    rest = ((b"range", b"bytes=%d-" % (part[1] + 1)), (b"if-range", etag))
+    return Decision("complete", stored, fwd="partial", conditionals=rest)
+
+
 def conditionals_for(stored: StoredResponse) -> tuple[Header, ...]:
     """If-None-Match and If-Modified-Since from the stored validators (section 4.3.1)."""
     found: list[Header] = []
-    if stored.etag is not None:
+    if stored.etag is not None and not stored.own_etag:
         found.append((b"if-none-match", stored.etag))
     if stored.last_modified is not None:
         found.append((b"if-modified-since", stored.last_modified))

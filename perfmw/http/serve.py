@@ -26,7 +26,6 @@ _IN_304 = frozenset(
         b"last-modified",
         b"vary",
         b"via",
-        b"warning",
     }
 )
 _OF_THE_WHOLE = frozenset({b"content-length", b"content-range"})
@@ -85,7 +84,7 @@ def _modified(stored: StoredResponse) -> float:
 
 def etag_listed(value: bytes, etag: bytes | None) -> bool:
     """If-None-Match by weak comparison (RFC 9110 sections 13.1.2 and 8.8.3.2)."""
-    if value.strip() == b"*":
+    if value == etag or value.strip() == b"*":
         return True
     if etag is None:
         return False

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from urllib.parse import urljoin
+from hashlib import blake2b
 
 from perfmw.http.fields import CacheControl, cache_control, names_in
 from perfmw.http.forwarding import keyed_claims
 from perfmw.http.freshness import EXPLICIT, HEURISTIC_STATUSES, Terms, initial_age, terms_of
-from perfmw.http.keys import request_key
+from perfmw.http.keys import referenced_key, request_key
 from perfmw.http.messages import Fields, Header, Headers, Request, ResponseHead, StoredResponse
-from perfmw.http.policy import Policy
+from perfmw.http.policy import OWN_TARGET, Policy
 from perfmw.http.ranges import parse_content_range
 from perfmw.http.vary import selecting_values, vary_names
 from perfmw.settings import CacheRule
@@ -96,7 +96,7 @@ def assess(
     """
     terms = terms_of(head.status, head.fields, response_time, policy, rule)
     names = vary_names(head.fields, _extra_names(request, policy, rule))
-    reason = "" if known else _by_method(request, head, terms)
+    reason = "" if known else _by_method(request, head, terms, policy)
     reason = reason or refusal(request, head, terms, names, policy, rule, partial=bool(known and known.range))
     if reason and known is None:
         return Storing(False, reason, supersedes=reason == "stale")
@@ -108,17 +108,33 @@ def assess(
     return Storing(not reason, reason or terms.source or "validator", stored)
 
 
-def complete(stored: StoredResponse, body: bytes) -> StoredResponse | None:
-    """The stored response with its body; None when Content-Length says that bytes are missing or too many."""
+def complete(stored: StoredResponse, body: bytes, policy: Policy | None = None) -> StoredResponse | None:
+    """The stored response with its body; None when Content-Length or Content-Range counts other bytes.
+
+    It gets a Content-Length, and with ``policy.add_etag`` an entity tag when it came without a validator.
+    """
     lengths = {value for name, value in stored.headers if name == b"content-length"}
     actual = b"%d" % len(body)
     if lengths and lengths != {actual}:
+        return None
+    if stored.range is not None and stored.range[1] - stored.range[0] + 1 != len(body):
         return None
     stored.body = body
     if stored.status not in (204, 205):
         stored.headers = [field for field in stored.headers if field[0] != b"content-length"]
         stored.headers.append((b"content-length", actual))
+    if policy is not None and policy.add_etag and stored.status == 200 and not stored.has_validator:
+        stored.etag, stored.own_etag = content_etag(stored, body), True
+        stored.headers.append((b"etag", stored.etag))
     return stored
+
+
+def content_etag(stored: StoredResponse, body: bytes) -> bytes:
+    """An entity tag that every process gives the same bytes (RFC 9110 section 8.8.3)."""
+    digest = blake2b(body, digest_size=12)
+    for name in (b"content-encoding", b"content-type"):
+        digest.update(b"\0" + (stored.field(name) or b""))
+    return b'"' + digest.hexdigest().encode() + b'"'
 
 
 def _extra_names(request: Request, policy: Policy, rule: CacheRule | None) -> tuple[bytes, ...]:
@@ -148,8 +164,8 @@ def refusal(
     )
 
 
-def _by_method(request: Request, head: ResponseHead, terms: Terms) -> str:
-    if request.method == "POST":
+def _by_method(request: Request, head: ResponseHead, terms: Terms, policy: Policy) -> str:
+    if request.method == "POST" and policy.rfc_strict:
         explicit = terms.lifetime is not None and terms.source in EXPLICIT
         return "" if explicit and head.status == 200 and _names_target(request, head.fields) else "method"
     if request.method != "GET":
@@ -160,10 +176,8 @@ def _by_method(request: Request, head: ResponseHead, terms: Terms) -> str:
 def _names_target(request: Request, fields: Fields) -> bool:
     """A POST answered with the target's own new state (RFC 9110 section 9.3.3)."""
     location = fields.get(b"content-location")
-    if location is None:
-        return False
-    here = request_key(request.scheme, request.authority, request.path, request.query)[4:]
-    return urljoin(here, location.decode("latin-1")) == here
+    key = request_key(request.scheme, request.authority, request.path, request.query)
+    return location is not None and referenced_key(key, location) == key
 
 
 def _by_status(head: ResponseHead, terms: Terms, policy: Policy, *, partial: bool) -> str:
@@ -186,7 +200,7 @@ def _by_directives(request: Request, head: ResponseHead, terms: Terms, policy: P
     if reason := _forbids(control, policy, understood=head.status in UNDERSTOOD):
         return reason
     # a targeted field overrides Cache-Control, but only perfmw's own is taken to mean this cache
-    if not policy.rfc_strict and terms.target not in (b"", policy.targets[0]):
+    if not policy.rfc_strict and terms.target not in (b"", OWN_TARGET):
         return _forbids(terms.plain, policy, understood=False)
     return ""
 

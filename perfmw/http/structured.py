@@ -7,7 +7,7 @@ import binascii
 import re
 from functools import lru_cache
 
-from perfmw.http.fields import DELTA_MAX, FLAGS, NUMBERS, QUALIFIED, CacheControl, names_in
+from perfmw.http.fields import DELTA_MAX, FLAGS, MEMO_LONGEST, NUMBERS, QUALIFIED, CacheControl, names_in
 
 
 class Token(str):
@@ -44,12 +44,15 @@ def parse_dictionary(value: bytes) -> dict[str, Value] | None:
         return None
 
 
-@lru_cache(maxsize=256)
 def targeted_control(value: bytes) -> CacheControl | None:
     """The directives of a targeted field; None when it is empty or malformed, and so to be ignored.
 
     RFC 9213 section 2.1. A directive whose value has the wrong type counts as invalid: 0 seconds.
     """
+    return _remembered(value) if len(value) <= MEMO_LONGEST else _targeted(value)
+
+
+def _targeted(value: bytes) -> CacheControl | None:
     members = parse_dictionary(value)
     if not members:
         return None
@@ -57,6 +60,9 @@ def targeted_control(value: bytes) -> CacheControl | None:
     for key, member in members.items():
         _apply(control, key.encode(), member)
     return control
+
+
+_remembered = lru_cache(maxsize=256)(_targeted)
 
 
 def _apply(control: CacheControl, name: bytes, member: Value) -> None:

@@ -7,12 +7,14 @@ from dataclasses import replace
 from perfmw.http.fields import names_in
 from perfmw.http.messages import Header, Request, ResponseHead, StoredResponse
 from perfmw.http.policy import Policy
+from perfmw.http.ranges import parse_content_range
 from perfmw.http.serve import opaque_tag
 from perfmw.http.storing import HOP_BY_HOP, Storing, assess
 from perfmw.settings import CacheRule
 
 # they describe the stored bytes, which a 304 does not change
 _OF_THE_BODY = frozenset({b"content-length", b"content-encoding", b"content-range"})
+_OF_THE_PART = frozenset({b"content-length", b"content-range"})
 
 
 def answers(stored: StoredResponse, head: ResponseHead) -> bool:
@@ -47,7 +49,7 @@ def freshen(
     """
     if not answers(stored, head):
         return None
-    merged = ResponseHead(stored.status, _merged(stored, head))
+    merged = ResponseHead(stored.status, _merged(stored, head, policy))
     return assess(
         request,
         merged,
@@ -59,14 +61,54 @@ def freshen(
     )
 
 
-def _merged(stored: StoredResponse, head: ResponseHead) -> list[Header]:
+def _merged(stored: StoredResponse, head: ResponseHead, policy: Policy) -> list[Header]:
     skipped = HOP_BY_HOP | _OF_THE_BODY | {*names_in(head.fields.get(b"connection", b""))}
     new = [field for field in head.headers if field[0] not in skipped]
-    replaced = {name for name, _ in new}
-    if b"set-cookie" in replaced and b"set-cookie" not in {name for name, _ in stored.headers}:
+    if not policy.rfc_strict and not policy.allow_set_cookie:
         # a cookie in a 304 is for the one who asked, never for those served from the store
         new = [field for field in new if field[0] != b"set-cookie"]
+    replaced = {name for name, _ in new}
     return [field for field in stored.headers if field[0] not in replaced] + new
+
+
+def completed(
+    stored: StoredResponse,
+    head: ResponseHead,
+    body: bytes,
+    *,
+    request: Request,
+    request_time: float,
+    response_time: float,
+    policy: Policy,
+    rule: CacheRule | None = None,
+) -> Storing | None:
+    """A stored beginning and the 206 that brings the rest, as one complete response (section 3.4).
+
+    :param body: the bytes of the 206.
+    :return: as ``freshen``; None when the two do not fit together.
+    """
+    part, rest = stored.range, parse_content_range(head.fields.get(b"content-range", b""))
+    if part is None or rest is None or head.status != 206 or head.fields.get(b"etag") != stored.etag:
+        return None
+    if (
+        rest[0] != part[1] + 1
+        or rest[1] != rest[2] - 1
+        or rest[2] != part[2]
+        or len(body) != rest[1] - part[1]
+    ):
+        return None
+    merged = [field for field in _merged(stored, head, policy) if field[0] not in _OF_THE_PART]
+    whole = replace(stored, status=200, headers=merged, body=stored.body + body, range=None)
+    whole.headers.append((b"content-length", b"%d" % len(whole.body)))
+    return assess(
+        request,
+        ResponseHead(200, whole.headers),
+        request_time=request_time,
+        response_time=response_time,
+        policy=policy,
+        rule=rule,
+        known=whole,
+    )
 
 
 def updated_by_head(

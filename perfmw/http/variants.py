@@ -51,8 +51,12 @@ class VariantIndex:
 
 
 def variant_key(key: str, stored: StoredResponse) -> str:
-    """The key of one response of a URL: readable, except that long values and secrets are hashed."""
-    return key + variant_suffix(stored.vary, stored.vary_values)
+    """The key of one response of a URL: readable, except that long values and secrets are hashed.
+
+    It is the URL's own key only for a complete response that does not vary.
+    """
+    suffix = variant_suffix(stored.vary, stored.vary_values)
+    return f"{key}{suffix} {{partial}}" if stored.range is not None else key + suffix
 
 
 def variant_suffix(names: tuple[bytes, ...], values: Values) -> str:

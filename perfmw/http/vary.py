@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Sequence
 from functools import lru_cache
 
-from perfmw.http.fields import names_in, split_list
+from perfmw.http.fields import MEMO_LONGEST, names_in, split_list
 from perfmw.http.messages import Fields, Headers
 
 Values = tuple[bytes | None, ...]
@@ -32,7 +32,6 @@ def selecting_values(fields: Fields, names: tuple[bytes, ...], *, strict: bool) 
     )
 
 
-@lru_cache(maxsize=2048)
 def normalise(name: bytes, value: bytes, strict: bool) -> bytes:
     """A value such that equal meanings give equal bytes, without giving equal bytes to unequal ones.
 
@@ -41,6 +40,10 @@ def normalise(name: bytes, value: bytes, strict: bool) -> bytes:
     """
     if name in _RAW:
         return value.strip()
+    return _remembered(name, value, strict) if len(value) <= MEMO_LONGEST else _normalise(name, value, strict)
+
+
+def _normalise(name: bytes, value: bytes, strict: bool) -> bytes:
     if name not in _ORDERED_BY_QUALITY:
         return b",".join(_SPACES.sub(b" ", member) for member in split_list(value))
     ranked = list(qualities(value).items())
@@ -48,6 +51,9 @@ def normalise(name: bytes, value: bytes, strict: bool) -> bytes:
     return b",".join(
         b"%s;q=%d" % (member, quality) if quality < 1000 else member for member, quality in ranked
     )
+
+
+_remembered = lru_cache(maxsize=1024)(_normalise)
 
 
 def qualities(value: bytes) -> dict[bytes, int]:
