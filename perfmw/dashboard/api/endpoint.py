@@ -1,0 +1,86 @@
+"""An API operation as data: the router and the OpenAPI document are both made from it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import msgspec
+from starlette.requests import Request
+from starlette.responses import Response
+
+from perfmw.dashboard.context import Context, Handler
+from perfmw.dashboard.headers import compressed
+from perfmw.dashboard.problems import ProblemError
+from perfmw.dashboard.view import to_json
+
+MAX_BODY = 64 * 1024
+MAX_LIMIT = 1_000
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """``query``: parameter -> JSON schema; ``body``: JSON schema of the request's body, None for none."""
+
+    method: str
+    path: str
+    summary: str
+    handler: Handler
+    query: Mapping[str, Any] = field(default_factory=dict)
+    body: Mapping[str, Any] | None = None
+
+
+NOTHING: Mapping[str, Any] = {"type": "object"}
+"""The body of an operation that needs none: an empty object, or nothing at all."""
+PAGING: Mapping[str, Any] = {
+    "limit": {"type": "integer", "minimum": 1, "maximum": MAX_LIMIT, "default": 100},
+    "offset": {"type": "integer", "minimum": 0, "default": 0},
+}
+
+
+def answer(request: Request, value: Any, status: int = 200) -> Response:
+    """JSON of a dataclass or builtins, compressed when the client likes it."""
+    return compressed(Response(to_json(value), status, media_type="application/json"), request.headers)
+
+
+def paging(request: Request) -> tuple[int, int]:
+    """Limit and offset of the query. Raises ProblemError 422."""
+    return _whole(request, "limit", 100, 1, MAX_LIMIT), _whole(request, "offset", 0, 0, 10**9)
+
+
+def page(request: Request, items: Sequence[Any]) -> Response:
+    """The asked-for part of a list, and how long the list is."""
+    limit, offset = paging(request)
+    return page_of(request, items[offset : offset + limit], len(items))
+
+
+def page_of(request: Request, items: Sequence[Any], total: int) -> Response:
+    limit, offset = paging(request)
+    return answer(request, {"items": items, "total": total, "limit": limit, "offset": offset})
+
+
+def _whole(request: Request, name: str, default: int, low: int, high: int) -> int:
+    text = request.query_params.get(name, str(default))
+    if not text.isascii() or not text.isdigit() or not low <= int(text[:12]) <= high:
+        raise ProblemError(422, f"{name} must be a whole number from {low} to {high}.")
+    return int(text)
+
+
+async def json_object(request: Request) -> dict[str, Any]:
+    """The body as a JSON object; an empty body is an empty object. Raises ProblemError."""
+    body = bytearray()
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > MAX_BODY:
+            raise ProblemError(422, f"The body is larger than {MAX_BODY} bytes.")
+    try:
+        value = msgspec.json.decode(body) if body.strip() else {}
+    except msgspec.DecodeError as exc:
+        raise ProblemError(400, f"The body is not JSON: {exc}.") from None
+    if not isinstance(value, dict):
+        raise ProblemError(422, "The body must be a JSON object.")
+    return value
+
+
+__all__ = ["NOTHING", "PAGING", "Context", "Endpoint", "answer", "json_object", "page", "page_of", "paging"]

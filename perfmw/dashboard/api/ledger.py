@@ -1,0 +1,45 @@
+"""The optimization ledger, and the way back from one of its entries."""
+
+from __future__ import annotations
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from perfmw.dashboard.api.endpoint import (
+    NOTHING,
+    PAGING,
+    Context,
+    Endpoint,
+    answer,
+    json_object,
+    page_of,
+    paging,
+)
+from perfmw.dashboard.problems import ProblemError
+from perfmw.dashboard.view import ledger_rows
+
+
+async def list_ledger(context: Context, request: Request) -> Response:
+    limit, offset = paging(request)
+    ledger = context.host.ledger
+    return page_of(request, ledger_rows(ledger, limit, offset), len(ledger.entries()))
+
+
+async def roll_back(context: Context, request: Request) -> Response:
+    await json_object(request)
+    entry_id = request.path_params["id"]
+    ledger = context.host.ledger
+    known = {str(entry.id): entry.id for entry in (*ledger.entries(), *ledger.kept())}
+    if entry_id not in known:
+        raise ProblemError(404, f"The ledger has no entry {entry_id!r}.")
+    if not await context.host.rollback(known[entry_id]):
+        raise ProblemError(409, f"Entry {entry_id} is not in force, so there is nothing to roll back.")
+    return answer(request, {"id": entry_id, "rolled_back": True})
+
+
+ENDPOINTS = (
+    Endpoint(
+        "GET", "/ledger", "What was proposed, tried, kept and undone, newest first", list_ledger, query=PAGING
+    ),
+    Endpoint("POST", "/ledger/{id}/rollback", "Undo a change that is in force", roll_back, body=NOTHING),
+)

@@ -1,0 +1,38 @@
+"""What every page and API resource is handed."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from perfmw.dashboard.host import Host, Snapshots
+from perfmw.dashboard.live import Feed
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """``templates`` is None when jinja2 is not installed: the API and ``/metrics`` work without it."""
+
+    host: Host
+    snapshots: Snapshots
+    feed: Feed
+    templates: Environment | None
+
+
+Handler = Callable[[Context, Request], Awaitable[Response]]
+
+
+def bind(context: Context, handler: Handler) -> Callable[[Request], Awaitable[Response]]:
+    """The handler as Starlette's router calls it."""
+
+    async def endpoint(request: Request) -> Response:
+        return await handler(context, request)
+
+    return endpoint

@@ -1,0 +1,143 @@
+"""Numbers as people read them, with their unit; and lines of numbers as SVG paths. Pure.
+
+``static/figures.js`` writes the same text for the same number, so that a page looks alike before and
+after its first live update; a browser test holds the two together.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from perfmw.contracts import Stat
+
+NONE = "–"
+SPACE = "\u202f"  # a narrow space that does not break between number and unit
+
+
+def number(value: float) -> str:
+    """Three significant digits below 1,000 and no trailing zeros; whole numbers above."""
+    size = abs(value)
+    if size >= 999.5:
+        return f"{value:,.0f}"
+    digits = 0 if size >= 99.95 else 1 if size >= 9.995 else 2
+    text = f"{value:.{digits}f}"
+    return text.rstrip("0").rstrip(".") if "." in text else text
+
+
+def count(value: float | None) -> str:
+    if value is None:
+        return NONE
+    if value < 100_000:
+        return f"{value:,.0f}"
+    return f"{number(value / 1e3)}k" if value < 999_500 else f"{number(value / 1e6)}M"
+
+
+def duration(seconds: float | None) -> str:
+    if seconds is None:
+        return NONE
+    if seconds < 0.0009995:
+        return f"{number(seconds * 1e6)}{SPACE}µs"
+    if seconds < 0.9995:
+        return f"{number(seconds * 1e3)}{SPACE}ms"
+    if seconds < 119.5:
+        return f"{number(seconds)}{SPACE}s"
+    if seconds < 7_170:
+        return f"{number(seconds / 60)}{SPACE}min"
+    return f"{number(seconds / 3600)}{SPACE}h"
+
+
+def percent(share: float | None) -> str:
+    return NONE if share is None else f"{number(share * 100)}{SPACE}%"
+
+
+def rate(per_second: float | None) -> str:
+    return NONE if per_second is None else f"{number(per_second)}/s"
+
+
+def size(value: float | None) -> str:
+    if value is None:
+        return NONE
+    for unit in ("B", "KiB", "MiB"):
+        if value < 1_000:
+            return f"{number(value)}{SPACE}{unit}"
+        value /= 1_024
+    return f"{number(value)}{SPACE}GiB"
+
+
+def ago(seconds: float) -> str:
+    return "just now" if seconds < 2 else f"{duration(round(seconds))} ago"
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """A number and its unit apart, so that the page can set them in different sizes."""
+
+    value: str
+    unit: str
+
+
+def stat_figure(stat: Stat) -> Figure:
+    """The value of a stat card in the form its unit asks for."""
+    if stat.value is None:
+        return Figure(NONE, "")
+    if stat.unit in {"s", "seconds"}:
+        return _split(duration(stat.value))
+    if stat.unit in {"share", "ratio"}:
+        return _split(percent(stat.value))
+    if stat.unit in {"/100", "score", "points"}:
+        return Figure(f"{stat.value:.0f}", "/100")
+    return Figure(number(stat.value), stat.unit)
+
+
+def _split(text: str) -> Figure:
+    value, _, unit = text.partition(SPACE)
+    return Figure(value, unit)
+
+
+@dataclass(frozen=True, slots=True)
+class Trend:
+    """``word`` says in words what the arrow and colour show."""
+
+    text: str
+    word: str
+    arrow: str
+
+
+STEADY = 0.005
+
+
+def trend(stat: Stat) -> Trend:
+    """How the newer half of the series stands against the older, and whether that is good."""
+    if stat.trend is None:
+        return Trend("", "no trend yet", "")
+    if abs(stat.trend) < STEADY:
+        return Trend("steady", "steady", "→")
+    rising = stat.trend > 0
+    word = "better" if rising == (stat.better == "up") else "worse"
+    return Trend(f"{number(abs(stat.trend) * 100)}{SPACE}%", word, "▲" if rising else "▼")
+
+
+@dataclass(frozen=True, slots=True)
+class Spark:
+    """SVG path data of a line and of the area below it; both empty below two points."""
+
+    line: str = ""
+    area: str = ""
+
+
+def spark(series: Sequence[float], width: int = 240, height: int = 56) -> Spark:
+    """Scales a series into ``width`` by ``height`` with room for the stroke; a flat one in the middle."""
+    if len(series) < 2:
+        return Spark()
+    low, high = min(series), max(series)
+    span, top, room = high - low, 3, height - 6
+    step = width / (len(series) - 1)
+    ys = [top + (room / 2 if span == 0 else room * (high - v) / span) for v in series]
+    line = "L".join(f"{i * step:.1f},{y:.1f}" for i, y in enumerate(ys))
+    return Spark(f"M{line}", f"M{line}V{height}H0Z")
+
+
+def short(series: Sequence[float]) -> str:
+    """The series as a JSON list of six significant digits: enough for a table, and small."""
+    return "[" + ",".join(f"{value:.6g}" for value in series) + "]"

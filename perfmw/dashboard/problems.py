@@ -1,0 +1,83 @@
+"""Errors as ``application/problem+json`` (RFC 9457), and the boundary no exception crosses."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+
+import msgspec
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+logger = logging.getLogger("perfmw.dashboard")
+
+TITLES = {
+    400: "Bad request",
+    401: "Sign in first",
+    403: "Refused",
+    404: "Not found",
+    405: "Method not allowed",
+    409: "Conflict",
+    415: "Unsupported media type",
+    422: "The request does not make sense",
+    429: "Too many attempts",
+    500: "Internal error",
+    501: "Not available",
+}
+
+
+class ProblemError(Exception):
+    """Raised by handlers; becomes the response. ``detail`` is for people and says what to do."""
+
+    def __init__(self, status: int, detail: str, headers: Mapping[str, str] | None = None) -> None:
+        super().__init__(detail)
+        self.status = status
+        self.detail = detail
+        self.headers = dict(headers or {})
+
+
+def problem(status: int, detail: str, headers: Mapping[str, str] | None = None) -> Response:
+    """A problem document; ``type`` is about:blank, so ``title`` names the status."""
+    body = {"type": "about:blank", "title": TITLES.get(status, "Error"), "status": status, "detail": detail}
+    return Response(msgspec.json.encode(body), status, headers, "application/problem+json")
+
+
+async def on_problem(request: Request, exc: Exception) -> Response:
+    if isinstance(exc, ProblemError):
+        return problem(exc.status, exc.detail, exc.headers)
+    if isinstance(exc, HTTPException):
+        return problem(exc.status_code, _http_detail(request, exc), exc.headers)
+    raise exc
+
+
+def _http_detail(request: Request, exc: HTTPException) -> str:
+    if exc.status_code == 404:
+        return f"There is nothing at {request.url.path}."
+    if exc.status_code == 405:
+        return f"{request.method} is not allowed here."
+    return exc.detail
+
+
+class Boundary:
+    """Answers 500 for an exception of the dashboard itself, so that it never reaches the host app."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        started = False
+
+        async def watched(message: Message) -> None:
+            nonlocal started
+            started = True
+            await send(message)
+
+        try:
+            await self.app(scope, receive, watched)
+        except Exception:
+            logger.exception("the dashboard failed at %s", scope.get("path"))
+            if started or scope["type"] != "http":
+                raise
+            await problem(500, "The dashboard failed; the server's log says why.")(scope, receive, send)

@@ -1,0 +1,54 @@
+"""Jinja2 templates, when jinja2 is installed."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, Response
+
+from perfmw import __version__
+from perfmw.dashboard import figures
+from perfmw.dashboard.auth import local_path
+from perfmw.dashboard.context import Context
+from perfmw.dashboard.headers import compressed
+from perfmw.dashboard.problems import ProblemError
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
+
+NEEDS_JINJA = (
+    "The dashboard's pages need jinja2: pip install 'perfmw[cli]'. The API and /metrics work without it."
+)
+
+
+def load_templates() -> Environment | None:
+    """The environment, with every value escaped; None when jinja2 is not installed."""
+    try:
+        from jinja2 import Environment, PackageLoader, StrictUndefined
+    except ImportError:
+        return None
+    environment = Environment(
+        loader=PackageLoader("perfmw.dashboard"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.globals.update(figures=figures, version=__version__)
+    environment.filters["clock"] = _clock
+    return environment
+
+
+def render(context: Context, request: Request, template: str, **values: Any) -> Response:
+    """A page or a part of one. Raises ProblemError 501 without jinja2."""
+    if context.templates is None:
+        raise ProblemError(501, NEEDS_JINJA)
+    depth = local_path(request.scope).count("/") - 1
+    text = context.templates.get_template(template).render(base="../" * depth or "./", **values)
+    return compressed(HTMLResponse(text), request.headers)
+
+
+def _clock(moment: float) -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(moment))

@@ -1,0 +1,55 @@
+// Numbers as people read them. figures.py writes the same text; change both.
+export const NONE = "–";
+const SPACE = "\u202f";
+const plain = new Intl.NumberFormat("en-US", { maximumFractionDigits: 0 });
+
+export function number(value) {
+  const size = Math.abs(value);
+  if (size >= 999.5) return plain.format(value);
+  const text = value.toFixed(size >= 99.95 ? 0 : size >= 9.995 ? 1 : 2);
+  return text.includes(".") ? text.replace(/\.?0+$/, "") : text;
+}
+
+export function count(value) {
+  if (value == null) return NONE;
+  if (value < 100000) return plain.format(value);
+  return value < 999500 ? `${number(value / 1e3)}k` : `${number(value / 1e6)}M`;
+}
+
+export function duration(seconds) {
+  if (seconds == null) return NONE;
+  if (seconds < 0.0009995) return `${number(seconds * 1e6)}${SPACE}µs`;
+  if (seconds < 0.9995) return `${number(seconds * 1e3)}${SPACE}ms`;
+  if (seconds < 119.5) return `${number(seconds)}${SPACE}s`;
+  if (seconds < 7170) return `${number(seconds / 60)}${SPACE}min`;
+  return `${number(seconds / 3600)}${SPACE}h`;
+}
+
+export const percent = (share) => (share == null ? NONE : `${number(share * 100)}${SPACE}%`);
+export const rate = (perSecond) => (perSecond == null ? NONE : `${number(perSecond)}/s`);
+
+export function statFigure({ value, unit }) {
+  if (value == null) return [NONE, ""];
+  if (unit === "s" || unit === "seconds") return duration(value).split(SPACE);
+  if (unit === "share" || unit === "ratio") return percent(value).split(SPACE);
+  if (["/100", "score", "points"].includes(unit)) return [value.toFixed(0), "/100"];
+  return [number(value), unit];
+}
+
+export function trend({ trend: change, better }) {
+  if (change == null) return { text: "", word: "no trend yet", arrow: "" };
+  if (Math.abs(change) < 0.005) return { text: "", word: "steady", arrow: "→" };
+  const word = change > 0 === (better === "up") ? "better" : "worse";
+  return { text: `${number(Math.abs(change) * 100)}${SPACE}%`, word, arrow: change > 0 ? "▲" : "▼" };
+}
+
+export function spark(series, width = 240, height = 56) {
+  if (series.length < 2) return ["", ""];
+  const low = Math.min(...series);
+  const span = Math.max(...series) - low;
+  const step = width / (series.length - 1);
+  const room = height - 6;
+  const y = (value) => 3 + (span ? (room * (low + span - value)) / span : room / 2);
+  const line = series.map((value, i) => `${(i * step).toFixed(1)},${y(value).toFixed(1)}`).join("L");
+  return [`M${line}`, `M${line}V${height}H0Z`];
+}
