@@ -84,10 +84,8 @@ def judge(blocks: Sequence[Block], gates: Gates | None = None) -> Verdict:
 
 
 def guard(blocks: Sequence[Block], gates: Gates | None = None) -> str | None:
-    """Why the experiment must stop now, or None. Judges the newest block if the change was on in it."""
+    """Why the experiment must stop now, or None. To be asked after each block."""
     gates = gates or Gates()
-    if not blocks or not blocks[-1].on:
-        return None
     return _more_errors(blocks, gates) or _slower_tail(blocks, gates)
 
 
@@ -114,7 +112,7 @@ def _decide(improvement: float, interval: tuple[float, float], gates: Gates) -> 
     said = f"{improvement:+.0%} [{low:+.0%}, {high:+.0%}]"
     if low > 0 and improvement >= gates.min_effect:
         return "keep", f"mean latency improved by {said}"
-    if high < 0:
+    if high < 0 and improvement <= -gates.min_effect:
         return "roll_back", f"mean latency got worse: {said}"
     if low > 0:
         return "roll_back", f"the gain of {said} is below the {gates.min_effect:.0%} worth keeping"
@@ -148,9 +146,9 @@ def _tail(events: int, expected: float) -> float:
 
 
 def _slower_tail(blocks: Sequence[Block], gates: Gates) -> str | None:
-    """The last two blocks with the change both have a p99 beyond any block's without it."""
+    """The last two blocks with the change both have a p99 well beyond any block's without it."""
     off = [block.p99 for block in blocks if not block.on and block.requests >= gates.p99_requests]
     on = [block.p99 for block in blocks if block.on and block.requests >= gates.p99_requests][-2:]
-    if not off or len(on) < 2 or min(on) <= gates.p99_ratio * max(off):
+    if min(len(off), len(on)) < 2 or min(on) <= gates.p99_ratio * max(off):
         return None
     return f"p99 rose to {min(on) * 1000:.1f} ms from {max(off) * 1000:.1f} ms"
