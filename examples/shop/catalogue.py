@@ -10,19 +10,19 @@ import sqlite3
 import threading
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 PRODUCTS = 5_000
-REVIEWS = 24_000
+REVIEWS = 40_000
 CATEGORIES = (
     "lamps", "chairs", "tables", "shelves", "rugs", "curtains", "mirrors", "clocks", "vases", "candles",
     "cushions", "blankets", "frames", "baskets", "hooks", "bowls", "plates", "cups", "knives", "pans",
 )  # fmt: skip
 WORDS = (
-    "oak", "steel", "linen", "quiet", "round", "narrow", "folding", "handmade", "matt", "glazed", "woven", "light",
-    "heavy", "stackable", "washable", "nordic", "rustic", "modern", "tall", "small", "warm", "cool", "striped",
-    "plain", "soft", "sturdy", "hanging", "portable", "garden", "kitchen", "bedroom", "hall", "office", "travel",
-    "winter", "summer", "evening", "daily", "festive", "classic",
+    "oak", "steel", "linen", "quiet", "round", "narrow", "folding", "handmade", "matt", "glazed", "woven",
+    "light", "heavy", "stackable", "washable", "nordic", "rustic", "modern", "tall", "small", "warm", "cool",
+    "striped", "plain", "soft", "sturdy", "hanging", "portable", "garden", "kitchen", "bedroom", "hall",
+    "office", "travel", "winter", "summer", "evening", "daily", "festive", "classic",
 )  # fmt: skip
 
 _SCHEMA = """
@@ -114,12 +114,15 @@ class Catalogue:
         found = self._rows(_PRODUCT, number)
         if not found:
             return None
-        return Product(*found[0], reviews=tuple(self._rows(_REVIEWS, number)))
+        return Product(
+            *found[0], reviews=tuple((stars, text) for stars, text in self._rows(_REVIEWS, number))
+        )
 
-    def _rows(self, query: str, *values: object) -> list[tuple[int | str, ...]]:
+    def _rows(self, query: str, *values: object) -> list[tuple[Any, ...]]:
         connection = getattr(self._local, "connection", None)
         if connection is None:
             connection = self._local.connection = sqlite3.connect(
                 f"{self._path.resolve().as_uri()}?mode=ro", uri=True
             )
-        return connection.execute(query, values).fetchall()
+        rows: list[tuple[Any, ...]] = connection.execute(query, values).fetchall()
+        return rows
