@@ -9,7 +9,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import IO, Any, Literal
 
@@ -65,7 +65,7 @@ class _File:
     path: Path
     offset: int = 0
     inode: int = 0
-    torn: bytes = field(default=b"", repr=False)
+    torn: bool = False
 
 
 class Ledger:
@@ -158,9 +158,6 @@ class Ledger:
     def _open(self, file: _File) -> None:
         try:
             file.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-            older = _older(file.path)
-            if older.exists():
-                self._read(older.read_bytes())
             with _locked(file.path):
                 self._catch_up(file)
         except OSError as error:
@@ -171,41 +168,41 @@ class Ledger:
         with _locked(file.path) as stream:
             self._catch_up(file)
             entry = make()
-            # a torn last line (a crash, a full disk) is closed off so that it damages nothing but itself
+            # a last line torn by a crash or a full disk is closed off, so that it damages only itself
             line = (b"\n" if file.torn else b"") + _encode(entry)
             stream.write(line)
             stream.flush()
             os.fsync(stream.fileno())
             file.offset += len(line)
-            if file.torn:
-                file.torn = b""
-                self.bad_lines += 1
+            file.torn = False
             self._take(entry)
             if file.offset > self._max_bytes:
                 self._rotate(file)
         return entry
 
     def _catch_up(self, file: _File) -> None:
-        """Take in what other processes wrote, also when one of them rotated the file."""
+        """Take in what other processes wrote, also when one of them rotated the file. Needs the lock."""
         inode = file.path.stat().st_ino
         if inode != file.inode:
-            file.inode, file.offset, file.torn = inode, 0, b""
+            older = _older(file.path)
+            if older.exists():
+                self._read(older.read_bytes(), count_bad=file.inode == 0)
+            file.inode, file.offset, file.torn = inode, 0, False
         with file.path.open("rb") as stream:
             stream.seek(file.offset)
             data = stream.read()
-        file.offset += len(data)
-        file.torn = self._read(file.torn + data)
+        if data:
+            file.offset += len(data)
+            file.torn = not data.endswith(b"\n")
+            self._read(data)
 
-    def _read(self, data: bytes) -> bytes:
-        """Take in whole lines; returns what follows the last newline."""
-        *lines, rest = data.split(b"\n")
-        for line in lines:
+    def _read(self, data: bytes, *, count_bad: bool = True) -> None:
+        for line in data.split(b"\n"):
             entry = _decode(line)
             if entry is None:
-                self.bad_lines += bool(line.strip())
+                self.bad_lines += count_bad and bool(line.strip())
             elif entry.id > self._last_id:
                 self._take(entry)
-        return rest
 
     def _rotate(self, file: _File) -> None:
         """Start a new file with the changes that stand, so that dropping the oldest loses none of them."""
@@ -217,7 +214,7 @@ class Ledger:
             os.fsync(stream.fileno())
         file.path.replace(_older(file.path))
         fresh.replace(file.path)
-        file.inode, file.offset, file.torn = file.path.stat().st_ino, len(data), b""
+        file.inode, file.offset, file.torn = file.path.stat().st_ino, len(data), False
 
 
 def _older(path: Path) -> Path:
