@@ -8,29 +8,52 @@ from perfmw.asgi.types import ASGIApp, Message, Receive, Scope, Send
 
 Step = Callable[[], Awaitable[None]]
 
+_ENDS = frozenset({"lifespan.shutdown.complete", "lifespan.shutdown.failed", "lifespan.startup.failed"})
+
+
+class _Lifespan:
+    """One lifespan: ``start`` runs before the app's startup, ``stop`` after its shutdown."""
+
+    def __init__(self, receive: Receive, send: Send, start: Step, stop: Step) -> None:
+        self._receive = receive
+        self._send = send
+        self._start = start
+        self._stop = stop
+        self.asked = False
+
+    async def receive(self) -> Message:
+        message = await self._receive()
+        self.asked = True
+        if message["type"] == "lifespan.startup":
+            await self._start()
+        return message
+
+    async def send(self, message: Message) -> None:
+        if message["type"] in _ENDS:
+            await self._stop()
+        await self._send(message)
+
+    async def stand_in(self) -> None:
+        """The app knows no lifespan: answer the server, so that perfmw still starts and stops in time."""
+        await self.receive()
+        await self._send({"type": "lifespan.startup.complete"})
+        await self._receive()
+        await self.send({"type": "lifespan.shutdown.complete"})
+
 
 async def run_lifespan(
     app: ASGIApp, scope: Scope, receive: Receive, send: Send, *, start: Step, stop: Step
 ) -> None:
-    """Pass the lifespan through to ``app``: ``start`` runs before its startup, ``stop`` after its shutdown.
+    """Pass the lifespan through to ``app``. An app that leaves without asking for a message has none.
 
-    An app without lifespan support raises or returns at once, and the server decides what that means.
+    :raises Exception: whatever the app raises once it has asked for its startup message.
     """
-
-    async def receiving() -> Message:
-        message = await receive()
-        if message["type"] == "lifespan.startup":
-            await start()
-        return message
-
-    async def sending(message: Message) -> None:
-        if message["type"] in _ENDS:
+    lifespan = _Lifespan(receive, send, start, stop)
+    try:
+        await app(scope, lifespan.receive, lifespan.send)
+    except Exception:
+        if lifespan.asked:
             await stop()
-        await send(message)
-
-    await app(scope, receiving, sending)
-
-
-_ENDS = frozenset(
-    {"lifespan.shutdown.complete", "lifespan.shutdown.failed", "lifespan.startup.failed"},
-)
+            raise
+    if not lifespan.asked:
+        await lifespan.stand_in()

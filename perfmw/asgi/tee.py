@@ -32,47 +32,35 @@ def content_length(headers: HeaderList) -> int | None:
 class Tee:
     """Wraps one request's ``send`` and ``receive``. Subclasses say what to keep and what to do with it.
 
-    ``started_at`` and ``finished_at`` are ``perf_counter`` readings; ``limit`` is the most bytes kept.
+    ``finished_at`` is the ``perf_counter`` reading when the last byte had left; ``limit`` the most bytes kept.
     """
 
-    __slots__ = (
-        "chunks",
-        "disconnected",
-        "ended",
-        "finished_at",
-        "length",
-        "limit",
-        "receive_message",
-        "send_message",
-        "size",
-        "status",
-        "trailers",
-    )
+    # Defaults live on the class: most requests change few of them, and an instance is made for each request.
+    status = 0
+    chunks: list[bytes] | None = None
+    length: int | None = None
+    size = 0
+    limit = 0
+    ended = False
+    disconnected = False
+    silent = False
+    finished_at = 0.0
 
-    def __init__(self, receive: Receive, send: Send, limit: int) -> None:
+    def __init__(self, receive: Receive, send: Send) -> None:
         self.receive_message = receive
         self.send_message = send
-        self.limit = limit
-        self.status = 0
-        self.chunks: list[bytes] | None = None
-        self.size = 0
-        self.length: int | None = None
-        self.ended = False
-        self.disconnected = False
-        self.trailers = False
-        self.finished_at = 0.0
 
     # What subclasses decide.
 
-    async def on_start(self, message: Message) -> Message | None:
-        """The response begins: return the message to pass on, or None to answer the client otherwise."""
+    def on_start(self, message: Message) -> Message | None:
+        """The response begins: return the message to pass on, or None to keep the app's answer from the client."""
         return message
 
     async def on_complete(self, body: bytes) -> None:
         """The kept body is proven complete. Runs before its last byte leaves when the length proves it."""
 
     def on_abandon(self, reason: str) -> None:
-        """What was kept is dropped: ``too-large``, ``incomplete`` or ``trailers``."""
+        """What was kept is dropped: it is ``too-large`` or ``incomplete``."""
 
     # The two callables handed to the app.
 
@@ -90,17 +78,17 @@ class Tee:
                 await self._keep(message, more)
             elif not more:
                 self.ended = True
-            if self.status:
+            if not self.silent:
                 await self.send_message(message)
             if not more:
                 self.finished_at = perf_counter()
         elif kind == _START:
             self.status = message["status"]
-            answer = await self.on_start(message)
+            answer = self.on_start(message)
             if answer is None:
-                self.status = 0
-                return
-            await self.send_message(answer)
+                self.silent = True
+            else:
+                await self.send_message(answer)
         elif kind == _PATHSEND and self.chunks is not None:
             await self._read_file(message)
         else:
@@ -118,10 +106,8 @@ class Tee:
         if more:
             return
         self.ended = True
-        if self.chunks is None or self.trailers:
-            return
-        if self.length is None:
-            return  # only the app's clean return proves it: see finish()
+        if self.chunks is None or self.length is None:
+            return  # without a length only the app's clean return proves it: see finish()
         if self.size != self.length or self.disconnected:
             self._abandon("incomplete")
         else:
@@ -131,7 +117,7 @@ class Tee:
         """The app returned without an exception."""
         if self.chunks is None:
             return
-        if self.ended and not self.disconnected and not self.trailers and self.length in (None, self.size):
+        if self.ended and not self.disconnected and self.length in (None, self.size):
             await self._complete()
         else:
             self._abandon("incomplete")

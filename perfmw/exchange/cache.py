@@ -1,0 +1,98 @@
+"""What the exchanges of one app share: the rules, the store, and what is being learned."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+
+from perfmw.asgi.types import ASGIApp
+from perfmw.exchange.passing import Passing
+from perfmw.exchange.store import ResponseStore
+from perfmw.http.invalidation import outdated_keys
+from perfmw.http.keys import custom_key, request_key
+from perfmw.http.messages import Request, ResponseHead, StoredResponse
+from perfmw.http.storing import NO_FRESHNESS, Storing, storing
+from perfmw.profiles import Routes
+from perfmw.runtime import Runtime
+from perfmw.settings import CacheRule
+
+
+class HttpCache:
+    """The HTTP cache of one host app. An Exchange holds the state of a request; nothing here does."""
+
+    def __init__(self, app: ASGIApp, runtime: Runtime) -> None:
+        settings, plugins = runtime.settings, runtime.plugins
+        self.app = app
+        self.runtime = runtime
+        self.policy = runtime.policy
+        self.rules = runtime.rules
+        self.tags = runtime.cache.tags
+        self.recorder = runtime.profiles.recorder
+        self.workload = runtime.workload
+        self.routes = Routes(app)
+        self.passing = Passing(settings.hit_for_miss_seconds)
+        self.store = ResponseStore(runtime.cache, runtime.policy)
+        self.coalesce = settings.coalesce
+        self.coalesce_timeout = settings.coalesce_timeout
+        self.plain_keys = not plugins.has("perfmw_cache_key")
+        self._vetoed = plugins.has("perfmw_should_cache")
+
+    def key(self, request: Request) -> str:
+        """The key of a request's URL, or what a plugin makes of it."""
+        if not self.plain_keys:
+            text = self.runtime.plugins.ask("perfmw_cache_key", request=request)
+            if isinstance(text, str):
+                return custom_key(request.scheme, request.authority, text)
+        return request_key(request.scheme, request.authority, request.path, request.query)
+
+    def judge(
+        self, request: Request, head: ResponseHead, request_time: float, rule: CacheRule | None
+    ) -> Storing:
+        """Whether a response may be stored, plugins asked last: they may forbid, never allow."""
+        verdict = storing(
+            request, head, request_time=request_time, response_time=time.time(), policy=self.policy, rule=rule
+        )
+        if verdict.store and self._vetoed and self._veto(request, head):
+            return Storing(False, "plugin")
+        return verdict
+
+    def _veto(self, request: Request, head: ResponseHead) -> bool:
+        answer = self.runtime.plugins.ask(
+            "perfmw_should_cache", on_error=False, request=request, response=head
+        )
+        return answer is False
+
+    def says_nothing(self, headers: Iterable[tuple[bytes, bytes]], rule: CacheRule | None) -> Storing | None:
+        """The verdict on the commonest response: no rule for it, and no field that gives freshness."""
+        if rule is not None and rule.ttl is not None:
+            return None
+        return NO_FRESHNESS if self.policy.freshness_names.isdisjoint(dict(headers)) else None
+
+    async def keep(
+        self,
+        key: str,
+        stored: StoredResponse,
+        *,
+        tags: set[str],
+        rule: CacheRule | None,
+        request_time: float,
+        epoch: int,
+    ) -> bool:
+        """Store a complete response under its tags, unless it was invalidated since ``epoch``."""
+        tags.add(f"route:{stored.route}")
+        if rule is not None:
+            tags.update(rule.tags)
+            tags.add(f"rule:{rule.name or rule.path}")
+        born = self.tags.now()
+        if self.tags.epoch != epoch:
+            born = epoch  # something was invalidated meanwhile: let the index tell whether it was this
+        now = time.time()
+        return await self.store.keep(
+            key, stored, tags=tags, cost=max(0.0, now - request_time), epoch=born, now=now
+        )
+
+    async def invalidate_targets(self, request: Request, head: ResponseHead) -> None:
+        """A successful unsafe request makes what is stored of its targets invalid (RFC 9111 §4.4)."""
+        keys = outdated_keys(request, head)
+        if keys:
+            await self.runtime.cache.invalidate(keys=keys)

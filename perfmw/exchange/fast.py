@@ -1,0 +1,98 @@
+"""The hit path: from an ASGI scope to a fresh stored response without a task, lock, span or hook.
+
+What it cannot decide at a glance it leaves to the full exchange: any request field that could change the
+answer, any stored response that is not plainly fresh.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from perfmw.asgi.types import HeaderList, Scope
+from perfmw.cache.entries import Entry
+from perfmw.http.keys import request_key
+from perfmw.http.messages import StoredResponse
+
+DECISIVE = frozenset(
+    {
+        b"authorization",
+        b"cache-control",
+        b"content-length",
+        b"cookie",
+        b"expect",
+        b"forwarded",
+        b"host",
+        b"if-match",
+        b"if-modified-since",
+        b"if-none-match",
+        b"if-range",
+        b"if-unmodified-since",
+        b"pragma",
+        b"proxy-authorization",
+        b"range",
+        b"transfer-encoding",
+        b"upgrade",
+        b"x-forwarded-host",
+        b"x-forwarded-port",
+        b"x-forwarded-prefix",
+        b"x-forwarded-proto",
+        b"x-forwarded-scheme",
+        b"x-forwarded-server",
+        b"x-forwarded-ssl",
+        b"x-host",
+        b"x-http-host-override",
+        b"x-http-method",
+        b"x-http-method-override",
+        b"x-method-override",
+        b"x-original-host",
+        b"x-original-url",
+        b"x-rewrite-url",
+        b"x-url-scheme",
+    }
+)
+"""Request fields that may change which response is right, or whether the cache may be asked at all."""
+
+
+def raw_path(scope: Scope) -> bytes:
+    """The path as it came over the wire (``scope["path"]`` is lossy: %2F, invalid UTF-8)."""
+    raw: bytes | None = scope.get("raw_path")
+    if raw is None:
+        from urllib.parse import quote
+
+        return quote(scope["path"], safe="/~!$&'()*+,;=:@").encode("ascii")
+    return raw.partition(b"?")[0] if b"?" in raw else raw
+
+
+def plain_key(scope: Scope) -> str | None:
+    """The cache key of a GET with no field that needs a closer look; None for every other request."""
+    if scope["method"] != "GET":
+        return None
+    host = None
+    for name, value in scope["headers"]:
+        if name in DECISIVE:
+            if name != b"host" or host is not None:
+                return None
+            host = value
+    if host is None:
+        return None
+    return request_key(scope["scheme"], host, raw_path(scope), scope["query_string"])
+
+
+def fresh(lookup: Callable[[str], Entry | None], key: str, now: float) -> StoredResponse | None:
+    """The stored response of ``key`` if it needs no further thought at ``now`` (unix seconds)."""
+    entry = lookup(key)
+    if entry is None:
+        return None
+    stored = entry.value
+    if type(stored) is StoredResponse and now < stored.fresh_until:
+        return stored
+    return None
+
+
+def hit_headers(stored: StoredResponse, now: float) -> HeaderList:
+    """The fields of a hit: as stored, with Age (RFC 9111 §5.1) and Cache-Status (RFC 9211)."""
+    return [
+        *stored.headers,
+        (b"age", b"%d" % (now - stored.response_time + stored.initial_age)),
+        (b"cache-status", b"perfmw; hit; ttl=%d" % (stored.fresh_until - now)),
+    ]

@@ -1,0 +1,69 @@
+"""Stored responses in the tiered cache: one key a URL, an index in its place once a response varies."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from perfmw.cache.tiered import TieredCache
+from perfmw.http.messages import Request, StoredResponse
+from perfmw.http.policy import Policy
+from perfmw.http.variants import VariantIndex, variant_key
+
+_HEADER_OVERHEAD = 64
+_ENTRY_OVERHEAD = 600
+
+
+def weight(stored: StoredResponse, key: str) -> int:
+    """Bytes a stored response takes, with its fields, key and the objects around them."""
+    fields = sum(len(name) + len(value) + _HEADER_OVERHEAD for name, value in stored.headers)
+    return len(stored.body) + fields + len(key) + _ENTRY_OVERHEAD
+
+
+class ResponseStore:
+    """Finds and keeps the responses of one runtime."""
+
+    def __init__(self, cache: TieredCache, policy: Policy) -> None:
+        self._cache = cache
+        self._policy = policy
+
+    async def find(self, key: str, request: Request) -> list[StoredResponse]:
+        """Every stored response of the URL that may be the one for ``request``; the decision is not made here."""
+        value = await self._value(key)
+        if isinstance(value, StoredResponse):
+            return [value]
+        if not isinstance(value, VariantIndex):
+            return []
+        names = value.select(request.fields, strict=self._policy.rfc_strict) or value.keys()[:1]
+        found = [await self._value(name) for name in names]
+        return [stored for stored in found if isinstance(stored, StoredResponse)]
+
+    async def keep(
+        self, key: str, stored: StoredResponse, *, tags: Iterable[str], cost: float, epoch: int, now: float
+    ) -> bool:
+        """Store a complete response; False when an invalidation since ``epoch`` or a bound forbids it."""
+        labels = tuple(tags)
+        ttl = stored.keep_seconds(
+            now, grace=self._policy.grace, validator_seconds=self._policy.validator_seconds
+        )
+        if ttl <= 0 or not self._cache.tags.admits(key, labels, epoch):
+            return False
+        name = variant_key(key, stored)
+        size = weight(stored, name)
+        kept = await self._cache.put(name, stored, ttl=ttl, tags=labels, size=size, cost=cost, epoch=epoch)
+        if kept and name != key:
+            await self._list(key, name, stored, ttl)
+        return kept
+
+    async def _list(self, key: str, name: str, stored: StoredResponse, ttl: float) -> None:
+        present = await self._value(key)
+        index = present if isinstance(present, VariantIndex) else VariantIndex()
+        index, dropped = index.with_response(name, stored, self._policy.max_variants)
+        await self._cache.put(key, index, ttl=max(ttl, self._policy.validator_seconds))
+        if dropped:
+            await self._cache.invalidate(keys=dropped)
+
+    async def _value(self, key: str) -> object:
+        entry = self._cache.get_nowait(key)
+        if entry is None and not self._cache.all_memory:
+            entry = await self._cache.get_entry(key)
+        return entry.value if entry is not None else None

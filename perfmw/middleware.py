@@ -1,0 +1,122 @@
+"""PerfMiddleware: the only ASGI ``__call__`` a host app sees."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterable
+from importlib import import_module
+from time import perf_counter
+
+from perfmw.asgi.lifespan import run_lifespan
+from perfmw.asgi.target import load_app
+from perfmw.asgi.types import ASGIApp, Receive, Scope, Send
+from perfmw.exchange.cache import HttpCache
+from perfmw.exchange.exchange import Exchange
+from perfmw.exchange.fast import fresh, hit_headers, plain_key
+from perfmw.runtime import Runtime
+from perfmw.settings import Settings
+
+DASHBOARD = "perfmw.dashboard:create_app"
+"""Loaded when a request first asks for it, so that nobody pays for a page nobody opens (docs/design.md)."""
+
+
+class PerfMiddleware:
+    """Wraps an ASGI app with a shared HTTP cache (RFC 9111), profiles and optimizations.
+
+    ``PerfMiddleware(app)`` alone is a complete configuration. It holds no state of a request.
+
+    :param settings: default: ``Settings()``, which reads the environment and ``perfmw.toml``.
+    :param plugins: plugin objects beside the installed ones.
+    :param runtime: share an existing runtime; ``settings`` and ``plugins`` must then be left out.
+    :raises SettingsError: for a setting that is malformed or names something nobody registered.
+    :raises ValueError: for ``runtime`` together with ``settings`` or ``plugins``.
+    """
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        settings: Settings | None = None,
+        plugins: Iterable[object] = (),
+        runtime: Runtime | None = None,
+    ) -> None:
+        plugins = tuple(plugins)
+        if runtime is not None and (settings is not None or plugins):
+            raise ValueError("runtime= already has its settings and plugins; pass either it or them")
+        self.app = app
+        self.runtime = runtime or Runtime(settings, plugins)
+        self._cache = HttpCache(app, self.runtime)
+        self._passing = self._cache.passing
+        self._lookup = self.runtime.cache.get_nowait
+        self._recorder = self.runtime.profiles.recorder
+        self._plain = self._cache.plain_keys
+        chosen = self.runtime.settings
+        self._mount = chosen.dashboard_path if chosen.enabled and chosen.dashboard != "off" else None
+        self._dashboard: ASGIApp | None = None
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._other(scope, receive, send)
+            return
+        started = perf_counter()
+        now = time.time()
+        key = plain_key(scope) if self._plain else None
+        if key is not None:
+            stored = fresh(self._lookup, key, now)
+            if stored is not None:
+                headers = hit_headers(stored, now)
+                await send({"type": "http.response.start", "status": stored.status, "headers": headers})
+                await send({"type": "http.response.body", "body": stored.body})
+                self._recorder(stored.route).hit(perf_counter() - started)
+                return
+            if self._passing.holds(key, now):
+                await Exchange(self._cache, scope, receive, send, started, now).pass_through(key)
+                return
+        await self._miss(scope, receive, send, started, now)
+
+    async def _miss(self, scope: Scope, receive: Receive, send: Send, started: float, now: float) -> None:
+        runtime = self.runtime
+        if not runtime.settings.enabled:
+            await self.app(scope, receive, send)
+            return
+        if not runtime.started:
+            await runtime.start()  # a host that sends no lifespan
+        if self._mount is not None and (below := _below(self._mount, scope)) is not None:
+            await self._serve_dashboard(below, receive, send)
+            return
+        await Exchange(self._cache, scope, receive, send, started, now).run()
+
+    async def _other(self, scope: Scope, receive: Receive, send: Send) -> None:
+        runtime = self.runtime
+        if scope["type"] == "lifespan" and runtime.settings.enabled:
+            await run_lifespan(self.app, scope, receive, send, start=runtime.start, stop=runtime.stop)
+            return
+        runtime.enter()
+        await self.app(scope, receive, send)
+
+    async def _serve_dashboard(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if self._dashboard is None:
+            module, _, factory = DASHBOARD.partition(":")
+            self._dashboard = getattr(import_module(module), factory)(self.runtime)
+        assert self._dashboard is not None
+        await self._dashboard(scope, receive, send)
+
+
+def _below(prefix: str, scope: Scope) -> Scope | None:
+    """The scope as a sub-app mounted at ``prefix`` sees it, or None for a path outside it."""
+    root, path = scope.get("root_path", ""), scope["path"]
+    local = path[len(root) :] if root and path.startswith(root) else path
+    if local != prefix and not local.startswith(prefix + "/"):
+        return None
+    base = path[: len(path) - len(local)]
+    return {**scope, "root_path": (base or root) + prefix, "path": path}
+
+
+def from_environment() -> PerfMiddleware:
+    """What ``perfmw.asgi:app`` is: the app named by ``PERFMW_TARGET``, wrapped.
+
+    :raises TargetError: PERFMW_TARGET is not set or names no app.
+    """
+    target = os.environ.get("PERFMW_TARGET", "")
+    factory = os.environ.get("PERFMW_TARGET_FACTORY", "") in ("1", "true", "yes")
+    return PerfMiddleware(load_app(target, factory=factory))

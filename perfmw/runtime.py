@@ -1,0 +1,403 @@
+"""The composition root: settings and plugins become one running whole, started and stopped as one."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+import weakref
+from collections import Counter, deque
+from collections.abc import Callable, Coroutine, Iterable, Sequence
+from contextvars import ContextVar
+from typing import Any, ClassVar
+from urllib.parse import urlsplit
+
+from aiocache.base import BaseCache
+
+from perfmw import defaults
+from perfmw.cache import Coalescer, MemoryLayer, TagIndex, TieredCache, register
+from perfmw.contracts import (
+    Alert,
+    DashboardPanel,
+    OptimizationRequest,
+    Overview,
+    PoolSample,
+    RouteObservation,
+    RuntimeSnapshot,
+)
+from perfmw.http.keys import request_key
+from perfmw.http.messages import StoredResponse
+from perfmw.http.policy import Policy
+from perfmw.http.rules import RuleBook
+from perfmw.http.variants import VariantIndex
+from perfmw.learning import Workload
+from perfmw.monitoring import AlertManager, ProfileWatch, degradations
+from perfmw.monitoring.overview import overview_of
+from perfmw.optimization import EngineHost, Ledger, LedgerEntry, PerformanceOptimizationEngine
+from perfmw.plugins import Plugins
+from perfmw.profiles import ProfileStore, Reading, profile_id
+from perfmw.resources import ResourceSampler, efficiency
+from perfmw.settings import CacheRule, Settings
+
+log = logging.getLogger("perfmw.runtime")
+
+_current: ContextVar[Runtime | None] = ContextVar("perfmw_runtime", default=None)
+_CHECK_EVERY = 5.0
+"""Seconds between two looks at every profile, for its score and for degradations."""
+
+register("http.response", StoredResponse)
+register("http.variants", VariantIndex)
+
+
+class Runtime:
+    """Everything perfmw runs in one process for one app. Building it starts nothing.
+
+    ``start`` and ``stop`` are idempotent; ``start`` belongs to the event loop it is called in. No task
+    outlives ``stop``.
+
+    :raises SettingsError: for a layer or policy that nobody registered.
+    """
+
+    _process: ClassVar[weakref.ref[Runtime] | None] = None
+
+    def __init__(self, settings: Settings | None = None, plugins: Iterable[object] = ()) -> None:
+        self.settings = settings = settings or Settings()
+        self.plugins = Plugins(settings, plugins, defaults=defaults)
+        self.cache = TieredCache(self._layers(), TagIndex())
+        self.coalescer = Coalescer()
+        self.rules = RuleBook(settings.cache_rules)
+        self.policy = Policy.from_settings(settings, self.rules)
+        self.profiles = ProfileStore(max_profiles=settings.max_profiles, apdex_t=settings.apdex_t)
+        self.workload = Workload()
+        self.sampler = ResourceSampler(list(self.plugins.resource_pools.values()))
+        self.pools: Sequence[PoolSample] = ()
+        self._efficiencies: deque[tuple[float, float | None]] = deque(maxlen=300)
+        self._scores: deque[tuple[float, float | None]] = deque(maxlen=300)
+        self.controls = RuntimeControls(self)
+        self.ledger = Ledger(settings.state_dir)
+        self.engine = self._engine()
+        self.exporters = self.plugins.exporters
+        self.panels: list[DashboardPanel] = list(self.plugins.panels.values())
+        self.started = False
+        self._alerts = AlertManager()
+        self._tasks: set[asyncio.Task[Any]] = set()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._checked_at = 0.0
+        self._listeners: list[Callable[[str, object], None]] = []
+        if Runtime._process is None or Runtime._process() is None:
+            Runtime._process = weakref.ref(self)
+
+    # ---- which runtime
+
+    @classmethod
+    def current(cls) -> Runtime:
+        """The runtime of the request being served, else the process's, which is made when there is none."""
+        runtime = _current.get() or (cls._process() if cls._process is not None else None)
+        if runtime is None:
+            runtime = cls()
+            _keep_alive.append(runtime)
+        return runtime
+
+    def enter(self) -> None:
+        """Make this the current runtime of the running context. Set at every entry: contexts are reused."""
+        _current.set(self)
+
+    # ---- starting and stopping
+
+    async def start(self) -> None:
+        """Start the background work in this event loop; in another loop than before, start anew."""
+        loop = asyncio.get_running_loop()
+        if self.started and self._loop is loop:
+            return
+        self._tasks.clear()  # a closed loop has cancelled what ran in it
+        self.started, self._loop = True, loop
+        self.engine.restore()
+        self.spawn(self._beat(), name="perfmw-beat")
+        self.plugins.fire("perfmw_startup", runtime=self)
+
+    async def stop(self) -> None:
+        """Stop every task this runtime owns, and close the cache's layers and the exporters."""
+        if not self.started:
+            return
+        self.started = False
+        self.plugins.fire("perfmw_shutdown", runtime=self)
+        tasks = [task for task in self._tasks if task is not asyncio.current_task()]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        for exporter in self.exporters.values():
+            await _close(exporter)
+        await self.cache.close()
+        if Runtime._process is not None and Runtime._process() is self:
+            Runtime._process = None
+
+    def spawn(self, work: Coroutine[Any, Any, Any], *, name: str) -> asyncio.Task[Any]:
+        """Run ``work`` in the background, owned by this runtime: an exception is logged, ``stop`` cancels it."""
+        task = asyncio.get_running_loop().create_task(work, name=name)
+        self._tasks.add(task)
+        task.add_done_callback(self._finished)
+        return task
+
+    def _finished(self, task: asyncio.Task[Any]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.error("background task %s failed: %s", task.get_name(), error, exc_info=error)
+
+    async def _beat(self) -> None:
+        while True:
+            await asyncio.sleep(self.settings.sample_interval)
+            try:
+                self.tick(time.time())
+            except Exception:
+                log.exception("a round of sampling failed")
+
+    def tick(self, now: float) -> None:
+        """One round of sampling and checking at unix time ``now``; the runtime's timer calls it."""
+        self.pools = self.sampler.sample(now)
+        self._efficiencies.append((now, efficiency(self.pools)))
+        self.profiles.tick(now)
+        if now - self._checked_at >= _CHECK_EVERY:
+            self._checked_at = now
+            self._check(now)
+
+    def _check(self, now: float) -> None:
+        self._scores.append((now, self.profiles.score()))
+        findings = [found for profile in self.profiles.snapshot() for found in degradations(profile)]
+        for alert in self._alerts.update(findings, now):
+            self.plugins.fire("perfmw_alert", alert=alert)
+            for channel in self.plugins.alert_channels.values():
+                self.spawn(channel.send(alert), name=f"perfmw-alert-{channel.name}")
+            self._tell("alert", alert)
+
+    # ---- invalidating
+
+    async def invalidate(
+        self,
+        *,
+        keys: Iterable[str] = (),
+        tags: Iterable[str] = (),
+        prefix: str | None = None,
+        url: str | None = None,
+        route: str | None = None,
+    ) -> int:
+        """Make what is cached invalid; it holds on this host when this returns.
+
+        :param keys: full keys, as the dashboard and ``perfmw cache ls`` show them.
+        :param prefix: every key that begins so; a URL prefix stands for the responses under it.
+        :param url: an absolute URL: every stored response of it.
+        :param route: a route by its profile's name, such as ``GET /items/{id}``.
+        :return: entries removed at once; those under tags and routes go when next asked for, uncounted.
+        :raises ValueError: for a URL that is not absolute.
+        """
+        keys, tags = list(keys), list(tags)
+        if url is not None:
+            keys.append(_key_of(url))
+        if route is not None:
+            tags.append(f"route:{route}")
+        if prefix is not None and prefix.startswith(("http://", "https://")):
+            prefix = f"GET {prefix}"
+        removed = await self.cache.invalidate(keys=keys, tags=tags, prefix=prefix)
+        self.plugins.fire("perfmw_invalidated", keys=keys, tags=tags)
+        return removed
+
+    # ---- optimizing
+
+    def start_optimization(
+        self, request: OptimizationRequest | None = None, profile_id: str | None = None
+    ) -> dict[str, Any]:
+        """Begin an optimization run in the background; its state.
+
+        :raises RuntimeError: one is under way.
+        :raises KeyError: for an unknown profile.
+        """
+        if self.engine.state()["status"] == "running":
+            raise RuntimeError("an optimization run is under way; wait for it or cancel it")
+        if profile_id is None:
+            run = self.engine.optimize(request)
+        else:
+            if self.profiles.get(profile_id) is None:
+                raise KeyError(f"no profile {profile_id!r}")
+            run = self.engine.optimize_performance(profile_id, request)
+        self.spawn(run, name="perfmw-optimization")
+        return {**self.engine.state(), "status": "running"}
+
+    def optimization_state(self) -> dict[str, Any]:
+        """Idle or running, the step and blocks of the run, and the last result; JSON values."""
+        return self.engine.state()
+
+    def cancel_optimization(self) -> bool:
+        """Stop the run under way and revert its change; False when there is none."""
+        return self.engine.cancel()
+
+    async def rollback(self, entry_id: int) -> LedgerEntry:
+        """Undo the change a ledger entry is about.
+
+        :raises KeyError: for an unknown entry.
+        """
+        return self.engine.rollback(entry_id)
+
+    # ---- looking
+
+    @property
+    def alerts(self) -> list[Alert]:
+        """Recent alerts, those that are open last."""
+        return self._alerts.recent()
+
+    def listen(self, listener: Callable[[str, object], None]) -> Callable[[], None]:
+        """Be told of events (``state``, ``applied``, ``reverted``, ``finished``, ``alert``); returns the undoing."""
+        self._listeners.append(listener)
+        return lambda: self._listeners.remove(listener)
+
+    def snapshot(self) -> RuntimeSnapshot:
+        """Everything known at this moment, for exporters, optimizers and the dashboard."""
+        profiles = self.profiles.snapshot()
+        return RuntimeSnapshot(
+            taken_at=time.time(),
+            window_seconds=time.time() - self.profiles.started_at,
+            profiles=profiles,
+            routes=self._observations(),
+            layers=self.cache.infos(),
+            pools=self.pools,
+            cache_rules=[_rule_row(rule) for rule in self.rules],
+            cache_status=self.status_counts(),
+        )
+
+    def overview(self) -> Overview:
+        """The dashboard's four figures."""
+        scores = [*self._scores, (time.time(), self.profiles.score())]
+        return overview_of(self.profiles.series(), scores, list(self._efficiencies), time.time())
+
+    def status_counts(self) -> dict[str, int]:
+        """How often each outcome was given since the start: ``hit``, and the reasons for forwarding."""
+        counts: Counter[str] = Counter()
+        for reading in self.profiles.readings().values():
+            counts.update(reading.reasons)
+            counts["hit"] += reading.hits
+        return dict(counts)
+
+    def _reading(self, name: str) -> Reading:
+        reading = self.profiles.reading(profile_id("component", name))
+        if reading is None:
+            raise KeyError(f"no profile {name!r}")
+        return reading
+
+    def _observations(self) -> list[RouteObservation]:
+        observed = {item.route: item for item in self.workload.observations()}
+        for name, reading in self.profiles.readings().items():
+            seen = observed.setdefault(name, RouteObservation(name))
+            seen.requests, seen.hits, seen.reasons = reading.count, reading.hits, dict(reading.reasons)
+        return list(observed.values())
+
+    # ---- building
+
+    def _layers(self) -> list[tuple[str, BaseCache]]:
+        return [(name, self._layer(name)) for name in self.settings.layers]
+
+    def _layer(self, name: str) -> BaseCache:
+        settings = self.settings
+        if name != "memory":
+            layer: BaseCache = self.plugins.choose("cache_layers", name, setting="layers")()
+            return layer
+        policy = self.plugins.choose("eviction_policies", settings.eviction_policy, setting="eviction_policy")
+        del policy  # chosen by name below; here for its error
+        return MemoryLayer(
+            max_entries=settings.memory_max_entries,
+            max_bytes=settings.memory_max_bytes,
+            policy=settings.eviction_policy,
+            policies=self.plugins.eviction_policies,
+        )
+
+    def _engine(self) -> PerformanceOptimizationEngine:
+        host = EngineHost(
+            snapshot=self.snapshot,
+            reading=self._reading,
+            controls=self.controls,
+            ensure_profile=self.profiles.recorder,
+            watch=ProfileWatch,
+            on_event=self._on_event,
+        )
+        return PerformanceOptimizationEngine(host, self.plugins.optimizers, self.ledger)
+
+    def _on_event(self, name: str, detail: object) -> None:
+        if name == "applied":
+            self.plugins.fire("perfmw_optimization_applied", result=detail)
+        self._tell(name, detail)
+
+    def _tell(self, name: str, detail: object) -> None:
+        for listener in tuple(self._listeners):
+            listener(name, detail)
+
+
+class RuntimeControls:
+    """``perfmw.contracts.Controls`` of one runtime: what optimizers may change."""
+
+    def __init__(self, runtime: Runtime) -> None:
+        self._runtime = runtime
+
+    def put_cache_rule(
+        self,
+        rule_id: str,
+        *,
+        path: str,
+        ttl: float,
+        methods: Sequence[str] = ("GET",),
+        vary: Sequence[str] = (),
+        tags: Sequence[str] = (),
+    ) -> None:
+        """Add or replace a dynamic rule; what was stored under an earlier one of that id is dropped."""
+        self.remove_cache_rule(rule_id)
+        self._runtime.rules.put(
+            CacheRule(path=path, ttl=ttl, methods=methods, vary=vary, tags=tags, name=rule_id)
+        )
+
+    def remove_cache_rule(self, rule_id: str) -> None:
+        """Remove a dynamic rule and what was stored under it."""
+        if self._runtime.rules.remove(rule_id) is not None:
+            self._runtime.cache.invalidate_nowait(tags=[f"rule:{rule_id}"])
+
+
+_keep_alive: list[Runtime] = []
+"""The runtime made for a process that has none; ``current`` holds the others weakly."""
+
+
+def _key_of(url: str) -> str:
+    parts = urlsplit(url)
+    if parts.scheme not in ("http", "https") or not parts.netloc:
+        raise ValueError(f"url must be absolute, such as https://example.org/items/1, not {url!r}")
+    path, query = parts.path.encode("utf-8") or b"/", parts.query.encode("utf-8")
+    return request_key(parts.scheme, parts.netloc.encode("idna" if not parts.netloc.isascii() else "ascii"), path, query)
+
+
+def _rule_row(rule: CacheRule) -> dict[str, Any]:
+    return {
+        "name": rule.name or rule.path,
+        "path": rule.path,
+        "ttl": rule.ttl,
+        "methods": list(rule.methods),
+        "vary": list(rule.vary),
+        "tags": list(rule.tags),
+        "shared": rule.shared,
+    }
+
+
+async def _close(exporter: object) -> None:
+    close = getattr(exporter, "aclose", None)
+    if close is None:
+        return
+    try:
+        await close()
+    except Exception as error:
+        log.warning("exporter %r did not close: %r", getattr(exporter, "name", exporter), error)
+
+
+async def invalidate(
+    *,
+    keys: Iterable[str] = (),
+    tags: Iterable[str] = (),
+    prefix: str | None = None,
+    url: str | None = None,
+    route: str | None = None,
+) -> int:
+    """``Runtime.invalidate`` of the current runtime: ``await invalidate(tags=["user:7"])``."""
+    runtime = Runtime.current()
+    return await runtime.invalidate(keys=keys, tags=tags, prefix=prefix, url=url, route=route)

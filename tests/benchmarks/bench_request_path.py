@@ -1,0 +1,101 @@
+"""What a request costs in process: a hit and an uncacheable request, against the same Starlette app.
+
+    python tests/benchmarks/bench_request_path.py [--json]
+
+Rounds of the bare app, a hit and an uncacheable request are interleaved, and the ratio is the median of
+the rounds' ratios, so that a change of the machine's speed meets all three alike.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import statistics
+import sys
+import time
+from typing import Any
+
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response
+from starlette.routing import Route
+
+from perfmw import CacheRule, PerfMiddleware, Settings
+
+HEADERS = [
+    (b"host", b"shop.example"),
+    (b"user-agent", b"Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 Chrome/142.0 Safari/537.36"),
+    (b"accept", b"text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"),
+    (b"accept-language", b"en-GB,en;q=0.7"),
+    (b"accept-encoding", b"gzip, deflate, br, zstd"),
+    (b"referer", b"https://shop.example/"),
+    (b"connection", b"keep-alive"),
+    (b"upgrade-insecure-requests", b"1"),
+]
+CALLS, ROUNDS = 2_000, 25
+
+
+async def hello(request: Request) -> Response:
+    return PlainTextResponse("hello, world")
+
+
+def site() -> Starlette:
+    return Starlette(routes=[Route("/hello", hello), Route("/plain", hello)])
+
+
+def scope(path: str) -> dict[str, Any]:
+    return {
+        "type": "http", "asgi": {"version": "3.0"}, "http_version": "1.1", "method": "GET", "scheme": "https",
+        "path": path, "raw_path": path.encode(), "query_string": b"", "root_path": "", "headers": HEADERS,
+        "client": ("127.0.0.1", 1), "server": ("127.0.0.1", 80), "extensions": {},
+    }  # fmt: skip
+
+
+async def receive() -> dict[str, Any]:
+    return {"type": "http.request", "body": b"", "more_body": False}
+
+
+async def send(message: Any) -> None:
+    pass
+
+
+async def cost(app: Any, path: str) -> float:
+    begun = time.perf_counter()
+    for _ in range(CALLS):
+        await app(scope(path), receive, send)
+    return (time.perf_counter() - begun) / CALLS
+
+
+async def measure() -> dict[str, float]:
+    bare = site()
+    rule = CacheRule(path="/hello", ttl=3600)
+    wrapped = PerfMiddleware(site(), settings=Settings(cache_rules=[rule]))
+    await wrapped(scope("/hello"), receive, send)
+    for path in ("/hello", "/plain"):
+        await cost(bare, path), await cost(wrapped, path)
+    rows = [
+        (await cost(bare, "/plain"), await cost(wrapped, "/hello"), await cost(wrapped, "/plain"))
+        for _ in range(ROUNDS)
+    ]
+    await wrapped.runtime.stop()
+    return {
+        "starlette_us": statistics.median(row[0] for row in rows) * 1e6,
+        "hit_us": statistics.median(row[1] for row in rows) * 1e6,
+        "uncacheable_us": statistics.median(row[2] for row in rows) * 1e6,
+        "hit_ratio": statistics.median(row[1] / row[0] for row in rows),
+        "added_ratio": statistics.median((row[2] - row[0]) / row[0] for row in rows),
+    }
+
+
+def main() -> None:
+    figures = asyncio.run(measure())
+    if "--json" in sys.argv:
+        print(json.dumps(figures))
+        return
+    print(f"Starlette, uncached        {figures['starlette_us']:6.2f} µs")
+    print(f"perfmw, hit                {figures['hit_us']:6.2f} µs   ratio {figures['hit_ratio']:.3f} (≤ 0.50)")
+    print(f"perfmw, uncacheable        {figures['uncacheable_us']:6.2f} µs   added {figures['added_ratio']:.3f} (≤ 0.60)")
+
+
+if __name__ == "__main__":
+    main()
