@@ -5,6 +5,7 @@ calls ``ProfileStore.tick``, which cuts windows, learns baselines and keeps the 
 Everything that judges (``score``, ``trend``, ``baseline``, ``apdex``) is pure.
 """
 
+from perfmw.profiles.covered import cover, mark_covered, uncover
 from perfmw.profiles.reading import Reading
 from perfmw.profiles.recorder import Recorder
 from perfmw.profiles.routes import Routes, route_of, route_template
@@ -19,7 +20,10 @@ __all__ = [
     "Recorder",
     "Routes",
     "SeriesPoint",
+    "cover",
+    "mark_covered",
     "profile_id",
     "route_of",
     "route_template",
+    "uncover",
 ]

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TypeVar
+from typing import Final, TypeVar
 
 from perfmw.profiles.sketch import LatencySketch
 
 K = TypeVar("K")
+
+EXCEPTION: Final = 0
+"""Stands for a status where a request ended without a response."""
+NO_STATUS: Final = 1
+"""Stands for a status of what has none and succeeded."""
 
 
 def _minus(later: Mapping[K, int], earlier: Mapping[K, int]) -> dict[K, int]:
@@ -115,15 +120,16 @@ class Reading:
         self.exceptions += other.exceptions
 
     def add_outcome(self, status: int, reason: str, sketch: LatencySketch) -> None:
-        """Count what ``sketch`` holds as origin requests with this status (0: an exception) and reason."""
+        """Count what ``sketch`` holds as origin requests with this status and reason."""
         count = sketch.count
         self.origin_sketch.merge(sketch)
-        self.reasons[reason] = self.reasons.get(reason, 0) + count
-        if status:
+        if reason:
+            self.reasons[reason] = self.reasons.get(reason, 0) + count
+        if status > NO_STATUS:
             self.statuses[status] = self.statuses.get(status, 0) + count
-        else:
+        elif status == EXCEPTION:
             self.exceptions += count
-        if status >= 500 or not status:
+        if status >= 500 or status == EXCEPTION:
             self.failed_sketch.merge(sketch)
 
     def copy(self) -> Reading:

@@ -6,14 +6,11 @@ from collections.abc import Callable
 from typing import Final
 
 from perfmw.contracts.profiles import ProfileType
-from perfmw.profiles.reading import Reading
+from perfmw.profiles.reading import EXCEPTION, NO_STATUS, Reading
 from perfmw.profiles.sketch import LatencySketch
 
 MAX_OUTCOMES: Final = 64
 """Distinct pairs of status and reason that a recorder keeps apart."""
-
-EXCEPTION: Final = 0
-"""Stands for a status where a request ended without a response."""
 
 
 class Recorder:
@@ -49,6 +46,10 @@ class Recorder:
         except Exception:
             record = self._first(EXCEPTION, reason)
         record(seconds)
+
+    def done(self, seconds: float) -> None:
+        """Something that has no status, such as a query, succeeded."""
+        self.origin(seconds, NO_STATUS, "")
 
     def _first(self, status: object, reason: object) -> Callable[[float], None]:
         """The sketch of an outcome not seen before; beyond the bound one a status class."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -78,6 +79,7 @@ class ProfileStore:
         self._by_type: dict[str, dict[str, Recorder]] = {"component": self._components}
         self._tracked: dict[str, Tracked] = {}
         self._apart = 0
+        self._lock = threading.Lock()
         self._ticked_at = self.started_at
         self._series: deque[SeriesPoint] = deque(maxlen=series_points)
         self.refused = 0
@@ -91,10 +93,14 @@ class ProfileStore:
             return self._new(name, type)
 
     def _new(self, name: str, type: ProfileType) -> Recorder:
-        known = self._by_type.setdefault(type, {})
-        if self._apart >= self.max_profiles and name != OTHER:
-            self.refused += 1
-            return known.get(OTHER) or self._new(OTHER, type)
+        with self._lock:  # spans end on any thread
+            known = self._by_type.setdefault(type, {})
+            if self._apart >= self.max_profiles and name not in known:
+                self.refused += 1
+                name = OTHER
+            return known.get(name) or self._add(known, name, type)
+
+    def _add(self, known: dict[str, Recorder], name: str, type: ProfileType) -> Recorder:
         recorder = Recorder(name, type)
         tracked = Tracked(recorder, self._clock(), self.apdex_t, self.factors)
         self._tracked[tracked.id] = tracked
@@ -129,6 +135,10 @@ class ProfileStore:
     def names(self) -> list[str]:
         """The names of all profiles."""
         return [tracked.recorder.name for tracked in list(self._tracked.values())]
+
+    def readings(self, type: ProfileType = "component") -> dict[str, Reading]:
+        """What every profile of a type has counted so far, by name."""
+        return {name: recorder.reading() for name, recorder in list(self._by_type.get(type, {}).items())}
 
     def metrics(self, name: str, type: ProfileType = "component") -> ProfileMetrics | None:
         """The metrics of one target since the start, None if it is not known."""
