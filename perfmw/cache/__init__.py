@@ -1,5 +1,6 @@
 """The cache: entries, layers, tags, single flight, and the function cache."""
 
+from perfmw.cache.cached import cached
 from perfmw.cache.coalescing import Coalescer, Flight
 from perfmw.cache.entries import Entry
 from perfmw.cache.eviction import POLICIES
@@ -17,6 +18,7 @@ __all__ = [
     "MemoryLayer",
     "TagIndex",
     "TieredCache",
+    "cached",
     "collect",
     "register",
     "tag",

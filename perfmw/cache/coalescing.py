@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Awaitable, Callable, Hashable
 from contextvars import ContextVar
 from types import TracebackType
@@ -34,6 +35,16 @@ class _Waiter:
             self.future.set_result(None)
 
 
+class _ThreadWaiter:
+    __slots__ = ("event",)
+
+    def __init__(self) -> None:
+        self.event = threading.Event()
+
+    def wake(self) -> None:
+        self.event.set()
+
+
 class _State:
     """What a leader and its followers share."""
 
@@ -42,7 +53,7 @@ class _State:
     def __init__(self) -> None:
         self.outcome: str | None = None
         self.payload: Any = None
-        self.waiters: list[_Waiter] = []
+        self.waiters: list[_Waiter | _ThreadWaiter] = []
 
 
 class Flight:
@@ -67,6 +78,17 @@ class Flight:
                     await waiter.future
             except TimeoutError:
                 self._coalescer.timeouts += 1
+        if waiter in state.waiters:
+            state.waiters.remove(waiter)
+        return state.outcome
+
+    def wait_blocking(self, timeout: float | None = None) -> str | None:
+        """``wait`` for a thread that runs no event loop."""
+        state = self._state
+        waiter = _ThreadWaiter()
+        state.waiters.append(waiter)
+        if state.outcome is None and not waiter.event.wait(timeout):
+            self._coalescer.timeouts += 1
         if waiter in state.waiters:
             state.waiters.remove(waiter)
         return state.outcome
@@ -150,25 +172,56 @@ class Coalescer:
         while True:
             flight = self.enter(key)
             if flight.leader:
-                return await self._lead(flight, work)
+                with _Leading(flight) as leading:
+                    return leading.returned(await work())
             outcome = await flight.wait(timeout)
             if outcome is None:
                 return await work()
-            if outcome == "returned":
-                return flight.payload  # type: ignore[no-any-return]
-            if outcome == "raised":
-                raise flight.payload
+            if outcome != "failed":
+                return _landed(flight, outcome)  # type: ignore[no-any-return]
 
-    async def _lead(self, flight: Flight, work: Callable[[], Awaitable[T]]) -> T:
-        token = _held.set(_held.get() | {flight._state})
-        try:
-            result = await work()
-        except Exception as error:
-            flight.done("raised", error)
-            raise
-        else:
-            flight.done("returned", result)
-            return result
-        finally:
-            flight.done("failed")
-            _held.reset(token)
+    def run_blocking(self, key: Hashable, work: Callable[[], T], *, timeout: float | None = None) -> T:
+        """``run`` for functions that are not async, called from several threads."""
+        if self._flights.get(key) in _held.get():
+            return work()
+        while True:
+            flight = self.enter(key)
+            if flight.leader:
+                with _Leading(flight) as leading:
+                    return leading.returned(work())
+            outcome = flight.wait_blocking(timeout)
+            if outcome is None:
+                return work()
+            if outcome != "failed":
+                return _landed(flight, outcome)  # type: ignore[no-any-return]
+
+
+def _landed(flight: Flight, outcome: str) -> Any:
+    if outcome == "raised":
+        raise flight.payload
+    return flight.payload
+
+
+class _Leading:
+    """Around a leader's work: knows it for the leader's own, and says how it went."""
+
+    __slots__ = ("_flight", "_token")
+
+    def __init__(self, flight: Flight) -> None:
+        self._flight = flight
+
+    def __enter__(self) -> _Leading:
+        self._token = _held.set(_held.get() | {self._flight._state})
+        return self
+
+    def returned(self, result: T) -> T:
+        self._flight.done("returned", result)
+        return result
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        _held.reset(self._token)
+        if isinstance(error, Exception):
+            self._flight.done("raised", error)
+        self._flight.done("failed")  # cancelled, or told to exit: not for the followers

@@ -22,14 +22,8 @@ _SWEEP_PER_WRITE = 16
 _EXPIRED: Any = object()
 
 
-class _Slot:
-    __slots__ = ("cost", "expires", "size", "value")
-
-    def __init__(self, value: Any, expires: float | None, size: int, cost: float) -> None:
-        self.value = value
-        self.expires = expires
-        self.size = size
-        self.cost = cost
+_Slot = tuple[Any, float | None, int, float]
+"""Value, expiry on the layer's clock, weight, cost. A tuple is the cheapest thing to make and to read."""
 
 
 class MemoryLayer(BaseCache):  # type: ignore[misc]  # aiocache is untyped
@@ -81,20 +75,19 @@ class MemoryLayer(BaseCache):  # type: ignore[misc]  # aiocache is untyped
 
     def get_nowait(self, key: Hashable, default: Any = None) -> Any:
         """The live value of ``key``, else ``default``. Never blocks."""
-        slot = self._slots.get(key)
-        if slot is None:
-            self.misses += 1
-            return default
-        if slot.expires is not None and slot.expires <= self._clock():
-            self._drop_expired(key, slot)
-            self.misses += 1
-            return default
         try:
-            self._touch(key)
-        except KeyError:
-            pass  # another thread evicted it after it was found; the value is still good
+            slot = self._slots[key]
+            if slot[1] is not None and slot[1] <= self._clock():
+                self._drop_expired(key, slot)
+                self.misses += 1
+                return default
+            touch = self._touch  # a method call on an attribute that is a function would be slower
+            touch(key)
+        except KeyError:  # absent, or another thread evicted it between the two lines
+            self.misses += 1
+            return default
         self.hits += 1
-        return slot.value
+        return slot[0]
 
     def set_nowait(
         self,
@@ -119,7 +112,7 @@ class MemoryLayer(BaseCache):  # type: ignore[misc]  # aiocache is untyped
             if slot is None:
                 return False
             self._remove(key, slot)
-            return slot.expires is None or slot.expires > self._clock()
+            return slot[1] is None or slot[1] > self._clock()
 
     def __contains__(self, key: Hashable) -> bool:
         return self._live(key) is not None
@@ -139,12 +132,12 @@ class MemoryLayer(BaseCache):  # type: ignore[misc]  # aiocache is untyped
     def peek_nowait(self, key: Hashable, default: Any = None) -> Any:
         """Like get_nowait, but neither counted nor told to the policy."""
         slot = self._live(key)
-        return default if slot is None else slot.value
+        return default if slot is None else slot[0]
 
     def ttl_nowait(self, key: Hashable) -> float | None:
         """Seconds that ``key`` has left; None when it is absent or never expires."""
         slot = self._live(key)
-        return None if slot is None or slot.expires is None else slot.expires - self._clock()
+        return None if slot is None or slot[1] is None else slot[1] - self._clock()
 
     # ---- inspecting and changing a running layer
 
@@ -183,7 +176,7 @@ class MemoryLayer(BaseCache):  # type: ignore[misc]  # aiocache is untyped
             self._install(policy)
             for key in order:
                 slot = self._slots[key]
-                self._policy.on_insert(key, slot.size, slot.cost)
+                self._policy.on_insert(key, slot[2], slot[3])
 
     def resize(self, *, max_entries: int | None = None, max_bytes: int | None = None) -> None:
         """Change the bound that was given at construction; what no longer fits is evicted by the policy.
@@ -228,7 +221,7 @@ class MemoryLayer(BaseCache):  # type: ignore[misc]  # aiocache is untyped
 
     def _live(self, key: Hashable) -> _Slot | None:
         slot = self._slots.get(key)
-        if slot is None or (slot.expires is not None and slot.expires <= self._clock()):
+        if slot is None or (slot[1] is not None and slot[1] <= self._clock()):
             return None
         return slot
 
@@ -236,56 +229,50 @@ class MemoryLayer(BaseCache):  # type: ignore[misc]  # aiocache is untyped
         self, key: Hashable, value: Any, ttl: float | None, size: int | None, cost: float
     ) -> bool:
         """``set_nowait`` where None as ``ttl`` is for ever, whatever the layer's default."""
+        weight = 1
+        if self.max_bytes is not None:
+            weight = weigh(key, value) if size is None else max(1, size)
         expires = None if ttl is None else self._clock() + ttl
-        weight = self._weight(key, value, size)
         with self._lock:
             if self._deadlines:
                 self._sweep(_SWEEP_PER_WRITE)
-            old = self._slots.get(key)
-            if old is not None and old.expires is not None and old.expires <= self._clock():
-                self._remove(key, old)
-                self.expirations += 1
-                old = None
             if weight > self._capacity or (ttl is not None and not ttl > 0):
-                return self._refuse(key, old)
-            slot = _Slot(value, expires, weight, cost)
+                return self._refuse(key)
+            slot = (value, expires, weight, cost)
+            old = self._slots.get(key)
             stored = self._insert(key, slot) if old is None else self._replace(key, slot, old)
             if stored and expires is not None:
                 self._note_deadline(expires, key)
             return stored
 
-    def _weight(self, key: Hashable, value: Any, size: int | None) -> int:
-        if self.max_bytes is None:
-            return 1
-        return weigh(key, value) if size is None else max(1, size)
-
-    def _refuse(self, key: Hashable, old: _Slot | None) -> bool:
-        if old is not None:  # what it should have replaced is out of date
+    def _refuse(self, key: Hashable) -> bool:
+        old = self._slots.get(key)
+        if old is not None:  # what should have been replaced is out of date
             self._remove(key, old)
         self.refusals += 1
         return False
 
     def _insert(self, key: Hashable, slot: _Slot) -> bool:
-        weight = slot.size
-        while self._used + weight > self._capacity or len(self._slots) >= self._entry_limit:
+        slots, weight = self._slots, slot[2]
+        while self._used + weight > self._capacity or len(slots) >= self._entry_limit:
             if not self._make_room(key, weight):
-                self.refusals += 1
-                return False
-        self._policy.on_insert(key, weight, slot.cost)
-        self._slots[key] = slot
+                return self._refuse(key)
+        self._policy.on_insert(key, weight, slot[3])
+        slots[key] = slot
         self._used += weight
         return True
 
     def _replace(self, key: Hashable, slot: _Slot, old: _Slot) -> bool:
-        self._policy.on_update(key, slot.size, slot.cost)
-        growth = slot.size - old.size
+        if old[1] is not None and old[1] <= self._clock():  # so that making room below cannot expire it
+            self._remove(key, old)
+            self.expirations += 1
+            return self._insert(key, slot)
+        growth = slot[2] - old[2]
+        self._policy.on_update(key, slot[2], slot[3])
         while self._used + growth > self._capacity:
-            if not self._make_room(None, 0):
-                return self._refuse(key, old)
-            if key not in self._slots:  # the policy gave up the very key that grew
-                self.refusals += 1
-                return False
-        self._timed -= old.expires is not None
+            if not self._make_room(None, 0) or key not in self._slots:
+                return self._refuse(key)  # the policy gave up the very key that grew
+        self._timed -= old[1] is not None
         self._slots[key] = slot
         self._used += growth
         return True
@@ -312,8 +299,8 @@ class MemoryLayer(BaseCache):  # type: ignore[misc]  # aiocache is untyped
         self._forget(slot)
 
     def _forget(self, slot: _Slot) -> None:
-        self._used -= slot.size
-        self._timed -= slot.expires is not None
+        self._used -= slot[2]
+        self._timed -= slot[1] is not None
 
     # ---- expiry: a heap of deadlines; one that no longer fits its slot is skipped when it comes up
 
@@ -322,9 +309,7 @@ class MemoryLayer(BaseCache):  # type: ignore[misc]  # aiocache is untyped
         heappush(self._deadlines, (expires, next(self._order), key))
         if len(self._deadlines) > 2 * self._timed + 64:
             self._deadlines = [
-                (slot.expires, next(self._order), key)
-                for key, slot in self._slots.items()
-                if slot.expires is not None
+                (slot[1], next(self._order), key) for key, slot in self._slots.items() if slot[1] is not None
             ]
             heapify(self._deadlines)
 
@@ -334,7 +319,7 @@ class MemoryLayer(BaseCache):  # type: ignore[misc]  # aiocache is untyped
         while self._deadlines and self._deadlines[0][0] <= now:
             expires, _, key = heappop(self._deadlines)
             slot = self._slots.get(key)
-            if slot is not None and slot.expires == expires:
+            if slot is not None and slot[1] == expires:
                 self._remove(key, slot)
                 self.expirations += 1
                 return True
@@ -396,7 +381,7 @@ class MemoryLayer(BaseCache):  # type: ignore[misc]  # aiocache is untyped
         with self._lock:
             slot = self._live(key)
             try:
-                value = delta if slot is None else int(slot.value) + delta
+                value = delta if slot is None else int(slot[0]) + delta
             except ValueError:
                 raise TypeError("Value is not an integer") from None
             self.store_nowait(key, value, self.ttl_nowait(key), None, 0.0)
@@ -407,7 +392,7 @@ class MemoryLayer(BaseCache):  # type: ignore[misc]  # aiocache is untyped
             slot = self._live(key)
             if slot is None:
                 return False
-            return self.store_nowait(key, slot.value, ttl or None, slot.size, slot.cost)
+            return self.store_nowait(key, slot[0], ttl or None, slot[2], slot[3])
 
     async def _clear(self, namespace: str | None = None, _conn: Any = None) -> bool:
         self.clear_nowait(self.namespace if namespace is None else namespace)

@@ -1,0 +1,132 @@
+"""Arguments as cache keys: equal arguments give equal bytes in every process, never by ``repr`` or address.
+
+Each value is encoded as its type's mark and its length-prefixed content, so that no two different lists of
+arguments can run together into one key.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import enum
+import hashlib
+import uuid
+from collections.abc import Callable, Mapping
+from dataclasses import fields
+from decimal import Decimal
+from pathlib import PurePath
+from typing import Any
+
+import msgspec
+
+
+class UnstableArgumentError(TypeError):
+    """A value has nothing that identifies it in another call or process."""
+
+
+def digest(arguments: Mapping[str, Any]) -> str:
+    """A key of 32 hexadecimal digits for named arguments.
+
+    :raises UnstableArgumentError: naming the argument that has no stable identity.
+    """
+    parts = []
+    for name, value in arguments.items():
+        try:
+            parts.append(_framed(b"a", name.encode()) + identify(value))
+        except (UnstableArgumentError, RecursionError):
+            raise UnstableArgumentError(
+                f"argument {name!r} ({type(value).__module__}.{type(value).__qualname__}) has no stable "
+                f"identity to make a cache key of; leave it out with @cached(exclude=[{name!r}]), choose the "
+                f"key with @cached(key=...), or give its class a __cache_key__() method"
+            ) from None
+    return hashlib.blake2b(b"".join(parts), digest_size=16).hexdigest()
+
+
+def identify(value: Any) -> bytes:
+    """Bytes that are equal for equal values of one type. Raises UnstableArgumentError if there are none."""
+    rule = _RULES.get(type(value))
+    if rule is not None:
+        return rule(value)
+    own = getattr(value, "__cache_key__", None)
+    if own is not None and not isinstance(value, type):
+        return _framed(b"k", _named(type(value)) + identify(own()))
+    return _structured(value)
+
+
+def _framed(mark: bytes, content: bytes) -> bytes:
+    return b"%b%d:%b" % (mark, len(content), content)
+
+
+def _named(cls: type) -> bytes:
+    return _framed(b"n", f"{cls.__module__}.{cls.__qualname__}".encode())
+
+
+def _text(mark: bytes, convert: Callable[[Any], str] = str) -> Callable[[Any], bytes]:
+    return lambda value: _framed(mark, convert(value).encode("utf-8", "surrogatepass"))
+
+
+def _sequence(mark: bytes) -> Callable[[Any], bytes]:
+    return lambda values: _framed(mark, b"".join(map(identify, values)))
+
+
+def _unordered(mark: bytes) -> Callable[[Any], bytes]:
+    return lambda values: _framed(mark, b"".join(sorted(map(identify, values))))
+
+
+def _mapping(value: Mapping[Any, Any]) -> bytes:
+    pairs = sorted(identify(key) + identify(item) for key, item in value.items())
+    return _framed(b"d", b"".join(pairs))
+
+
+def _structured(value: Any) -> bytes:
+    """Enums, classes, dataclasses, attrs, msgspec structs, Pydantic models, paths, and plain subclasses."""
+    cls = type(value)
+    if isinstance(value, enum.Enum):
+        return _framed(b"e", _named(cls) + identify(value.name))
+    if isinstance(value, type):
+        return _framed(b"c", _named(value))
+    names = _field_names(cls)
+    if names is not None:
+        content = b"".join(identify(getattr(value, name)) for name in names)
+        return _framed(b"o", _named(cls) + content)
+    if isinstance(value, PurePath):
+        return _framed(b"p", str(value).encode("utf-8", "surrogateescape"))
+    for base in cls.__mro__[1:]:
+        rule = _RULES.get(base)
+        if rule is not None and not getattr(value, "__dict__", None):
+            return _framed(b"s", _named(cls) + rule(value))
+    raise UnstableArgumentError
+
+
+def _field_names(cls: type) -> tuple[str, ...] | None:
+    if hasattr(cls, "__dataclass_fields__"):
+        return tuple(field.name for field in fields(cls) if field.compare)
+    if issubclass(cls, msgspec.Struct):
+        return cls.__struct_fields__
+    attrs = getattr(cls, "__attrs_attrs__", None)
+    if attrs is not None:
+        return tuple(attribute.name for attribute in attrs)
+    if hasattr(cls, "model_validate_json"):  # a Pydantic model
+        return tuple(getattr(cls, "model_fields", ()))
+    return None
+
+
+_RULES: dict[type, Callable[[Any], bytes]] = {
+    type(None): lambda value: b"N",
+    bool: lambda value: b"T" if value else b"F",
+    int: _text(b"i"),
+    float: _text(b"f", float.hex),
+    complex: lambda value: _framed(b"j", f"{value.real.hex()} {value.imag.hex()}".encode()),
+    str: _text(b"s"),
+    bytes: lambda value: _framed(b"b", value),
+    Decimal: _text(b"D"),
+    uuid.UUID: lambda value: _framed(b"u", value.bytes),
+    dt.datetime: lambda value: _framed(b"m", f"{value.isoformat()} {value.fold}".encode()),
+    dt.date: _text(b"y", dt.date.isoformat),
+    dt.time: _text(b"h", dt.time.isoformat),
+    dt.timedelta: _text(b"w", lambda value: f"{value.days} {value.seconds} {value.microseconds}"),
+    tuple: _sequence(b"t"),
+    list: _sequence(b"l"),
+    set: _unordered(b"S"),
+    frozenset: _unordered(b"Z"),
+    dict: _mapping,
+}

@@ -1,0 +1,53 @@
+"""Where cached functions keep their values: the running application's cache, or one of the process's own."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import Protocol
+
+from perfmw.cache.coalescing import Coalescer
+from perfmw.cache.memory import MemoryLayer
+from perfmw.cache.tiered import TieredCache
+
+
+class Scope(Protocol):
+    """What a cached function needs of its surroundings. ``perfmw.Runtime`` is one."""
+
+    @property
+    def cache(self) -> TieredCache: ...
+
+    @property
+    def coalescer(self) -> Coalescer: ...
+
+
+class DefaultScope:
+    """The scope of a process without a Runtime: one memory layer of 64 MiB."""
+
+    def __init__(self) -> None:
+        self.cache = TieredCache([("memory", MemoryLayer())])
+        self.coalescer = Coalescer()
+
+
+class _Holder:
+    provider: Callable[[], Scope | None] | None = None
+    default: Scope | None = None
+    lock = threading.Lock()
+
+
+def set_provider(provider: Callable[[], Scope | None] | None) -> None:
+    """Say how to find the current scope; where it answers None, the process's own is used."""
+    _Holder.provider = provider
+
+
+def current_scope() -> Scope:
+    """The provider's scope, else the process's own, which is made when it is first needed."""
+    scope = None if _Holder.provider is None else _Holder.provider()
+    return scope if scope is not None else (_Holder.default or _make_default())
+
+
+def _make_default() -> Scope:
+    with _Holder.lock:
+        if _Holder.default is None:
+            _Holder.default = DefaultScope()
+        return _Holder.default

@@ -1,0 +1,107 @@
+"""MemoryLayer against cachetools.LRUCache: a hit, and a miss that stores and evicts.
+
+Run it as a script: ``python tests/benchmarks/bench_memory_layer.py [--json]``. Both caches are measured in
+turns within one run, so that what else the machine does hits both; each figure is the median of its turns.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import sys
+import time
+from collections.abc import Callable
+from typing import Any
+
+import cachetools
+
+from perfmw.cache import MemoryLayer
+
+LIMITS = {"hit": 1.0, "miss_set_evict": 1.5}
+Turn = Callable[[], float]
+
+
+def _hits_layer(layer: MemoryLayer, keys: list[str]) -> float:
+    get = layer.get_nowait
+    began = time.perf_counter()
+    for key in keys:
+        get(key)
+    return (time.perf_counter() - began) / len(keys)
+
+
+def _hits_cachetools(cache: cachetools.LRUCache[str, Any], keys: list[str]) -> float:
+    get = cache.__getitem__
+    began = time.perf_counter()
+    for key in keys:
+        get(key)
+    return (time.perf_counter() - began) / len(keys)
+
+
+def _misses_layer(layer: MemoryLayer, keys: list[str]) -> float:
+    get, put = layer.get_nowait, layer.set_nowait
+    began = time.perf_counter()
+    for key in keys:
+        if get(key) is None:
+            put(key, key)
+    return (time.perf_counter() - began) / len(keys)
+
+
+def _misses_cachetools(cache: cachetools.LRUCache[str, Any], keys: list[str]) -> float:
+    began = time.perf_counter()
+    for key in keys:
+        if cache.get(key) is None:
+            cache[key] = key
+    return (time.perf_counter() - began) / len(keys)
+
+
+def _compare(ours: Turn, theirs: Turn, turns: int) -> dict[str, float]:
+    mine, rival = [], []
+    for _ in range(turns):
+        mine.append(ours())
+        rival.append(theirs())
+    ratios = [one / other for one, other in zip(mine, rival, strict=True)]
+    return {
+        "perfmw_ns": statistics.median(mine) * 1e9,
+        "cachetools_ns": statistics.median(rival) * 1e9,
+        "ratio": statistics.median(ratios),
+    }
+
+
+def measure(policy: str = "lru", entries: int = 1_000, turns: int = 41) -> dict[str, dict[str, float]]:
+    """The two figures, each with nanoseconds per operation of both and the median ratio."""
+    layer = MemoryLayer(max_entries=entries, policy=policy)
+    rival: cachetools.LRUCache[str, Any] = cachetools.LRUCache(entries)
+    resident = [f"GET https://shop.example/items/{number}" for number in range(entries)]
+    for key in resident:
+        layer.set_nowait(key, key)
+        rival[key] = key
+    order = resident * max(1, 5_000 // entries)
+    hit = _compare(lambda: _hits_layer(layer, order), lambda: _hits_cachetools(rival, order), turns)
+    # a cycle through twice as many keys as fit: a recency policy misses every one of them
+    cycle = [f"GET https://shop.example/pages/{number}" for number in range(2 * entries)] * 2
+    miss = _compare(lambda: _misses_layer(layer, cycle), lambda: _misses_cachetools(rival, cycle), turns)
+    return {"hit": hit, "miss_set_evict": miss}
+
+
+def main() -> int:
+    """Print the figures; exit status 1 when a ratio is over its limit."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    parser.add_argument("--policy", default="lru")
+    parser.add_argument("--entries", type=int, default=1_000)
+    options = parser.parse_args()
+    figures = measure(options.policy, options.entries)
+    if options.json:
+        print(json.dumps(figures))
+    else:
+        for name, figure in figures.items():
+            print(
+                f"{name:16} perfmw {figure['perfmw_ns']:7.0f} ns   cachetools {figure['cachetools_ns']:7.0f} ns"
+                f"   ratio {figure['ratio']:.2f} (needs <= {LIMITS[name]})"
+            )
+    return int(any(figure["ratio"] > LIMITS[name] for name, figure in figures.items()))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
