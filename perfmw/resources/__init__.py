@@ -1,0 +1,20 @@
+"""Resources: what can run out, sampled through psutil and by plugins' pools."""
+
+from perfmw.resources.efficiency import efficiency, pool_efficiency
+from perfmw.resources.manager import ResourceManagementSystem
+from perfmw.resources.pools import CpuPool, MemoryPool, NetworkPool, StoragePool, builtin_pools
+from perfmw.resources.process import ProcessUsage
+from perfmw.resources.sampler import ResourceSampler
+
+__all__ = [
+    "CpuPool",
+    "MemoryPool",
+    "NetworkPool",
+    "ProcessUsage",
+    "ResourceManagementSystem",
+    "ResourceSampler",
+    "StoragePool",
+    "builtin_pools",
+    "efficiency",
+    "pool_efficiency",
+]
