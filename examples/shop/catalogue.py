@@ -114,9 +114,9 @@ class Catalogue:
         found = self._rows(_PRODUCT, number)
         if not found:
             return None
-        return Product(
-            *found[0], reviews=tuple((stars, text) for stars, text in self._rows(_REVIEWS, number))
-        )
+        reviews = tuple((stars, text) for stars, text in self._rows(_REVIEWS, number))
+        identity, name, category, price, description = found[0]
+        return Product(identity, name, category, price, description, reviews)
 
     def _rows(self, query: str, *values: object) -> list[tuple[Any, ...]]:
         connection = getattr(self._local, "connection", None)

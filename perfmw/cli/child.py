@@ -1,6 +1,6 @@
 """Serve one app in this process until stdin ends: what the commands start as child processes.
 
-    python -m perfmw.cli.child TARGET [--bare] [--factory] [--port N]
+    python -m perfmw.cli.child TARGET [--bare] [--factory] [--app-dir DIR] [--port N]
 
 ``{"port": N}`` is written to stdout once requests are accepted, then nothing more: whatever the app prints
 goes to stderr. The parent holds the other end of stdin, so this process ends with it however it dies: by
@@ -42,6 +42,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("target")
     parser.add_argument("--bare", action="store_true", help="serve the app itself, not wrapped")
     parser.add_argument("--factory", action="store_true")
+    parser.add_argument("--app-dir", help="looked for modules first")
     parser.add_argument("--port", type=int, default=0)
     return parser.parse_args()
 
@@ -54,6 +55,8 @@ def _take_stdout() -> int:
 
 
 def _app(options: argparse.Namespace) -> ASGIApp:
+    if options.app_dir:
+        sys.path.insert(0, options.app_dir)
     if options.bare:
         return load_app(options.target, factory=options.factory)
     os.environ["PERFMW_TARGET"] = options.target

@@ -7,7 +7,7 @@ import os
 import subprocess
 import sys
 import threading
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
 from perfmw.cli.wire import Origin
@@ -29,7 +29,9 @@ class Child:
     :param target: ``module:attribute``.
     :param bare: serve the app itself, without perfmw.
     :param env: added to this process's environment.
-    :param app_dir: the child's working directory, put first on its ``sys.path``.
+    :param without: variables of this process's environment that the child does not get.
+    :param app_dir: where the child looks for modules first; default its working directory.
+    :param cwd: the child's working directory; default this process's.
     :raises ChildError: it ended before it served. Raised by ``wait``.
     """
 
@@ -40,18 +42,22 @@ class Child:
         bare: bool = False,
         factory: bool = False,
         env: Mapping[str, str] | None = None,
+        without: Collection[str] = (),
         app_dir: Path | None = None,
+        cwd: Path | None = None,
     ) -> None:
         self.target = target
         command = [sys.executable, "-m", "perfmw.cli.child", target]
         command += ["--bare"] * bare + ["--factory"] * factory
+        command += ["--app-dir", str(app_dir)] if app_dir else []
+        kept = {name: value for name, value in os.environ.items() if name not in without}
         # A session of its own: Ctrl-C reaches the parent alone, which then stops its children in order.
         self._process = subprocess.Popen(  # noqa: S603 - our own module, no shell
             command,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            env={**os.environ, **(env or {})},
-            cwd=app_dir,
+            env={**kept, **(env or {})},
+            cwd=cwd,
             start_new_session=True,
         )
         self._origin: Origin | None = None

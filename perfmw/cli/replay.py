@@ -16,7 +16,7 @@ from perfmw.cli.accesslog import LogEntry, LogStats, open_log, read_log
 from perfmw.cli.children import Child, ChildError
 from perfmw.cli.logsite import ENV_LOG
 from perfmw.cli.output import BAD_INPUT, FAILURE_FOUND, Failure, Refusal, print_json, table
-from perfmw.cli.replaying import Course, Replay, ReplayResult
+from perfmw.cli.replaying import Course, Replay, ReplayResult, quantiles
 from perfmw.cli.wire import Origin, WireClient, parse_origin
 
 _QUANTILES = (0.5, 0.9, 0.95, 0.99, 1.0)
@@ -165,7 +165,9 @@ def _course_data(course: Course) -> dict[str, Any]:
         "answers": len(course.seconds),
         "bytes": course.bytes,
         "statuses": {str(status): count for status, count in sorted(course.statuses.items())},
-        "latency": dict(zip(_NAMES, course.quantiles(_QUANTILES), strict=True)) if course.seconds else None,
+        "latency": dict(zip(_NAMES, quantiles(course.seconds, _QUANTILES), strict=True))
+        if course.seconds
+        else None,
     }
 
 
@@ -194,7 +196,11 @@ def as_text(result: ReplayResult, stats: LogStats, target: str) -> str:
 def _latency_table(result: ReplayResult) -> str:
     courses = [("through perfmw", result.through), ("without perfmw", result.beside)]
     rows = [
-        [name, *(f"{seconds * 1e3:.2f}" for seconds in course.quantiles(_QUANTILES)), f"{course.bytes:,}"]
+        [
+            name,
+            *(f"{seconds * 1e3:.2f}" for seconds in quantiles(course.seconds, _QUANTILES)),
+            f"{course.bytes:,}",
+        ]
         for name, course in courses
         if course.seconds
     ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from array import array
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from time import perf_counter
 
@@ -31,12 +31,13 @@ class Course:
         self.bytes += response.size
         self.statuses[response.status] += 1
 
-    def quantiles(self, wanted: Sequence[float]) -> list[float]:
-        """Latencies in seconds at these quantiles (nearest rank), NaN when nothing was answered."""
-        ordered = sorted(self.seconds)
-        if not ordered:
-            return [float("nan")] * len(wanted)
-        return [ordered[min(int(q * len(ordered)), len(ordered) - 1)] for q in wanted]
+
+def quantiles(seconds: Iterable[float], wanted: Sequence[float]) -> list[float]:
+    """The values at these quantiles (nearest rank), NaN when there are none."""
+    ordered = sorted(seconds)
+    if not ordered:
+        return [float("nan")] * len(wanted)
+    return [ordered[min(int(q * len(ordered)), len(ordered) - 1)] for q in wanted]
 
 
 @dataclass(slots=True)
