@@ -9,6 +9,7 @@ from functools import lru_cache
 _DAYS = rb"(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun)"
 _LONG_DAYS = rb"(?:Monday|Tuesday|Wednesday|Thursday|Friday|Saturday|Sunday)"
 _NAMES = (b"Jan", b"Feb", b"Mar", b"Apr", b"May", b"Jun", b"Jul", b"Aug", b"Sep", b"Oct", b"Nov", b"Dec")
+_WEEKDAYS = (b"Mon", b"Tue", b"Wed", b"Thu", b"Fri", b"Sat", b"Sun")
 _MONTH = rb"(?P<month>" + b"|".join(_NAMES) + rb")"
 _TIME = rb"(?P<h>[0-9]{2}):(?P<m>[0-9]{2}):(?P<s>[0-9]{2})"
 _MONTHS = {name: number for number, name in enumerate(_NAMES, 1)}
@@ -37,6 +38,15 @@ def _parse(value: bytes, this_year: int) -> float | None:
         if found := pattern.fullmatch(value):
             return _timestamp(found, this_year)
     return None
+
+
+def format_date(now: float) -> bytes:
+    """Unix seconds as an IMF-fixdate, in whole seconds."""
+    days, seconds = divmod(int(now), 86_400)
+    day = date.fromordinal(_EPOCH + days)
+    clock = b"%02d:%02d:%02d" % (seconds // 3600, seconds // 60 % 60, seconds % 60)
+    name = _WEEKDAYS[day.weekday()]
+    return b"%s, %02d %s %04d %s GMT" % (name, day.day, _NAMES[day.month - 1], day.year, clock)
 
 
 def year_of(now: float) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from perfmw.http.dates import format_date
 from perfmw.http.fields import names_in
 from perfmw.http.messages import Header, Request, ResponseHead, StoredResponse
 from perfmw.http.policy import Policy
@@ -49,7 +50,7 @@ def freshen(
     """
     if not answers(stored, head):
         return None
-    merged = ResponseHead(stored.status, _merged(stored, head, policy))
+    merged = ResponseHead(stored.status, _merged(stored, head, policy, response_time))
     return assess(
         request,
         merged,
@@ -61,12 +62,15 @@ def freshen(
     )
 
 
-def _merged(stored: StoredResponse, head: ResponseHead, policy: Policy) -> list[Header]:
+def _merged(stored: StoredResponse, head: ResponseHead, policy: Policy, response_time: float) -> list[Header]:
     skipped = HOP_BY_HOP | _OF_THE_BODY | {*names_in(head.fields.get(b"connection", b""))}
     new = [field for field in head.headers if field[0] not in skipped]
     if not policy.rfc_strict and not policy.allow_set_cookie:
         # a cookie in a 304 is for the one who asked, never for those served from the store
         new = [field for field in new if field[0] != b"set-cookie"]
+    if b"date" not in head.fields and stored.field(b"date") is not None:
+        # the old Date would make the confirmed response look as old as ever (RFC 9110 section 6.6.1)
+        new.append((b"date", format_date(response_time)))
     replaced = {name for name, _ in new}
     return [field for field in stored.headers if field[0] not in replaced] + new
 
@@ -97,7 +101,7 @@ def completed(
         or len(body) != rest[1] - part[1]
     ):
         return None
-    merged = [field for field in _merged(stored, head, policy) if field[0] not in _OF_THE_PART]
+    merged = [field for field in _merged(stored, head, policy, response_time) if field[0] not in _OF_THE_PART]
     whole = replace(stored, status=200, headers=merged, body=stored.body + body, range=None)
     whole.headers.append((b"content-length", b"%d" % len(whole.body)))
     return assess(

@@ -49,7 +49,7 @@ def _normalise(name: bytes, value: bytes, strict: bool) -> bytes:
     ranked = list(qualities(value).items())
     ranked.sort(key=lambda item: (-item[1], item[0] if strict else b""))
     return b",".join(
-        b"%s;q=%d" % (member, quality) if quality < 1000 else member for member, quality in ranked
+        b"%s;q=0.%03d" % (member, quality) if quality < 1000 else member for member, quality in ranked
     )
 
 

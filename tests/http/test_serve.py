@@ -1,0 +1,172 @@
+"""Answers from a stored response (sections 4.3.2 and 5.1; RFC 9110 sections 13 to 15)."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from perfmw.http.messages import Request
+from perfmw.http.ranges import UNSATISFIABLE, parse_content_range, parse_range
+from perfmw.http.serve import response_for
+from tests.http.build import NOW, SAFE, date, get, head, kept
+
+STORED = kept(
+    head(
+        "max-age=60",
+        etag='"a"',
+        last_modified=date(-100),
+        date=date(),
+        content_type="text/plain",
+        content_location="/x",
+        vary="accept",
+    ),
+    get(accept="x"),
+)
+
+
+def test_a_full_answer_has_an_age() -> None:
+    served = response_for(get(), STORED, NOW + 7.9, SAFE)
+    assert (served.status, served.body) == (200, b"hello world")
+    assert served.headers == [*STORED.headers, (b"age", b"7")]
+    assert served.body is STORED.body
+    assert response_for(get(), STORED, NOW - 5, SAFE).headers[-1] == (b"age", b"0")
+
+
+def test_head_has_the_fields_and_no_body() -> None:
+    served = response_for(get(method="HEAD"), STORED, NOW, SAFE)
+    assert (served.status, served.body) == (200, b"")
+    assert (b"content-length", b"11") in served.headers
+
+
+@pytest.mark.parametrize(
+    ("request_", "status"),
+    [
+        (get(if_none_match='"a"'), 304),
+        (get(if_none_match='W/"a"'), 304),
+        (get(if_none_match='"b", W/"a" , "c"'), 304),
+        (get(if_none_match=['"b"', '"a"']), 304),
+        (get(if_none_match="*"), 304),
+        (get(if_none_match='"b"'), 200),
+        (get(if_none_match="a"), 200),
+        (get(if_none_match='"a,"'), 200),
+        (get(if_none_match='"b"', if_modified_since=date()), 200),
+        (get(if_none_match='"a"', if_modified_since=date(-200)), 304),
+        (get(if_modified_since=date(-100)), 304),
+        (get(if_modified_since=date()), 304),
+        (get(if_modified_since=date(-101)), 200),
+        (get(if_modified_since="yesterday"), 200),
+        (get(method="HEAD", if_none_match='"a"'), 304),
+        (get(if_none_match='"a"', range="bytes=0-1"), 304),
+    ],
+)
+def test_conditions(request_: Request, status: int) -> None:
+    served = response_for(request_, STORED, NOW, SAFE)
+    assert served.status == status
+    assert (b"age", b"0") in served.headers
+
+
+def test_a_304_carries_what_it_must_and_no_length() -> None:
+    """RFC 9110 section 15.4.5."""
+    names = {name for name, _ in response_for(get(if_none_match='"a"'), STORED, NOW, SAFE).headers}
+    assert names == {
+        b"cache-control",
+        b"etag",
+        b"last-modified",
+        b"date",
+        b"content-location",
+        b"vary",
+        b"age",
+    }
+
+
+def test_without_last_modified_the_date_counts() -> None:
+    stored = kept(head("max-age=60", date=date(-10)))
+    assert response_for(get(if_modified_since=date(-10)), stored, NOW, SAFE).status == 304
+    assert response_for(get(if_modified_since=date(-11)), stored, NOW, SAFE).status == 200
+
+
+def test_an_unquoted_entity_tag_matches_itself() -> None:
+    stored = kept(head("max-age=60", etag="a"))
+    assert response_for(get(if_none_match="a"), stored, NOW, SAFE).status == 304
+
+
+def test_conditions_do_not_apply_to_errors() -> None:
+    """RFC 9110 section 13.2.1."""
+    stored = kept(head("max-age=60", status=404, etag='"a"'))
+    assert response_for(get(if_none_match='"a"'), stored, NOW, SAFE).status == 404
+
+
+@pytest.mark.parametrize(
+    ("request_", "status", "body", "content_range"),
+    [
+        (get(range="bytes=0-4"), 206, b"hello", b"bytes 0-4/11"),
+        (get(range="Bytes=6-"), 206, b"world", b"bytes 6-10/11"),
+        (get(range="bytes=-5"), 206, b"world", b"bytes 6-10/11"),
+        (get(range="bytes=-99"), 206, b"hello world", b"bytes 0-10/11"),
+        (get(range="bytes=6-99"), 206, b"world", b"bytes 6-10/11"),
+        (get(range="bytes=11-"), 416, b"", b"bytes */11"),
+        (get(range="bytes=-0"), 416, b"", b"bytes */11"),
+        (get(range="bytes=4-1"), 200, b"hello world", None),
+        (get(range="bytes=0-0,2-3"), 200, b"hello world", None),
+        (get(range="bytes=" + "0-0," * 10_000), 200, b"hello world", None),
+        (get(range="bytes=" + "9" * 10_000 + "-"), 200, b"hello world", None),
+        (get(range="lines=0-4"), 200, b"hello world", None),
+        (get(range="bytes=0-4", if_range='"a"'), 206, b"hello", b"bytes 0-4/11"),
+        (get(range="bytes=0-4", if_range='"b"'), 200, b"hello world", None),
+        (get(range="bytes=0-4", if_range='W/"a"'), 200, b"hello world", None),
+        (get(range="bytes=0-4", if_range=date(-100)), 206, b"hello", b"bytes 0-4/11"),
+        (get(range="bytes=0-4", if_range=date(-99)), 200, b"hello world", None),
+        (get(range="bytes=0-4", method="HEAD"), 200, b"", None),
+        (get(range=["bytes=0-4", "bytes=6-"]), 200, b"hello world", None),
+    ],
+)
+def test_ranges(request_: Request, status: int, body: bytes, content_range: bytes | None) -> None:
+    served = response_for(request_, STORED, NOW, SAFE)
+    fields = dict(served.headers)
+    assert (served.status, served.body, fields.get(b"content-range")) == (status, body, content_range)
+    if request_.method == "GET":
+        assert fields[b"content-length"] == b"%d" % len(body)
+
+
+def test_ranges_apply_to_a_200_only() -> None:
+    stored = kept(head("max-age=60", status=404))
+    assert response_for(get(range="bytes=0-1"), stored, NOW, SAFE).status == 404
+
+
+def test_a_date_as_recent_as_the_response_is_no_proof_of_sameness() -> None:
+    """RFC 9110 section 8.8.2.2."""
+    stored = kept(head("max-age=60", last_modified=date(), date=date()))
+    assert response_for(get(range="bytes=0-1", if_range=date()), stored, NOW, SAFE).status == 200
+
+
+def test_a_piece_of_a_part() -> None:
+    part = kept(head("max-age=60", status=206, content_range="bytes 6-10/11"), body=b"world")
+    served = response_for(get(range="bytes=7-8"), part, NOW, SAFE)
+    assert (served.status, served.body) == (206, b"or")
+    assert (b"content-range", b"bytes 7-8/11") in served.headers
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        (b"bytes 0-4/10", (0, 4, 10)),
+        (b"bytes 5-4/10", None),
+        (b"bytes 0-10/10", None),
+        (b"bytes */10", None),
+        (b"bytes 0-4/*", None),
+        (b"items 0-4/10", None),
+        (b"", None),
+    ],
+)
+def test_content_range(value: bytes, expected: tuple[int, int, int] | None) -> None:
+    assert parse_content_range(value) == expected
+
+
+@given(
+    st.binary(max_size=100) | st.from_regex(rb"bytes=[0-9]{0,3}-[0-9]{0,3}", fullmatch=True),
+    st.integers(0, 500),
+)
+def test_a_range_lies_within_the_response(value: bytes, length: int) -> None:
+    span = parse_range(value, length)
+    assert span is None or span == UNSATISFIABLE or 0 <= span[0] <= span[1] < length
