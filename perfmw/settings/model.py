@@ -86,8 +86,8 @@ class Settings:
     )
     memory_max_entries: int | None = option(
         None,
-        optional(COUNT, "bounded by bytes"),
-        "The bound of the memory layer in entries, instead of bytes.",
+        optional(COUNT, "bounded by bytes alone"),
+        "The bound of the memory layer in entries, besides the one in bytes.",
     )
     eviction_policy: str = option(
         "lru", Kind("the name of an eviction policy", read_name), "Who leaves a full memory layer."
@@ -211,6 +211,7 @@ class Settings:
 
 @functools.cache
 def options() -> dict[str, Any]:
+    """The dataclass fields that are settings, by name; the reference is made from them."""
     return {option.name: option for option in fields(Settings) if "kind" in option.metadata}
 
 

@@ -109,6 +109,20 @@ _RULE_KINDS: dict[str, Kind] = {
     "name": Kind("a text", _label),
 }
 
+RULE_REFERENCE: dict[str, tuple[str, str]] = {
+    name: (_RULE_KINDS[name].allowed, doc)
+    for name, doc in {
+        "path": "Which paths match: `*` stays within a segment, `**` crosses segments.",
+        "ttl": "The freshness of responses that state none, in seconds.",
+        "tags": "Tags under which matching responses are stored, for `invalidate(tags=[...])`.",
+        "methods": "Which methods match; GET covers HEAD.",
+        "vary": "Request headers whose values become part of the key.",
+        "shared": "Whether Cookie and Authorization leave the response as it is, so that all may share it.",
+        "name": "A name for the rule in logs and on the dashboard.",
+    }.items()
+}
+"""Field of a rule -> what it takes, and its sentence in the reference."""
+
 
 def read_rules(value: object) -> tuple[CacheRule, ...]:
     return tuple(_rule(number, item) for number, item in enumerate(read_items(value), start=1))

@@ -1,0 +1,195 @@
+"""Write the reference pages, settings.md and hooks.md, from the code they describe.
+
+``python docs/generate.py`` writes them; ``python docs/generate.py --check`` fails if one is out of date.
+"""
+
+from __future__ import annotations
+
+import inspect
+import re
+import sys
+import textwrap
+from collections.abc import Iterator
+from dataclasses import MISSING, fields
+from pathlib import Path
+
+from perfmw import hookspecs
+from perfmw.settings import CacheRule
+from perfmw.settings.model import options
+from perfmw.settings.rules import RULE_REFERENCE
+
+HERE = Path(__file__).parent
+
+SETTINGS_HEAD = """\
+# Settings
+
+<!-- made by docs/generate.py from perfmw/settings: change it there -->
+
+A value is looked for in this order; the first place that has it wins, and `settings.origin(name)` and
+`perfmw config show --origin` tell which it was:
+
+1. a keyword: `Settings(apdex_t=0.3)`
+2. the environment: `PERFMW_APDEX_T=0.3` (an empty variable counts as not set)
+3. `perfmw.toml` in the working directory: `apdex_t = 0.3`
+4. the table `[tool.perfmw]` of `pyproject.toml` in the working directory
+5. the default
+
+A value that does not fit is an error that names the key, the value, its origin and what is allowed; so is an unknown
+key. An unknown `PERFMW_*` variable is only logged. Lists in the environment are words separated by commas, or JSON.
+
+```python
+from perfmw import CacheRule, Settings
+
+settings = Settings(
+    memory_max_bytes=128 * 1024 * 1024,
+    cache_rules=[CacheRule(path="/items/*", ttl=60, tags=["items"])],
+)
+assert settings.origin("memory_max_bytes") == "keyword"
+assert settings.replace(apdex_t=0.3).cache_rules == settings.cache_rules
+```
+
+The same in `perfmw.toml`:
+
+```toml
+memory_max_bytes = "128MiB"
+
+[[cache_rules]]
+path = "/items/*"
+ttl = "1m"
+tags = ["items"]
+```
+
+## All settings
+
+| setting | default | allowed | what it is |
+|---|---|---|---|
+"""
+
+RULE_HEAD = """
+## Cache rules
+
+A rule says how long matching responses stay fresh that do not say it themselves. The guards hold under a rule too, see
+[security](security.md).
+
+| field | default | allowed | what it is |
+|---|---|---|---|
+"""
+
+HOOKS_HEAD = """\
+# Hooks
+
+<!-- made by docs/generate.py from perfmw/hookspecs.py: change it there -->
+
+What a plugin can do, hook by hook. [Writing a plugin](plugins.md) tells how to make one and how perfmw finds it. Every
+implementation is a plain function marked with `@hookimpl`, and may leave out arguments that it does not need:
+
+```python
+from perfmw import hookimpl
+```
+"""
+
+GROUPS = {
+    "Registration": (
+        "perfmw_register_",
+        "Fire once, while a runtime is built; what they return is kept under names that settings can choose.",
+    ),
+    "Requests": (
+        ("perfmw_cache_key", "perfmw_should_cache", "perfmw_request_priority", "perfmw_classify_span"),
+        "The first answer that is not None wins; plugins passed in code are asked first. Without an "
+        "implementation they cost nothing.",
+    ),
+    "Events": (
+        "perfmw_",
+        "Every plugin is told; an exception is logged and stops neither the others nor perfmw.",
+    ),
+}
+
+
+def settings_page() -> str:
+    rows = [
+        _row(name, option.default, option.metadata["kind"].allowed, option.metadata["doc"])
+        for name, option in options().items()
+    ]
+    defaults = {field.name: field.default for field in fields(CacheRule)}
+    rules = [_row(name, defaults[name], *reference) for name, reference in RULE_REFERENCE.items()]
+    return SETTINGS_HEAD + "".join(rows) + RULE_HEAD + "".join(rules)
+
+
+def _row(name: str, default: object, allowed: str, doc: str) -> str:
+    return f"| `{name}` | {_shown(default)} | {allowed} | {doc} |\n"
+
+
+def _shown(default: object) -> str:
+    if default is MISSING:
+        return "required"
+    if isinstance(default, bool):
+        return f"`{str(default).lower()}`"
+    if isinstance(default, tuple):
+        return "`[" + ", ".join(f'"{item}"' for item in default) + "]`"
+    if isinstance(default, int) and default and default % 2**20 == 0:
+        return f'`"{default // 2**20}MiB"`'
+    return "none" if default is None else f"`{default}`" if default != "" else '`""`'
+
+
+def hooks_page() -> str:
+    names = [name for name in vars(hookspecs) if name.startswith("perfmw_")]
+    page = HOOKS_HEAD
+    for title, (wanted, sentence) in GROUPS.items():
+        chosen = [name for name in names if name.startswith(wanted)]
+        names = [name for name in names if name not in chosen]
+        page += f"\n## {title}\n\n{sentence}\n" + "".join(_hook(name) for name in chosen)
+    return page
+
+
+def _hook(name: str) -> str:
+    function = getattr(hookspecs, name)
+    text, _, example = inspect.cleandoc(function.__doc__).partition("Example::\n")
+    summary, when, *notes = [" ".join(part.split()) for part in text.split("\n\n") if part.strip()]
+    parameters = [_bullet(line) for line in _parameters(text)]
+    notes = [note for note in notes if not note.startswith(":param")]
+    signature = str(inspect.signature(function)).replace("'", "")
+    lines = [
+        f"\n### {name}\n",
+        f"{summary}\n",
+        f"```text\n{name}{signature}\n```\n",
+        f"**When:** {' '.join([when, *notes])}\n",
+        *parameters,
+        f"\n```python\n{textwrap.dedent(example).strip()}\n```\n",
+    ]
+    return "\n".join(lines)
+
+
+def _parameters(text: str) -> Iterator[str]:
+    start = text.find(":param")
+    for part in re.split(r"\n(?=:)", text[start:].strip()):
+        yield " ".join(part.split())
+
+
+def _bullet(line: str) -> str:
+    if line.startswith(":return:"):
+        return f"- returns {line.removeprefix(':return:').strip()}"
+    match = re.fullmatch(r":param (\w+): (.*)", line)
+    assert match, f"not a parameter: {line}"
+    return f"- `{match[1]}`: {match[2]}"
+
+
+PAGES = {"settings.md": settings_page, "hooks.md": hooks_page}
+
+
+def main(check: bool) -> int:
+    stale = [
+        name
+        for name, page in PAGES.items()
+        if not (HERE / name).exists() or (HERE / name).read_text(encoding="utf-8") != page()
+    ]
+    for name in stale:
+        if check:
+            print(f"{name} is out of date: run python docs/generate.py", file=sys.stderr)
+        else:
+            (HERE / name).write_text(PAGES[name](), encoding="utf-8")
+            print(f"wrote {name}")
+    return int(check and bool(stale))
+
+
+if __name__ == "__main__":
+    sys.exit(main("--check" in sys.argv[1:]))

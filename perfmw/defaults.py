@@ -1,0 +1,52 @@
+"""The built-ins, registered through the same hooks as a stranger's plugin.
+
+Each hook imports its room when it is called, so that importing this module costs nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from perfmw.hookspecs import hookimpl
+
+if TYPE_CHECKING:
+    from aiocache.base import BaseCache
+
+    from perfmw.contracts import (
+        AlertChannel,
+        EvictionPolicyFactory,
+        Optimizer,
+    )
+    from perfmw.settings import Settings
+
+
+@hookimpl
+def perfmw_register_cache_layers(settings: Settings) -> Mapping[str, Callable[[], BaseCache[Any]]]:
+    from perfmw.cache import MemoryLayer
+
+    def memory() -> MemoryLayer:
+        return MemoryLayer(max_entries=settings.memory_max_entries, max_bytes=settings.memory_max_bytes)
+
+    return {"memory": memory}
+
+
+@hookimpl
+def perfmw_register_eviction_policies(settings: Settings) -> Mapping[str, EvictionPolicyFactory]:
+    from perfmw.cache.eviction import POLICIES
+
+    return POLICIES
+
+
+@hookimpl
+def perfmw_register_optimizers(settings: Settings) -> Mapping[str, Optimizer]:
+    from perfmw.optimization import CacheRouteOptimizer
+
+    return {CacheRouteOptimizer.name: CacheRouteOptimizer(settings.optimization_level)}
+
+
+@hookimpl
+def perfmw_register_alert_channels(settings: Settings) -> Mapping[str, AlertChannel]:
+    from perfmw.monitoring import LogChannel
+
+    return {LogChannel.name: LogChannel()}
