@@ -1,0 +1,237 @@
+"""Prometheus text exposition (format version 0.0.4), rendered when somebody scrapes.
+
+Names follow https://prometheus.io/docs/practices/naming/: base units, ``_total`` for counters, ``_ratio`` for
+shares 0..1. Every label value comes from a profile, a layer, a pool or a Cache-Status word, so the number
+of series is bounded by the number of profiles.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from importlib.metadata import PackageNotFoundError, version
+from typing import Literal
+
+from perfmw.contracts.caching import CacheLayerInfo
+from perfmw.contracts.profiles import LatencyMetrics, PerformanceProfile
+from perfmw.contracts.resources import PoolSample
+from perfmw.contracts.snapshot import RuntimeSnapshot
+from perfmw.profiles.score import overall
+from perfmw.resources.efficiency import efficiency
+
+Kind = Literal["counter", "gauge", "summary"]
+Labels = tuple[tuple[str, str], ...]
+
+
+@dataclass(slots=True)
+class Family:
+    """One metric: its name, type, help and samples of (name suffix, labels, value)."""
+
+    name: str
+    kind: Kind
+    help: str
+    samples: list[tuple[str, Labels, float]] = field(default_factory=list)
+
+    def add(self, value: float | None, *labels: tuple[str, str], suffix: str = "") -> None:
+        """A sample; None, "not known", leaves it out."""
+        if value is not None:
+            self.samples.append((suffix, labels, value))
+
+    def lines(self) -> Iterator[str]:
+        """The family in text form, nothing without samples."""
+        if not self.samples:
+            return
+        yield f"# HELP {self.name} {escape_help(self.help)}"
+        yield f"# TYPE {self.name} {self.kind}"
+        for suffix, labels, value in self.samples:
+            text = ",".join(f'{name}="{escape_label(content)}"' for name, content in labels)
+            yield (
+                f"{self.name}{suffix}{{{text}}} {number(value)}"
+                if text
+                else (f"{self.name}{suffix} {number(value)}")
+            )
+
+
+def escape_help(text: str) -> str:
+    return text.replace("\\", "\\\\").replace("\n", "\\n")
+
+
+def escape_label(text: str) -> str:
+    escaped = text.replace("\\", "\\\\").replace("\n", "\\n").replace('"', '\\"')
+    # A lone surrogate (from a path that is no UTF-8) cannot be encoded for the wire.
+    return escaped.encode("utf-8", "replace").decode()
+
+
+def number(value: float) -> str:
+    """A sample value as Go's ParseFloat reads it."""
+    if isinstance(value, int):
+        return str(value)
+    if math.isnan(value):
+        return "NaN"
+    if math.isinf(value):
+        return "+Inf" if value > 0 else "-Inf"
+    return repr(value)
+
+
+class PrometheusExporter:
+    """A TextExporter for Prometheus and whatever reads its text format."""
+
+    name = "prometheus"
+    content_type = "text/plain; version=0.0.4; charset=utf-8"
+
+    def render(self, snapshot: RuntimeSnapshot) -> str:
+        """The whole exposition of one process, ending in a newline."""
+        families = [
+            *_requests([one for one in snapshot.profiles if one.type == "component"]),
+            *_operations([one for one in snapshot.profiles if one.type != "component"]),
+            *_judgements(snapshot.profiles),
+            *_cache(snapshot),
+            *_layers(snapshot.layers),
+            *_pools(snapshot.pools),
+            *_runtime(snapshot),
+        ]
+        return "\n".join(line for family in families for line in family.lines()) + "\n"
+
+
+def _quantiles(family: Family, latency: LatencyMetrics, *labels: tuple[str, str]) -> None:
+    for q, value in (
+        ("0.5", latency.p50),
+        ("0.75", latency.p75),
+        ("0.9", latency.p90),
+        ("0.95", latency.p95),
+        ("0.99", latency.p99),
+        ("0.999", latency.p999),
+    ):
+        family.add(value if latency.count else math.nan, *labels, ("quantile", q))
+    family.add(latency.mean * latency.count, *labels, suffix="_sum")
+    family.add(latency.count, *labels, suffix="_count")
+
+
+def _requests(profiles: Sequence[PerformanceProfile]) -> Iterator[Family]:
+    total = Family(
+        "perfmw_requests_total", "counter", "Requests by route, served from the cache or forwarded."
+    )
+    errors = Family(
+        "perfmw_request_errors_total", "counter", "Failed requests by route and status or exception."
+    )
+    times = Family("perfmw_request_duration_seconds", "summary", "Time to answer, cache hits included.")
+    apdex = Family("perfmw_request_apdex_ratio", "gauge", "Apdex by route, 1 is best.")
+    for profile in profiles:
+        metrics, route = profile.metrics, ("route", profile.name)
+        hits = metrics.throughput.hits
+        total.add(hits, route, ("outcome", "hit"))
+        total.add(metrics.throughput.count - hits, route, ("outcome", "forwarded"))
+        for kind, count in metrics.error_rates.by_kind.items():
+            errors.add(count, route, ("kind", kind))
+        _quantiles(times, metrics.latency, route)
+        apdex.add(metrics.user_experience.apdex, route)
+    yield from (total, errors, times, apdex)
+
+
+def _operations(profiles: Sequence[PerformanceProfile]) -> Iterator[Family]:
+    errors = Family("perfmw_operation_errors_total", "counter", "Failed queries, calls and jobs.")
+    times = Family(
+        "perfmw_operation_duration_seconds", "summary", "Time of queries, calls to services, and jobs."
+    )
+    for profile in profiles:
+        labels = (("type", profile.type), ("name", profile.name))
+        rates = profile.metrics.error_rates
+        errors.add(rates.server_errors + rates.exceptions, *labels)
+        _quantiles(times, profile.metrics.latency, *labels)
+    yield from (errors, times)
+
+
+def _judgements(profiles: Sequence[PerformanceProfile]) -> Iterator[Family]:
+    whole = Family("perfmw_score", "gauge", "Performance score of all profiles, 0 to 100.")
+    score = Family("perfmw_profile_score", "gauge", "Performance score of a profile, 0 to 100.")
+    target = Family("perfmw_latency_target_seconds", "gauge", "Mean latency a profile should have.")
+    baseline = Family(
+        "perfmw_latency_baseline_seconds", "gauge", "Mean latency a profile is measured against."
+    )
+    whole.add(overall(profiles))
+    for profile in profiles:
+        labels = (("type", profile.type), ("name", profile.name))
+        state = profile.performance
+        score.add(state.current_score, *labels)
+        target.add(state.targets.latency if state.targets else None, *labels)
+        baseline.add(state.baseline.latency if state.baseline else None, *labels)
+    yield from (whole, score, target, baseline)
+
+
+def _cache(snapshot: RuntimeSnapshot) -> Iterator[Family]:
+    statuses = Family(
+        "perfmw_cache_responses_total", "counter", "Responses by what Cache-Status said of them."
+    )
+    for status, count in snapshot.cache_status.items():
+        statuses.add(count, ("status", status))
+    yield statuses
+    rules = Family("perfmw_cache_rules", "gauge", "Cache rules in force.")
+    rules.add(len(snapshot.cache_rules))
+    yield rules
+
+
+_LAYER_COUNTERS = (
+    ("hits", "Look-ups answered by a cache layer."),
+    ("misses", "Look-ups a cache layer could not answer."),
+    ("evictions", "Entries that left a cache layer for lack of room."),
+    ("errors", "Failed calls of a cache layer."),
+)
+_LAYER_GAUGES = (
+    ("entries", "perfmw_cache_layer_entries", "Entries held by a cache layer."),
+    ("bytes", "perfmw_cache_layer_size_bytes", "Bytes held by a cache layer."),
+    ("max_entries", "perfmw_cache_layer_max_entries", "Most entries a cache layer may hold."),
+    ("max_bytes", "perfmw_cache_layer_max_bytes", "Most bytes a cache layer may hold."),
+)
+
+
+def _layers(layers: Sequence[CacheLayerInfo]) -> Iterator[Family]:
+    for name, help_text in _LAYER_COUNTERS:
+        family = Family(f"perfmw_cache_layer_{name}_total", "counter", help_text)
+        for layer in layers:
+            family.add(getattr(layer, name), ("layer", layer.name), ("kind", layer.kind))
+        yield family
+    for attribute, metric, help_text in _LAYER_GAUGES:
+        family = Family(metric, "gauge", help_text)
+        for layer in layers:
+            family.add(getattr(layer, attribute), ("layer", layer.name), ("kind", layer.kind))
+        yield family
+
+
+def _pools(pools: Sequence[PoolSample]) -> Iterator[Family]:
+    used = Family("perfmw_pool_used", "gauge", "How much of a resource pool is in use, in its unit.")
+    capacity = Family("perfmw_pool_capacity", "gauge", "What a resource pool has, in its unit.")
+    share = Family("perfmw_pool_utilization_ratio", "gauge", "Used share of a resource pool.")
+    saturation = Family(
+        "perfmw_pool_saturation_ratio", "gauge", "Share of work that waits for a pool or is lost."
+    )
+    wait = Family("perfmw_pool_wait_seconds", "gauge", "Time spent waiting for a resource pool.")
+    for pool in pools:
+        name, unit = ("pool", pool.name), ("unit", pool.unit)
+        used.add(pool.used, name, unit)
+        capacity.add(pool.capacity, name, unit)
+        share.add(pool.utilization, name)
+        saturation.add(pool.saturation, name)
+        wait.add(pool.wait_seconds, name)
+    whole = Family(
+        "perfmw_resource_efficiency_ratio", "gauge", "Resource efficiency over all pools, 1 is best."
+    )
+    whole.add(efficiency(pools))
+    yield from (used, capacity, share, saturation, wait, whole)
+
+
+def _runtime(snapshot: RuntimeSnapshot) -> Iterator[Family]:
+    profiles = Family("perfmw_profiles", "gauge", "Profiles kept apart.")
+    profiles.add(len(snapshot.profiles))
+    window = Family("perfmw_window_seconds", "gauge", "Seconds that the counters cover.")
+    window.add(snapshot.window_seconds)
+    build = Family("perfmw_build_info", "gauge", "The version of perfmw; always 1.")
+    build.add(1, ("version", _version()))
+    yield from (profiles, window, build)
+
+
+def _version() -> str:
+    try:
+        return version("perfmw")
+    except PackageNotFoundError:
+        return "unknown"
