@@ -46,7 +46,7 @@ class PerfMiddleware:
         self.app = app
         self.runtime = runtime or Runtime(settings, plugins)
         self._cache = HttpCache(app, self.runtime)
-        self._passing = self._cache.passing
+        self._held = self._cache.passing.until
         self._lookup = self.runtime.cache.get_nowait
         self._recorder = self.runtime.profiles.recorder
         self._plain = self._cache.plain_keys
@@ -62,15 +62,16 @@ class PerfMiddleware:
         now = time.time()
         key = plain_key(scope) if self._plain else None
         if key is not None:
-            stored = fresh(self._lookup, key, now)
-            if stored is not None:
+            held_until = self._held.get(key)
+            if held_until is not None:
+                if now < held_until:
+                    await Exchange(self._cache, scope, receive, send, started, now).passing(key).forward()
+                    return
+            elif (stored := fresh(self._lookup, key, now)) is not None:
                 headers = hit_headers(stored, now)
                 await send({"type": "http.response.start", "status": stored.status, "headers": headers})
                 await send({"type": "http.response.body", "body": stored.body})
                 self._recorder(stored.route).hit(perf_counter() - started)
-                return
-            if self._passing.holds(key, now):
-                await Exchange(self._cache, scope, receive, send, started, now).pass_through(key)
                 return
         await self._miss(scope, receive, send, started, now)
 

@@ -16,6 +16,7 @@ from aiocache.base import BaseCache
 
 from perfmw import defaults
 from perfmw.cache import Coalescer, MemoryLayer, TagIndex, TieredCache, register
+from perfmw.cache.tagging import collect, collecting
 from perfmw.contracts import (
     Alert,
     DashboardPanel,
@@ -92,14 +93,18 @@ class Runtime:
     @classmethod
     def current(cls) -> Runtime:
         """The runtime of the request being served, else the process's, which is made when there is none."""
-        runtime = _current.get() or (cls._process() if cls._process is not None else None)
+        collector = collecting()
+        runtime: Runtime | None = collector.runtime if collector is not None else _current.get()
+        if runtime is None and cls._process is not None:
+            runtime = cls._process()
         if runtime is None:
             runtime = cls()
             _keep_alive.append(runtime)
         return runtime
 
     def enter(self) -> None:
-        """Make this the current runtime of the running context. Set at every entry: contexts are reused."""
+        """Make this the current runtime of the running context. Set at every entry: servers reuse contexts."""
+        collect(None)
         _current.set(self)
 
     # ---- starting and stopping

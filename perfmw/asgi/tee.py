@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 from time import perf_counter
+from typing import Any
 
 from perfmw.asgi.types import HeaderList, Message, Receive, Send
 
@@ -45,6 +46,8 @@ class Tee:
     disconnected = False
     silent = False
     finished_at = 0.0
+    digest: Any = None
+    """A hash (as of ``hashlib``) of the body, when somebody wants one."""
 
     def __init__(self, receive: Receive, send: Send) -> None:
         self.receive_message = receive
@@ -60,7 +63,7 @@ class Tee:
         """The kept body is proven complete. Runs before its last byte leaves when the length proves it."""
 
     def on_abandon(self, reason: str) -> None:
-        """What was kept is dropped: it is ``too-large`` or ``incomplete``."""
+        """What was kept is dropped: it is ``too-large``, ``incomplete`` or an ``unreadable`` file."""
 
     # The two callables handed to the app.
 
@@ -74,13 +77,14 @@ class Tee:
         kind = message["type"]
         if kind == _BODY:
             more = message.get("more_body", False)
+            if self.digest is not None:
+                self.digest.update(message.get("body", b""))
             if self.chunks is not None:
                 await self._keep(message, more)
-            elif not more:
-                self.ended = True
             if not self.silent:
                 await self.send_message(message)
             if not more:
+                self.ended = True
                 self.finished_at = perf_counter()
         elif kind == _START:
             self.status = message["status"]
@@ -89,8 +93,8 @@ class Tee:
                 self.silent = True
             else:
                 await self.send_message(answer)
-        elif kind == _PATHSEND and self.chunks is not None:
-            await self._read_file(message)
+        elif kind == _PATHSEND:
+            await self._send_file(message)
         else:
             await self.send_message(message)
 
@@ -131,18 +135,19 @@ class Tee:
         self.chunks = None
         self.on_abandon(reason)
 
-    async def _read_file(self, message: Message) -> None:
-        """A storable response sent by path: read it here, so that what is stored is what was sent."""
-        if self.length is None or self.length > self.limit:
-            self._abandon("too-large")
-            await self.send_message(message)
-            return
-        body = await asyncio.to_thread(_read_exactly, str(message["path"]), self.length)
-        if body is None:
-            self._abandon("incomplete")
-            await self.send_message(message)
-            return
-        await self.send({"type": _BODY, "body": body, "more_body": False})
+    async def _send_file(self, message: Message) -> None:
+        """A response sent by path. A storable one is read here, so that what is stored is what was sent."""
+        self.digest = None
+        if self.chunks is not None:
+            if self.length is not None and self.length <= self.limit:
+                body = await asyncio.to_thread(_read_exactly, str(message["path"]), self.length)
+                if body is not None:
+                    await self.send({"type": _BODY, "body": body, "more_body": False})
+                    return
+            self._abandon("unreadable")
+        self.ended = True
+        await self.send_message(message)
+        self.finished_at = perf_counter()
 
 
 def _read_exactly(path: str, length: int) -> bytes | None:

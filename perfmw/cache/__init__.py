@@ -6,7 +6,7 @@ from perfmw.cache.entries import Entry
 from perfmw.cache.eviction import POLICIES
 from perfmw.cache.memory import MemoryLayer
 from perfmw.cache.packing import register
-from perfmw.cache.tagging import collect, tag
+from perfmw.cache.tagging import tag
 from perfmw.cache.tags import TagIndex
 from perfmw.cache.tiered import TieredCache
 
@@ -19,7 +19,6 @@ __all__ = [
     "TagIndex",
     "TieredCache",
     "cached",
-    "collect",
     "register",
     "tag",
 ]

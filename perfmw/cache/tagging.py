@@ -3,8 +3,20 @@
 from __future__ import annotations
 
 from contextvars import ContextVar
+from typing import Any
 
-_collected: ContextVar[set[str] | None] = ContextVar("perfmw_tags", default=None)
+
+class Collector:
+    """Whoever stores what is being computed in this context. ``tags`` is None until the first is named.
+
+    ``runtime`` is the Runtime at work, so that one context variable is set for each request, not two.
+    """
+
+    tags: set[str] | None = None
+    runtime: Any = None
+
+
+_current: ContextVar[Collector | None] = ContextVar("perfmw_collector", default=None)
 
 
 def tag(*names: str) -> None:
@@ -15,16 +27,21 @@ def tag(*names: str) -> None:
     for name in names:
         if not isinstance(name, str):
             raise TypeError(f"tag() takes names as str, not {type(name).__name__}")
-    collected = _collected.get()
-    if collected is not None:
-        collected.update(names)
+    collector = _current.get()
+    if collector is not None:
+        if collector.tags is None:
+            collector.tags = set()
+        collector.tags.update(names)
 
 
-def collect() -> set[str]:
-    """Begin anew to gather tags in this context; the set fills as ``tag`` is called.
+def collect(collector: Collector | None) -> None:
+    """Begin anew to gather tags in this context, or stop with None.
 
-    Tasks and threads that inherit the context add to the same set.
+    Tasks and threads that inherit the context add to the same collector.
     """
-    collected: set[str] = set()
-    _collected.set(collected)
-    return collected
+    _current.set(collector)
+
+
+def collecting() -> Collector | None:
+    """Who gathers tags in this context."""
+    return _current.get()

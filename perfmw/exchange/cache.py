@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
 
-from perfmw.asgi.types import ASGIApp
+from perfmw.asgi.types import ASGIApp, HeaderList
 from perfmw.exchange.passing import Passing
 from perfmw.exchange.store import ResponseStore
 from perfmw.http.invalidation import outdated_keys
@@ -62,11 +61,15 @@ class HttpCache:
         )
         return answer is False
 
-    def says_nothing(self, headers: Iterable[tuple[bytes, bytes]], rule: CacheRule | None) -> Storing | None:
-        """The verdict on the commonest response: no rule for it, and no field that gives freshness."""
+    def glance(self, headers: HeaderList, rule: CacheRule | None) -> Storing | None:
+        """The verdict on the commonest response: no rule for it, and no field that could give freshness."""
         if rule is not None and rule.ttl is not None:
             return None
-        return NO_FRESHNESS if self.policy.freshness_names.isdisjoint(dict(headers)) else None
+        freshness = self.policy.freshness_names
+        for name, _ in headers:
+            if name in freshness:
+                return None
+        return NO_FRESHNESS
 
     async def keep(
         self,
@@ -91,8 +94,13 @@ class HttpCache:
             key, stored, tags=tags, cost=max(0.0, now - request_time), epoch=born, now=now
         )
 
-    async def invalidate_targets(self, request: Request, head: ResponseHead) -> None:
-        """A successful unsafe request makes what is stored of its targets invalid (RFC 9111 §4.4)."""
+    def outdate(self, request: Request, head: ResponseHead) -> list[str]:
+        """A successful unsafe request makes what is stored of its targets invalid (RFC 9111 §4.4).
+
+        It holds on this host at once, before the client has the answer; the keys are returned for the layers
+        beyond this process.
+        """
         keys = outdated_keys(request, head)
         if keys:
-            await self.runtime.cache.invalidate(keys=keys)
+            self.runtime.cache.invalidate_nowait(keys=keys)
+        return [] if self.runtime.cache.all_memory else keys

@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from dataclasses import replace
 from hashlib import blake2b
 from time import perf_counter
-from typing import Any
 
 from perfmw.asgi.tee import Tee, content_length
 from perfmw.asgi.types import HeaderList, Message, Receive, Scope, Send
-from perfmw.cache import Flight, collect
+from perfmw.cache import Flight
+from perfmw.cache.tagging import Collector, collect
 from perfmw.exchange.cache import HttpCache
 from perfmw.exchange.fast import raw_path
 from perfmw.http import status as cache_status
@@ -27,10 +27,11 @@ _CONDITIONALS = frozenset({b"if-none-match", b"if-modified-since"})
 _ATTEMPTS = 3
 """How often a follower whose leader failed looks for another before it asks the app itself."""
 
-_said: dict[tuple[str, str], bytes] = {}
+_MOST_SAID = 1024
+_said: dict[tuple[str, str, bool, bool], bytes] = {}
 
 
-class Exchange(Tee):
+class Exchange(Tee, Collector):
     """The fresh responder of one request: finds an answer in the store, or passes the app's answer on.
 
     ``fwd`` and ``detail`` are the words of Cache-Status; ``key`` is None for what must not be stored.
@@ -41,11 +42,13 @@ class Exchange(Tee):
     fwd = "uri-miss"
     detail = ""
     collapsed = False
+    held = False
+    """The URL is known to be uncacheable by now; what was learned of it lately need not be learned again."""
     flight: Flight | None = None
     validating: StoredResponse | None = None
     not_modified: HeaderList | None = None
     template: StoredResponse | None = None
-    digest: Any = None
+    outdated: Sequence[str] = ()
     cookies = False
     _request: Request | None = None
 
@@ -83,13 +86,13 @@ class Exchange(Tee):
             decision = await self._wait(decision)
         await self._act(decision)
 
-    async def pass_through(self, key: str) -> None:
-        """The short way for a plain GET whose response is known not to be storable, and may have become so."""
+    def passing(self, key: str) -> Exchange:
+        """Make ready to forward a plain GET whose last response could not be stored; this one may be."""
         self.key = key
-        rules = self.cache.rules
-        if len(rules):
-            self.rule = rules.match("GET", raw_path(self.scope))
-        await self.forward()
+        self.held = True
+        if self.cache.rules:
+            self.rule = self.cache.rules.match("GET", raw_path(self.scope))
+        return self
 
     async def _decide(self) -> Decision:
         assert self.key is not None
@@ -163,8 +166,8 @@ class Exchange(Tee):
         """Let the app answer; pass on, keep and count what it says."""
         cache = self.cache
         self.epoch = cache.tags.epoch
-        self.collected = collect()
-        cache.runtime.enter()
+        self.runtime = cache.runtime
+        collect(self)
         try:
             await cache.app(self.scope, self.receive, self.send)
             if self.chunks is not None:
@@ -178,6 +181,8 @@ class Exchange(Tee):
         if self.not_modified is not None:
             await self._refresh()
             return
+        if self.outdated:
+            await cache.runtime.cache.invalidate(keys=self.outdated)
         recorder = self._recorder()
         recorder.origin(self.finished_at - self.started, self.status, self.detail or self.fwd)
         if self.digest is not None:
@@ -236,27 +241,31 @@ class Exchange(Tee):
     # ---- while the app's response passes by
 
     def on_start(self, message: Message) -> Message | None:
-        headers: HeaderList = list(message.get("headers", ()))
+        headers: HeaderList = [*message.get("headers", ())]
+        status = message["status"]
         if self.key is not None:
-            if self.validating is not None and message["status"] == 304:
+            if self.validating is not None and status == 304:
                 self.not_modified = headers
                 return None
             self._judge(message, headers)
+        elif self.fwd == "method":
+            self.outdated = self.cache.outdate(self.request, ResponseHead(status, headers))
         headers.append((b"cache-status", self._cache_status()))
         return {**message, "headers": headers}
 
     def _judge(self, message: Message, headers: HeaderList) -> None:
         """Decide by the head whether the body is kept."""
-        verdict = self.cache.says_nothing(headers, self.rule)
+        verdict = self.cache.glance(headers, self.rule)
         if verdict is None:
             head = ResponseHead(message["status"], [(bytes(name), bytes(value)) for name, value in headers])
             verdict = self.cache.judge(self.request, head, self.now, self.rule)
         if verdict.stored is not None:
             self._accept(verdict, message, headers)
             return
-        self._decline(verdict.reason)
-        if message["status"] == 200 and self.scope["method"] == "GET":
-            self._watch(headers)
+        self.detail = verdict.reason
+        if not self.held:
+            self._decline(verdict.reason)
+            self._watch(message["status"], headers)
 
     def _accept(self, verdict: Storing, message: Message, headers: HeaderList) -> None:
         self.limit = self.cache.policy.max_body_bytes
@@ -273,31 +282,26 @@ class Exchange(Tee):
         self.detail = reason
         self.on_abandon(reason)
 
-    def _watch(self, headers: Sequence[tuple[bytes, bytes]]) -> None:
+    def _watch(self, status: int, headers: Sequence[tuple[bytes, bytes]]) -> None:
         """Learn whether this URL's responses repeat, from a sample of those that were not stored."""
         assert self.key is not None
-        if self.cache.workload.wants(self.key, self.now):
+        wanted = status == 200 and self.scope["method"] == "GET"
+        if wanted and self.cache.workload.wants(self.key, self.now):
             self.digest = blake2b(digest_size=16)
             self.cookies = any(name == b"set-cookie" for name, _ in headers)
 
     def _cache_status(self) -> bytes:
-        if self.template is not None:
-            return cache_status.forwarded(self.fwd, stored=True, collapsed=self.collapsed)
-        if self.collapsed:
-            return cache_status.forwarded(self.fwd, collapsed=True, detail=self.detail)
-        said = _said.get((self.fwd, self.detail))
-        if said is None:
-            said = _said[self.fwd, self.detail] = cache_status.forwarded(self.fwd, detail=self.detail)
-        return said
-
-    async def send(self, message: Message) -> None:
-        kind = message["type"]
-        if kind == "http.response.body" and self.digest is not None:
-            self.digest.update(message.get("body", b""))
-        elif kind == "http.response.start" and self.fwd == "method":
-            headers = list(message.get("headers", ()))
-            await self.cache.invalidate_targets(self.request, ResponseHead(message["status"], headers))
-        await Tee.send(self, message)
+        said = (self.fwd, self.detail, self.template is not None, self.collapsed)
+        try:
+            return _said[said]
+        except KeyError:
+            fwd, detail, stored, collapsed = said
+            text = cache_status.forwarded(
+                fwd, stored=stored, collapsed=collapsed, detail="" if stored else detail
+            )
+            if len(_said) < _MOST_SAID:
+                _said[said] = text
+            return text
 
     async def on_complete(self, body: bytes) -> None:
         assert self.template is not None
@@ -307,10 +311,11 @@ class Exchange(Tee):
 
     async def _store(self, stored: StoredResponse) -> bool:
         assert self.key is not None
+        self.cache.passing.unmark(self.key)
         return await self.cache.keep(
             self.key,
             stored,
-            tags=self.collected,
+            tags=self.tags or set(),
             rule=self.rule,
             request_time=self.now,
             epoch=self.epoch,

@@ -6,30 +6,31 @@ _MOST = 10_000
 
 
 class Passing:
-    """Remembers for ``seconds`` that a key's response could not be stored. Bounded; times are any one clock's."""
+    """Remembers for ``seconds`` that a key's response could not be stored. Bounded; times are any one clock's.
+
+    ``until`` maps keys to when that is forgotten; read it, write it by the methods only.
+    """
 
     def __init__(self, seconds: float) -> None:
         self._seconds = seconds
-        self._until: dict[str, float] = {}
-
-    def __contains__(self, key: object) -> bool:
-        return key in self._until
+        self.until: dict[str, float] = {}
 
     def holds(self, key: str, now: float) -> bool:
         """Whether ``key`` is known to be uncacheable at ``now``."""
-        until = self._until.get(key)
-        return until is not None and now < until
+        return now < self.until.get(key, 0.0)
 
     def mark(self, key: str, now: float) -> None:
-        until = self._until
-        if key not in until and len(until) >= _MOST:
+        """The response of ``key`` could not be stored."""
+        if len(self.until) >= _MOST and key not in self.until:
             self._shed(now)
-        until[key] = now + self._seconds
+        self.until[key] = now + self._seconds
 
     def unmark(self, key: str) -> None:
-        self._until.pop(key, None)
+        """The response of ``key`` could be stored."""
+        self.until.pop(key, None)
 
     def _shed(self, now: float) -> None:
-        self._until = {key: until for key, until in self._until.items() if until > now}
-        while len(self._until) >= _MOST:
-            del self._until[next(iter(self._until))]
+        for key in [key for key, until in self.until.items() if until <= now]:
+            del self.until[key]
+        while len(self.until) >= _MOST:
+            del self.until[next(iter(self.until))]
