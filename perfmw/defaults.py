@@ -16,7 +16,10 @@ if TYPE_CHECKING:
     from perfmw.contracts import (
         AlertChannel,
         EvictionPolicyFactory,
+        Exporter,
         Optimizer,
+        ResourcePool,
+        TextExporter,
     )
     from perfmw.settings import Settings
 
@@ -43,6 +46,23 @@ def perfmw_register_optimizers(settings: Settings) -> Mapping[str, Optimizer]:
     from perfmw.optimization import CacheRouteOptimizer
 
     return {CacheRouteOptimizer.name: CacheRouteOptimizer(settings.optimization_level)}
+
+
+@hookimpl
+def perfmw_register_exporters(settings: Settings) -> Mapping[str, Exporter | TextExporter]:
+    from perfmw.exporters import JsonExporter, PrometheusExporter
+
+    exporters: dict[str, Exporter | TextExporter] = {PrometheusExporter.name: PrometheusExporter()}
+    if settings.snapshot_file is not None:
+        exporters[JsonExporter.name] = JsonExporter(settings.snapshot_file)
+    return exporters
+
+
+@hookimpl
+def perfmw_register_resource_pools(settings: Settings) -> Mapping[str, ResourcePool]:
+    from perfmw.resources import builtin_pools
+
+    return builtin_pools(settings.state_dir or ".")
 
 
 @hookimpl

@@ -129,6 +129,14 @@ class Settings:
     sample_interval: float = option(
         1.0, POSITIVE_SECONDS, "How often, in seconds, resource pools are sampled."
     )
+    export_interval: float = option(
+        60.0, POSITIVE_SECONDS, "How often, in seconds, exporters are given a snapshot."
+    )
+    snapshot_file: str | None = option(
+        None,
+        optional(Kind("the path of a file", read_text), "no file"),
+        "A file to which every snapshot is appended as a line of JSON.",
+    )
     trace_ratio: float = option(0.0, SHARE, "The share of requests for which perfmw opens a span of its own.")
     optimization_level: Literal["basic", "advanced", "aggressive"] = option(
         "basic", choice("basic", "advanced", "aggressive"), "How much risk an optimization may take."
