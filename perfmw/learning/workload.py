@@ -131,12 +131,14 @@ class Workload:
         now: float,
         principal: bytes | None = None,
     ) -> None:
-        """Take in one 200 answer to a GET that the app itself gave.
+        """Take in one 200 answer to a GET that the app itself gave. One outside the sample is ignored.
 
         :param digest: a hash of the body.
         :param personal: the request carried Cookie or Authorization.
         :param principal: what tells one person from another; only a salted hash of it is kept.
         """
+        if key not in self._keys and hash(key) & HASH_MASK >= self._threshold:
+            return
         facts = self._route(route, now)
         if facts is None:
             return

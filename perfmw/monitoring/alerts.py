@@ -44,13 +44,14 @@ class AlertManager:
         :param target: the round looked at this target alone; others are left as they are.
         """
         present = {finding.key: finding for finding in findings}
-        told = [self._present(finding, now) for finding in present.values()]
         away = [
             key
             for key, incident in self._incidents.items()
             if key not in present and target in (None, incident.finding.target)
         ]
-        told += [self._away(key, now) for key in away]
+        # what is over makes room for what is new
+        told = [self._away(key, now) for key in away]
+        told += [self._present(finding, now) for finding in present.values()]
         return [alert for alert in told if alert is not None]
 
     def open(self) -> list[Alert]:

@@ -54,7 +54,8 @@ class _Case:
     @property
     def eligible(self) -> float:
         """The share of requests that a rule could answer: those forwarded for want of freshness alone."""
-        lacking = self.route.reasons.get(NO_FRESHNESS, 0) / max(self.route.requests, 1)
+        forwarded = max(self.route.requests - self.route.hits, 1)
+        lacking = self.route.reasons.get(NO_FRESHNESS, 0) / forwarded
         anonymous = 1 - self.route.personal / max(self.route.samples, 1)
         return min(lacking, anonymous, 1.0)
 
@@ -63,6 +64,11 @@ class _Case:
         """Mean seconds of a request that reached the app; hits cost next to nothing beside it."""
         latency, hits = self.profile.metrics.latency, self.profile.metrics.throughput.hits
         return latency.mean * latency.count / max(latency.count - hits, 1)
+
+    @property
+    def active(self) -> float:
+        """Seconds in which the requests came: a route may have been idle for most of the window."""
+        return min(self.window, self.route.watched) or self.window
 
     @property
     def changes(self) -> int:
@@ -159,6 +165,8 @@ class CacheRouteOptimizer:
         route, limits = case.route, self._limits
         if route.repeats < limits.min_repeats:
             return f"not enough samples yet: {route.repeats} repeats of {limits.min_repeats} needed"
+        if not route.distinct_urls:
+            return "nobody asked for it lately"
         if min(route.exposure, route.watched) < limits.min_ttl or route.exposure < limits.min_exposure:
             return f"not watched long enough yet: {route.watched:.0f} s, {route.exposure:.0f} s of URL life"
         return None
@@ -204,7 +212,7 @@ class CacheRouteOptimizer:
         A URL asked for at rate ``λ`` and kept for ``T`` seconds hits with a share of ``λT / (1 + λT)``.
         """
         urls = max(case.route.distinct_urls / max(case.route.sampled, 1e-9), 1.0)
-        per_url = case.route.requests * case.eligible / case.window / urls
+        per_url = case.route.requests * case.eligible / case.active / urls
         expected = per_url * self.ttl(case.route)
         return case.eligible * expected / (1 + expected)
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from functools import lru_cache
+from itertools import product
 
 _PARAMETER = re.compile(r"\{[^{}]*\}|<[^<>]*>")
 _WHOLE_PATH = re.compile(r"\{[^{}:]*:path\}|<path:[^<>]*>|\{\*[^{}]*\}|\{[^{}]*\.\.\.\}")
@@ -26,9 +28,13 @@ def contains(wide: str, narrow: str) -> bool:
     parts = _WILDCARD.split(wide)
     kinds = [".*" if found == ACROSS else "[^/]*" for found in _WILDCARD.findall(wide)] + [""]
     expression = "".join(re.escape(part) + kind for part, kind in zip(parts, kinds, strict=True))
-    # "\1" stands for any text that no fixed part of a pattern can equal
-    probe = _WILDCARD.sub(lambda found: "\1/\1" if found[0] == ACROSS else "\1", narrow)
-    return re.fullmatch(expression, probe, re.DOTALL) is not None
+    return all(re.fullmatch(expression, probe, re.DOTALL) for probe in _probes(narrow))
+
+
+def _probes(pattern: str) -> Iterator[str]:
+    """Paths that the pattern matches; \\1 stands for any text that no fixed part of a pattern can equal."""
+    for within, across in product(("", "\1"), ("", "\1", "\1/\1", "\1/\1/\1/\1/\1")):
+        yield pattern.replace(ACROSS, across).replace(STAR, within)
 
 
 @lru_cache(maxsize=4_096)

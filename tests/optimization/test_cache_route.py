@@ -53,6 +53,7 @@ def test_a_slow_hot_repeating_route_is_proposed() -> None:
             "changes too often: 6 changes in 200 s",
         ),
         ({"repeats": 19, "equal_repeats": 19}, "not enough samples yet: 19 repeats of 20"),
+        ({"distinct_urls": 0}, "nobody asked for it lately"),
         ({"watched": 2.0}, "not watched long enough yet: 2 s"),
         ({"exposure": 14.0}, "not watched long enough yet"),
         ({"personal": 390, "reasons": {"no-freshness": 50, "personal": 950}}, "personal: 390 of 400"),
@@ -64,6 +65,14 @@ def test_a_slow_hot_repeating_route_is_proposed() -> None:
 )
 def test_why_a_route_is_not_proposed(facts: dict[str, Any], words: str) -> None:
     assert words in missing(shot(make_route(**facts)))
+
+
+def test_idle_hours_do_not_hide_a_busy_one() -> None:
+    busy, idle = shot(make_route()), shot(make_route())
+    idle.window_seconds = 10_000.0
+    (now,), (then,) = CacheRouteOptimizer().propose(busy), CacheRouteOptimizer().propose(idle)
+    assert now.expected_gain == then.expected_gain
+    assert now.saved_seconds_per_day == pytest.approx(100 * then.saved_seconds_per_day)
 
 
 def test_a_fast_route_is_left_alone() -> None:
