@@ -28,7 +28,8 @@ _IN_304 = frozenset(
         b"via",
     }
 )
-_OF_THE_WHOLE = frozenset({b"content-length", b"content-range"})
+# Content-Digest is of the bytes sent, Repr-Digest of the whole (RFC 9530 section 2)
+_OF_THE_WHOLE = frozenset({b"content-digest", b"content-length", b"content-md5", b"content-range"})
 
 
 @dataclass(slots=True)

@@ -102,7 +102,8 @@ def assess(
         return Storing(False, reason, supersedes=reason == "stale")
     stored = _stored(request, head, terms, names or (), request_time, response_time, policy, rule)
     if known is not None:
-        stored.body, stored.range = known.body, known.range
+        stored.body, stored.range, stored.route = known.body, known.range, known.route
+        stored.own_etag = known.own_etag and stored.etag == known.etag
         if stored.vary == known.vary:
             stored.vary_values = known.vary_values
     return Storing(not reason, reason or terms.source or "validator", stored)

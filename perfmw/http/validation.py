@@ -14,8 +14,8 @@ from perfmw.http.storing import HOP_BY_HOP, Storing, assess
 from perfmw.settings import CacheRule
 
 # they describe the stored bytes, which a 304 does not change
-_OF_THE_BODY = frozenset({b"content-length", b"content-encoding", b"content-range"})
-_OF_THE_PART = frozenset({b"content-length", b"content-range"})
+_OF_THE_BODY = frozenset({b"content-digest", b"content-encoding", b"content-length", b"content-range"})
+_OF_THE_PART = frozenset({b"content-digest", b"content-length", b"content-md5", b"content-range"})
 
 
 def answers(stored: StoredResponse, head: ResponseHead) -> bool:

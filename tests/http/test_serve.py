@@ -140,6 +140,14 @@ def test_a_date_as_recent_as_the_response_is_no_proof_of_sameness() -> None:
     assert response_for(get(range="bytes=0-1", if_range=date()), stored, NOW, SAFE).status == 200
 
 
+def test_a_digest_of_the_whole_content_is_not_sent_with_a_part() -> None:
+    """RFC 9530 section 2."""
+    stored = kept(head("max-age=60", content_digest="sha-256=:x:", repr_digest="sha-256=:y:"))
+    names = {name for name, _ in response_for(get(range="bytes=0-1"), stored, NOW, SAFE).headers}
+    assert b"repr-digest" in names
+    assert b"content-digest" not in names
+
+
 def test_a_piece_of_a_part() -> None:
     part = kept(head("max-age=60", status=206, content_range="bytes 6-10/11"), body=b"world")
     served = response_for(get(range="bytes=7-8"), part, NOW, SAFE)

@@ -122,6 +122,14 @@ def test_the_selection_stays_as_it_was() -> None:
     assert result.stored.vary_values == (b"gzip,br",)
 
 
+def test_what_was_known_of_the_response_is_kept() -> None:
+    stored = kept(head("max-age=60"), policy=Policy(add_etag=True))
+    stored.route = "GET /x"
+    new = by_head(stored, head("max-age=90", content_length="11"))
+    assert new is not None
+    assert (new.route, new.etag, new.own_etag) == ("GET /x", stored.etag, True)
+
+
 def by_head(stored: StoredResponse, response: ResponseHead) -> StoredResponse | None:
     return updated_by_head(
         stored,
