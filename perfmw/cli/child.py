@@ -19,9 +19,10 @@ from functools import partial
 
 import uvicorn
 
-from perfmw.asgi.target import TargetError, load_app
 from perfmw.asgi.types import ASGIApp
 from perfmw.cli.listening import listen
+from perfmw.cli.loading import load
+from perfmw.cli.output import Failure, Refusal
 
 _GRACE = 5.0
 
@@ -29,11 +30,13 @@ _GRACE = 5.0
 def main() -> int:
     report = _take_stdout()
     options = _options()
+    if options.app_dir:
+        sys.path.insert(0, options.app_dir)
     try:
-        app = _app(options)
-    except TargetError as error:
-        print(error, file=sys.stderr)
-        return 2
+        app = load(options.target, factory=options.factory, bare=options.bare)
+    except (Refusal, Failure) as error:
+        error.show()
+        return error.exit_code
     return _serve(app, options.port, report)
 
 
@@ -52,16 +55,6 @@ def _take_stdout() -> int:
     report = os.dup(1)
     os.dup2(2, 1)
     return report
-
-
-def _app(options: argparse.Namespace) -> ASGIApp:
-    if options.app_dir:
-        sys.path.insert(0, options.app_dir)
-    if options.bare:
-        return load_app(options.target, factory=options.factory)
-    os.environ["PERFMW_TARGET"] = options.target
-    os.environ["PERFMW_TARGET_FACTORY"] = "1" if options.factory else "0"
-    return load_app("perfmw.asgi:app")
 
 
 def _serve(app: ASGIApp, port: int, report: int) -> int:

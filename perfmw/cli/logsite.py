@@ -1,6 +1,6 @@
 """A site made from an access log: for every logged URL a document of the logged status and size.
 
-``PERFMW_REPLAY_LOG`` names the log, ``app`` serves it. The bytes of a document depend on its URL alone, so
+``LOGSITE_LOG`` names the log, ``app`` serves it. The bytes of a document depend on its URL alone, so
 two servers of the same log give the same answers, and an answer for the wrong URL is seen at once.
 """
 
@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 from perfmw.asgi.types import ASGIApp
 from perfmw.cli.accesslog import LogEntry, LogStats, read_log
 
-ENV_LOG = "PERFMW_REPLAY_LOG"
+ENV_LOG = "LOGSITE_LOG"
 _BLOCK = 64 * 1024
 _LAST_MODIFIED = b"Tue, 01 Aug 1995 00:00:00 GMT"
 _FRESH = b"public, max-age=3600"

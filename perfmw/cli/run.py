@@ -53,27 +53,23 @@ def run(
     Modules are looked for in the working directory first. Settings come from PERFMW_* in the environment,
     perfmw.toml and pyproject.toml: see `perfmw config show`.
     """
-    from perfmw.cli import serving
+    from perfmw.cli import loading, serving
 
     if reload and workers > 1:
         raise Refusal("--reload and --workers do not go together: the reloader runs one worker")
     settings = load_settings()
     serving.require(cast(Server, server))
-    _hand_down(app, factory)
+    loading.hand_down(app, factory=factory)
     _choose_dashboard(settings, cast("DashboardMode | None", dashboard), host)
-    if not reload:
-        serving.check_target(app, factory=factory, elsewhere=workers > 1 or server != "uvicorn")
     plan = serving.Plan(host, port, workers, reload)
     with serving.open_port(plan) as listener:
+        if workers > 1 or server != "uvicorn":
+            serving.check_elsewhere(app, factory=factory)
+        elif not reload:  # the reloader waits for the mistake to be mended
+            loading.load(app, factory=factory)
         _announce(listener.getsockname()[1], host)
         code = serving.SERVERS[cast(Server, server)](plan, listener)
     sys.exit(code)
-
-
-def _hand_down(app: str, factory: bool) -> None:
-    """Tell ``perfmw.asgi:app``, in this process or a worker, what to serve."""
-    os.environ["PERFMW_TARGET"] = app
-    os.environ["PERFMW_TARGET_FACTORY"] = "1" if factory else "0"
 
 
 def _choose_dashboard(settings: Settings, wanted: DashboardMode | None, host: str) -> None:
