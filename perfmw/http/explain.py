@@ -191,8 +191,17 @@ def _deciding_field(
         return _shown(_DECIDED_BY_REQUEST[reason], request.fields)
     name = _DECIDED_BY_RESPONSE.get(reason, b"")
     if reason in _BY_DIRECTIVE:
-        name = terms_of(head.status, head.fields, now, policy, rule).target or b"cache-control"
+        name = _deciding_directives(head, now, policy, rule, reason)
     return _shown(name, head.fields)
+
+
+def _deciding_directives(
+    head: ResponseHead, now: float, policy: Policy, rule: CacheRule | None, reason: str
+) -> bytes:
+    """The targeted field in force, unless Cache-Control forbids all the same."""
+    terms = terms_of(head.status, head.fields, now, policy, rule)
+    plainly = {"no-store": terms.plain.no_store, "private": terms.plain.private}.get(reason, False)
+    return b"cache-control" if plainly or not terms.target else terms.target
 
 
 def _shown(name: bytes, fields: dict[bytes, bytes]) -> str:

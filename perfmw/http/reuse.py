@@ -95,6 +95,15 @@ def is_plain_hit(request: Request, stored: StoredResponse, now: float) -> bool:
     return plain and (not special or special <= _CLIENT_COPY)
 
 
+def _is_selected_hit(request: Request, stored: StoredResponse, now: float, policy: Policy) -> bool:
+    return (
+        now < stored.fresh_until
+        and not request.special
+        and stored.range is None
+        and selects(request.fields, stored.vary, stored.vary_values, stored.headers, strict=policy.rfc_strict)
+    )
+
+
 def decide(
     request: Request,
     candidates: Sequence[StoredResponse],
@@ -103,8 +112,10 @@ def decide(
     rule: CacheRule | None = None,
 ) -> Decision:
     """Decide for a request that passed ``precheck``, given every response stored for its URL."""
-    if len(candidates) == 1 and is_plain_hit(request, candidates[0], now):
-        return Decision("serve", candidates[0])
+    if len(candidates) == 1:
+        stored = candidates[0]
+        if is_plain_hit(request, stored, now) or _is_selected_hit(request, stored, now, policy):
+            return Decision("serve", stored)
     control = request_control(request) if request.special else NOTHING
     decision = _judge(request, candidates, now, policy, control)
     if control.only_if_cached and decision.action in ("validate", "complete", "forward"):

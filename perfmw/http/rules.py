@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from urllib.parse import quote
 
 from perfmw.settings import CacheRule
@@ -37,6 +37,11 @@ class RuleBook:
         self._static = [_Compiled(rule) for rule in rules]
         self._dynamic: dict[str, _Compiled] = {}
         self._known: dict[tuple[str, bytes], CacheRule | None] = {}
+        self._listeners: list[Callable[[], None]] = []
+
+    def on_change(self, listener: Callable[[], None]) -> None:
+        """Have ``listener`` called after every ``put`` and ``remove``."""
+        self._listeners.append(listener)
 
     def __iter__(self) -> Iterator[CacheRule]:
         return (compiled.rule for compiled in (*self._static, *self._dynamic.values()))
@@ -61,13 +66,18 @@ class RuleBook:
     def put(self, rule: CacheRule) -> None:
         """Add a rule at run time, or replace the one of the same name (its path, when it has none)."""
         self._dynamic[rule.name or rule.path] = _Compiled(rule)
-        self._known.clear()
+        self._changed()
 
     def remove(self, name: str) -> CacheRule | None:
         """Take a run-time rule out again; None when there is none of that name."""
         compiled = self._dynamic.pop(name, None)
-        self._known.clear()
+        self._changed()
         return compiled.rule if compiled else None
+
+    def _changed(self) -> None:
+        self._known.clear()
+        for listener in self._listeners:
+            listener()
 
     def _find(self, method: str, path: bytes) -> CacheRule | None:
         if _DOT_SEGMENT.search(path):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 from hashlib import blake2b
 
 from perfmw.http.fields import CacheControl, cache_control, names_in
@@ -72,11 +73,25 @@ def storing(
     # the commonest response says nothing about caching: find that out before anything else
     if (rule is None or rule.ttl is None) and policy.freshness_names.isdisjoint(head.fields):
         return NO_FRESHNESS
+    if reason := _said_at_once(head.fields, policy):
+        return _refused(reason)
     if any(not name.islower() for name, _ in head.headers):
         head = ResponseHead(head.status, [(name.lower(), value) for name, value in head.headers])
     return assess(
         request, head, request_time=request_time, response_time=response_time, policy=policy, rule=rule
     )
+
+
+@lru_cache(maxsize=64)
+def _refused(reason: str) -> Storing:
+    return Storing(False, reason, supersedes=reason == "stale")
+
+
+def _said_at_once(fields: Fields, policy: Policy) -> str:
+    """no-store and private by default need no second look; only perfmw's own field could overrule them."""
+    if policy.rfc_strict or b"cache-control" not in fields or OWN_TARGET in fields:
+        return ""
+    return _forbids(cache_control(fields[b"cache-control"]), policy, understood=False)
 
 
 def assess(
@@ -99,7 +114,7 @@ def assess(
     reason = "" if known else _by_method(request, head, terms, policy)
     reason = reason or refusal(request, head, terms, names, policy, rule, partial=bool(known and known.range))
     if reason and known is None:
-        return Storing(False, reason, supersedes=reason == "stale")
+        return _refused(reason)
     stored = _stored(request, head, terms, names or (), request_time, response_time, policy, rule)
     if known is not None:
         stored.body, stored.range, stored.route = known.body, known.range, known.route

@@ -19,7 +19,14 @@ from tests.http.build import NOW, SAFE, date, get, head
     [
         (get(), head("max-age=60"), "max-age", "cache-control: max-age=60"),
         (get(), head(expires=date(60)), "expires", f"expires: {date(60)}"),
-        (get(), head("private", cdn_cache_control="no-store"), "no-store", "cdn-cache-control: no-store"),
+        (get(), head("public", cdn_cache_control="no-store"), "no-store", "cdn-cache-control: no-store"),
+        (get(), head("private", cdn_cache_control="max-age=9"), "private", "cache-control: private"),
+        (
+            get(),
+            head("private", cdn_cache_control="max-age=9", perfmw_cache_control="no-store"),
+            "no-store",
+            "perfmw-cache-control: no-store",
+        ),
         (get(), head(), "no-freshness", ""),
         (get(cookie="id=secret"), head("max-age=60"), "cookie", "cookie"),
         (get(), head("max-age=60", set_cookie="id=secret"), "set-cookie", "set-cookie"),
