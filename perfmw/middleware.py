@@ -46,7 +46,7 @@ class PerfMiddleware:
         self.app = app
         self.runtime = runtime or Runtime(settings, plugins)
         self._cache = HttpCache(app, self.runtime)
-        self._held = self._cache.passing.until
+        self._held = self._cache.passing.held
         self._lookup = self.runtime.cache.get_nowait
         self._recorder = self.runtime.profiles.recorder
         self._plain = self._cache.plain_keys
@@ -62,10 +62,11 @@ class PerfMiddleware:
         now = time.time()
         key = plain_key(scope) if self._plain else None
         if key is not None:
-            held_until = self._held.get(key)
-            if held_until is not None:
-                if now < held_until:
-                    await Exchange(self._cache, scope, receive, send, started, now).passing(key).forward()
+            held = self._held.get(key)
+            if held is not None:
+                if now < held.until:
+                    exchange = Exchange(self._cache, scope, receive, send, started, now)
+                    await exchange.passing(key, held).forward()
                     return
             elif (stored := fresh(self._lookup, key, now)) is not None:
                 headers = hit_headers(stored, now)

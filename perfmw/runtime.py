@@ -370,7 +370,9 @@ def _key_of(url: str) -> str:
     if parts.scheme not in ("http", "https") or not parts.netloc:
         raise ValueError(f"url must be absolute, such as https://example.org/items/1, not {url!r}")
     path, query = parts.path.encode("utf-8") or b"/", parts.query.encode("utf-8")
-    return request_key(parts.scheme, parts.netloc.encode("idna" if not parts.netloc.isascii() else "ascii"), path, query)
+    return request_key(
+        parts.scheme, parts.netloc.encode("idna" if not parts.netloc.isascii() else "ascii"), path, query
+    )
 
 
 def _rule_row(rule: CacheRule) -> dict[str, Any]:

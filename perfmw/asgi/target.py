@@ -48,7 +48,9 @@ def _import(name: str, target: str, directory: str) -> Any:
     except ModuleNotFoundError:
         missing = True
     if missing:
-        raise TargetError(f"no module named {name!r} for target {target!r} (looked in {directory} and sys.path)")
+        raise TargetError(
+            f"no module named {name!r} for target {target!r} (looked in {directory} and sys.path)"
+        )
     return import_module(name)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 from perfmw.asgi.types import ASGIApp, HeaderList
-from perfmw.exchange.passing import Passing
+from perfmw.exchange.passing import Held, Passing
 from perfmw.exchange.store import ResponseStore
 from perfmw.http.invalidation import outdated_keys
 from perfmw.http.keys import custom_key, request_key
@@ -30,6 +30,7 @@ class HttpCache:
         self.workload = runtime.workload
         self.routes = Routes(app)
         self.passing = Passing(settings.hit_for_miss_seconds)
+        runtime.rules.on_change(self.passing.clear)
         self.store = ResponseStore(runtime.cache, runtime.policy)
         self.coalesce = settings.coalesce
         self.coalesce_timeout = settings.coalesce_timeout
@@ -61,15 +62,16 @@ class HttpCache:
         )
         return answer is False
 
-    def glance(self, headers: HeaderList, rule: CacheRule | None) -> Storing | None:
-        """The verdict on the commonest response: no rule for it, and no field that could give freshness."""
-        if rule is not None and rule.ttl is not None:
-            return None
+    def glance(self, headers: HeaderList, rule: CacheRule | None, held: Held | None) -> Storing | None:
+        """The verdict where it needs no thought: no field gives freshness, or the same one forbids it again."""
+        verdict = None if rule is not None and rule.ttl is not None else NO_FRESHNESS
         freshness = self.policy.freshness_names
-        for name, _ in headers:
+        for name, value in headers:
             if name in freshness:
-                return None
-        return NO_FRESHNESS
+                if held is None or value != held.control or name != b"cache-control":
+                    return None
+                verdict = held.verdict
+        return verdict
 
     async def keep(
         self,

@@ -14,6 +14,7 @@ from perfmw.cache import Flight
 from perfmw.cache.tagging import Collector, collect
 from perfmw.exchange.cache import HttpCache
 from perfmw.exchange.fast import raw_path
+from perfmw.exchange.passing import Held
 from perfmw.http import status as cache_status
 from perfmw.http.messages import Request, ResponseHead, StoredResponse
 from perfmw.http.reuse import Decision, decide, forwarded_headers, precheck
@@ -24,6 +25,8 @@ from perfmw.profiles import Recorder
 from perfmw.settings import CacheRule
 
 _CONDITIONALS = frozenset({b"if-none-match", b"if-modified-since"})
+_BY_ITSELF = frozenset({"no-store", "private"})
+"""Reasons that one Cache-Control field gives whatever else the response says."""
 _ATTEMPTS = 3
 """How often a follower whose leader failed looks for another before it asks the app itself."""
 
@@ -42,7 +45,7 @@ class Exchange(Tee, Collector):
     fwd = "uri-miss"
     detail = ""
     collapsed = False
-    held = False
+    held: Held | None = None
     """The URL is known to be uncacheable by now; what was learned of it lately need not be learned again."""
     flight: Flight | None = None
     validating: StoredResponse | None = None
@@ -86,12 +89,11 @@ class Exchange(Tee, Collector):
             decision = await self._wait(decision)
         await self._act(decision)
 
-    def passing(self, key: str) -> Exchange:
+    def passing(self, key: str, held: Held) -> Exchange:
         """Make ready to forward a plain GET whose last response could not be stored; this one may be."""
         self.key = key
-        self.held = True
-        if self.cache.rules:
-            self.rule = self.cache.rules.match("GET", raw_path(self.scope))
+        self.held = held
+        self.rule = held.rule
         return self
 
     async def _decide(self) -> Decision:
@@ -145,9 +147,7 @@ class Exchange(Tee, Collector):
         served = response_for(self.request, stored, self.now, self.cache.policy)
         value = status or cache_status.hit(int(stored.fresh_until - self.now), detail)
         headers: HeaderList = [*served.headers, (b"cache-status", value)]
-        await self.send_message(
-            {"type": "http.response.start", "status": served.status, "headers": headers}
-        )
+        await self.send_message({"type": "http.response.start", "status": served.status, "headers": headers})
         await self.send_message({"type": "http.response.body", "body": served.body})
         self.cache.recorder(stored.route).hit(perf_counter() - self.started)
 
@@ -183,13 +183,21 @@ class Exchange(Tee, Collector):
             return
         if self.outdated:
             await cache.runtime.cache.invalidate(keys=self.outdated)
-        recorder = self._recorder()
+        recorder = self._recorder() if self.held is None else self._held_recorder(self.held)
         recorder.origin(self.finished_at - self.started, self.status, self.detail or self.fwd)
         if self.digest is not None:
             self._learn(recorder.name)
 
     def _recorder(self) -> Recorder:
         return self.cache.recorder(self.route())
+
+    def _held_recorder(self, held: Held) -> Recorder:
+        """A URL that is asked for again is answered by the same route again, unless its status says otherwise."""
+        recorder = held.recorder
+        if recorder is None or held.status != self.status:
+            recorder = held.recorder = self._recorder()
+            held.status = self.status
+        return recorder
 
     def route(self) -> str:
         """The name of the route that answered, as far as the app has told by now."""
@@ -255,15 +263,17 @@ class Exchange(Tee, Collector):
 
     def _judge(self, message: Message, headers: HeaderList) -> None:
         """Decide by the head whether the body is kept."""
-        verdict = self.cache.glance(headers, self.rule)
+        verdict = self.cache.glance(headers, self.rule, self.held)
         if verdict is None:
             head = ResponseHead(message["status"], [(bytes(name), bytes(value)) for name, value in headers])
             verdict = self.cache.judge(self.request, head, self.now, self.rule)
+            if self.held is not None and verdict.reason in _BY_ITSELF:
+                self.held.control, self.held.verdict = head.fields.get(b"cache-control"), verdict
         if verdict.stored is not None:
             self._accept(verdict, message, headers)
             return
         self.detail = verdict.reason
-        if not self.held:
+        if self.held is None:
             self._decline(verdict.reason)
             self._watch(message["status"], headers)
 
@@ -325,7 +335,7 @@ class Exchange(Tee, Collector):
         """Not stored: those who wait for this response go their own way, and so do the next ones."""
         incomplete = reason == "incomplete"
         if self.key is not None and not incomplete:
-            self.cache.passing.mark(self.key, self.now)
+            self.cache.passing.mark(self.key, self.now, self.rule)
         if self.flight is not None:
             self.flight.done("failed" if incomplete else "uncacheable")
 

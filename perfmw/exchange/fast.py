@@ -75,7 +75,10 @@ def plain_key(scope: Scope) -> str | None:
             host = value
     if host is None:
         return None
-    return request_key(scope["scheme"], host, raw_path(scope), scope["query_string"])
+    path: bytes | None = scope.get("raw_path")
+    if path is None or b"?" in path:
+        path = raw_path(scope)
+    return request_key(scope["scheme"], host, path, scope["query_string"])
 
 
 def fresh(lookup: Callable[[str], Entry | None], key: str, now: float) -> StoredResponse | None:

@@ -2,35 +2,61 @@
 
 from __future__ import annotations
 
+from perfmw.http.storing import Storing
+from perfmw.profiles import Recorder
+from perfmw.settings import CacheRule
+
 _MOST = 10_000
+
+
+class Held:
+    """What is known of such a URL until ``until``: its rule, and who counts its responses of one status.
+
+    ``control`` is a Cache-Control value that forbade storing by itself, and ``verdict`` what it came to.
+    """
+
+    __slots__ = ("control", "recorder", "rule", "status", "until", "verdict")
+
+    def __init__(self, until: float, rule: CacheRule | None) -> None:
+        self.until = until
+        self.rule = rule
+        self.status = 0
+        self.recorder: Recorder | None = None
+        self.control: bytes | None = None
+        self.verdict: Storing | None = None
 
 
 class Passing:
     """Remembers for ``seconds`` that a key's response could not be stored. Bounded; times are any one clock's.
 
-    ``until`` maps keys to when that is forgotten; read it, write it by the methods only.
+    ``held`` is for reading; the methods write it. It is emptied whenever the rules change.
     """
 
     def __init__(self, seconds: float) -> None:
         self._seconds = seconds
-        self.until: dict[str, float] = {}
+        self.held: dict[str, Held] = {}
 
     def holds(self, key: str, now: float) -> bool:
         """Whether ``key`` is known to be uncacheable at ``now``."""
-        return now < self.until.get(key, 0.0)
+        held = self.held.get(key)
+        return held is not None and now < held.until
 
-    def mark(self, key: str, now: float) -> None:
-        """The response of ``key`` could not be stored."""
-        if len(self.until) >= _MOST and key not in self.until:
+    def mark(self, key: str, now: float, rule: CacheRule | None) -> None:
+        """The response of ``key``, to which ``rule`` applies, could not be stored."""
+        if len(self.held) >= _MOST and key not in self.held:
             self._shed(now)
-        self.until[key] = now + self._seconds
+        self.held[key] = Held(now + self._seconds, rule)
 
     def unmark(self, key: str) -> None:
         """The response of ``key`` could be stored."""
-        self.until.pop(key, None)
+        self.held.pop(key, None)
+
+    def clear(self) -> None:
+        """Forget everything: other rules, other responses."""
+        self.held.clear()
 
     def _shed(self, now: float) -> None:
-        for key in [key for key, until in self.until.items() if until <= now]:
-            del self.until[key]
-        while len(self.until) >= _MOST:
-            del self.until[next(iter(self.until))]
+        for key in [key for key, held in self.held.items() if held.until <= now]:
+            del self.held[key]
+        while len(self.held) >= _MOST:
+            del self.held[next(iter(self.held))]

@@ -15,7 +15,9 @@ Sampled = Sequence[tuple[float, float | None]]
 _Amount = Callable[[SeriesPoint], float]
 
 
-def overview_of(points: Sequence[SeriesPoint], scores: Sampled, efficiencies: Sampled, now: float) -> Overview:
+def overview_of(
+    points: Sequence[SeriesPoint], scores: Sampled, efficiencies: Sampled, now: float
+) -> Overview:
     """Figures over the last ``WINDOW`` points; a figure that nothing was measured for is None, never zero."""
     recent = points[-WINDOW:]
     return Overview(

@@ -64,7 +64,9 @@ def fastapi_app() -> Any:
 
     @app.get("/private")
     async def private(x_user: str = Header(default="nobody")) -> PlainTextResponse:
-        return PlainTextResponse(f"private page of {x_user}", headers={"cache-control": "private, max-age=60"})
+        return PlainTextResponse(
+            f"private page of {x_user}", headers={"cache-control": "private, max-age=60"}
+        )
 
     @app.get("/stream")
     async def stream() -> StreamingResponse:
@@ -129,8 +131,13 @@ def django_app() -> Any:
 
     if not settings.configured:
         settings.configure(
-            DEBUG=False, SECRET_KEY="tests", ALLOWED_HOSTS=["*"], ROOT_URLCONF="tests.hosts.django_urls",
-            MIDDLEWARE=[], INSTALLED_APPS=[], USE_TZ=True,
+            DEBUG=False,
+            SECRET_KEY="tests",
+            ALLOWED_HOSTS=["*"],
+            ROOT_URLCONF="tests.hosts.django_urls",
+            MIDDLEWARE=[],
+            INSTALLED_APPS=[],
+            USE_TZ=True,
         )
     import django
 
