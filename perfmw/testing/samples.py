@@ -50,7 +50,7 @@ def sample_profile(
 
 
 def sample_observation(route: str = "GET /items/{id}", *, requests: int = 1_000) -> RouteObservation:
-    """A route whose answers repeat, carry no cookies and belong to nobody."""
+    """A route whose answers repeat, carry no cookies, belong to nobody and state no freshness."""
     return RouteObservation(
         route=route,
         requests=requests,
@@ -59,8 +59,10 @@ def sample_observation(route: str = "GET /items/{id}", *, requests: int = 1_000)
         repeats=requests // 5 - 20,
         equal_repeats=requests // 5 - 20,
         interval=2.0,
+        exposure=1_000.0,
+        watched=60.0,
         example_paths=("/items/1", "/items/2"),
-        reasons={"uri-miss": requests},
+        reasons={"no-freshness": requests},
     )
 
 
@@ -77,7 +79,7 @@ def sample_snapshot() -> RuntimeSnapshot:
         layers=[layer],
         pools=[PoolSample("cpu", "cores", 2.0, 0.5, 0.25, sampled_at=SAMPLE_TIME)],
         cache_rules=[{"path": "/static/**", "ttl": 60.0}],
-        cache_status={"hit": 900, "uri-miss": 100},
+        cache_status={"hit": 900, "no-freshness": 100},
     )
 
 
