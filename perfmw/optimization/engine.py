@@ -257,6 +257,8 @@ class PerformanceOptimizationEngine:
         return restored
 
     def _revert(self, opportunity: OptimizationOpportunity, who: str, why: str) -> LedgerEntry:
+        if self._run is not None and self._run.step is not None and self._run.step.id == opportunity.id:
+            self.cancel()  # it is on trial again: the trial must not end by keeping it
         self._optimizer(opportunity).revert(opportunity, self._host.controls)
         self._tell("reverted", opportunity)
         return self.ledger.append("reverted", opportunity, who=who, why=why)
@@ -270,6 +272,8 @@ class PerformanceOptimizationEngine:
         with self._running(target or EVERYTHING) as run:
             try:
                 await self._steps(run, target, request)
+                if run.cancelled:  # too late to stop anything: take the cancellation, so that no caller does
+                    await asyncio.sleep(0)
             except asyncio.CancelledError:
                 if not run.cancelled or run.task is None:
                     raise

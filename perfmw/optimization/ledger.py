@@ -31,11 +31,10 @@ EntryKind = Literal[
     "rolled_back",
     "failed",
     "reverted",
-    "reapplied",
     "lapsed",
 ]
-IN_FORCE = frozenset({"kept", "reapplied"})
-"""After an entry of one of these kinds the change stands."""
+IN_FORCE = frozenset({"kept"})
+"""After an entry of this kind the change stands, also after a restart."""
 OUT_OF_FORCE = frozenset({"applied", "rolled_back", "failed", "reverted", "lapsed"})
 """After one of these it does not: a change on trial that a crash interrupted is not taken up again."""
 FILE_NAME = "ledger.jsonl"

@@ -141,6 +141,35 @@ async def test_cancelling_reverts_and_tells(world: World) -> None:
     assert (await engine.optimize(QUICK)).successful_steps == 1, "the engine is usable again"
 
 
+async def test_cancelling_too_late_harms_nobody(world: World) -> None:
+    engine = world.engine()
+
+    class Late(list[Any]):
+        def append(self, event: tuple[str, Any]) -> None:
+            if event[0] == "applied":
+                engine.cancel()
+
+    world.events = Late()
+    result = await engine.optimize(QUICK)
+    await asyncio.sleep(0)
+    assert result.successful_steps == 1
+    assert world.controls.rules == {"a": 1.0}
+
+
+async def test_what_is_rolled_back_while_on_trial_is_not_kept(world: World) -> None:
+    engine = world.engine()
+
+    def roll_back() -> None:
+        if world.controls.rules:
+            engine.rollback(engine.ledger.entries()[0].id)
+
+    world.on_sleep = roll_back
+    result = await engine.optimize(QUICK)
+    assert result.steps[0].verdict == "rolled_back"
+    assert world.controls.rules == {}
+    assert engine.ledger.kept() == []
+
+
 async def test_a_process_that_stops_takes_the_change_with_it(world: World) -> None:
     engine = world.engine()
     task = asyncio.create_task(engine.optimize(QUICK))

@@ -50,7 +50,6 @@ def test_only_its_owner_can_read_the_file(tmp_path: Path) -> None:
     [
         (["proposed", "applied", "measured", "kept"], True),
         (["kept", "measured"], True),
-        (["kept", "reapplied"], True),
         (["kept", "reverted"], False),
         (["kept", "applied"], False),
         (["kept", "lapsed"], False),
