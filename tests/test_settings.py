@@ -210,12 +210,6 @@ def test_a_tool_table_of_another_type_is_named(tmp_path: Path) -> None:
         load(tmp_path)
 
 
-def test_token_mode_needs_a_token() -> None:
-    with pytest.raises(SettingsError, match="needs a dashboard_token"):
-        load(dashboard="token")
-    assert load(dashboard="token", dashboard_token="s3cret").dashboard == "token"
-
-
 def test_the_token_is_shown_nowhere() -> None:
     secret = "hunter2-hunter2"
     settings = load(dashboard_token=secret)
