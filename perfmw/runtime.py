@@ -84,6 +84,7 @@ class Runtime:
         self._tasks: set[asyncio.Task[Any]] = set()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._checked_at = 0.0
+        self._run: asyncio.Task[Any] | None = None
         self._listeners: list[Callable[[str, object], None]] = []
         if Runtime._process is None or Runtime._process() is None:
             Runtime._process = weakref.ref(self)
@@ -103,7 +104,7 @@ class Runtime:
         return runtime
 
     def enter(self) -> None:
-        """Make this the current runtime of the running context. Set at every entry: servers reuse contexts."""
+        """Make this the running context's runtime. Done at every entry, since servers reuse contexts."""
         collect(None)
         _current.set(self)
 
@@ -137,7 +138,7 @@ class Runtime:
             Runtime._process = None
 
     def spawn(self, work: Coroutine[Any, Any, Any], *, name: str) -> asyncio.Task[Any]:
-        """Run ``work`` in the background, owned by this runtime: an exception is logged, ``stop`` cancels it."""
+        """Run ``work`` in the background: an exception is logged, ``stop`` cancels it."""
         task = asyncio.get_running_loop().create_task(work, name=name)
         self._tasks.add(task)
         task.add_done_callback(self._finished)
@@ -167,7 +168,8 @@ class Runtime:
 
     def _check(self, now: float) -> None:
         self._scores.append((now, self.profiles.score()))
-        findings = [found for profile in self.profiles.snapshot() for found in degradations(profile)]
+        profiles = map(self.engine.configured, self.profiles.snapshot())
+        findings = [found for profile in profiles for found in degradations(profile)]
         for alert in self._alerts.update(findings, now):
             self.plugins.fire("perfmw_alert", alert=alert)
             for channel in self.plugins.alert_channels.values():
@@ -215,7 +217,7 @@ class Runtime:
         :raises RuntimeError: one is under way.
         :raises KeyError: for an unknown profile.
         """
-        if self.engine.state()["status"] == "running":
+        if self._run is not None and not self._run.done():
             raise RuntimeError("an optimization run is under way; wait for it or cancel it")
         if profile_id is None:
             run = self.engine.optimize(request)
@@ -223,12 +225,15 @@ class Runtime:
             if self.profiles.get(profile_id) is None:
                 raise KeyError(f"no profile {profile_id!r}")
             run = self.engine.optimize_performance(profile_id, request)
-        self.spawn(run, name="perfmw-optimization")
-        return {**self.engine.state(), "status": "running"}
+        self._run = self.spawn(run, name="perfmw-optimization")
+        return self.optimization_state()
 
     def optimization_state(self) -> dict[str, Any]:
         """Idle or running, the step and blocks of the run, and the last result; JSON values."""
-        return self.engine.state()
+        state = self.engine.state()
+        if self._run is not None and not self._run.done():
+            state["status"] = "running"  # also before its task has had a first turn
+        return state
 
     def cancel_optimization(self) -> bool:
         """Stop the run under way and revert its change; False when there is none."""
@@ -249,13 +254,13 @@ class Runtime:
         return self._alerts.recent()
 
     def listen(self, listener: Callable[[str, object], None]) -> Callable[[], None]:
-        """Be told of events (``state``, ``applied``, ``reverted``, ``finished``, ``alert``); returns the undoing."""
+        """Be told of the engine's events and of ``alert``, until the answer is called."""
         self._listeners.append(listener)
         return lambda: self._listeners.remove(listener)
 
     def snapshot(self) -> RuntimeSnapshot:
         """Everything known at this moment, for exporters, optimizers and the dashboard."""
-        profiles = self.profiles.snapshot()
+        profiles = [self.engine.configured(profile) for profile in self.profiles.snapshot()]
         return RuntimeSnapshot(
             taken_at=time.time(),
             window_seconds=time.time() - self.profiles.started_at,
@@ -287,7 +292,7 @@ class Runtime:
         return reading
 
     def _observations(self) -> list[RouteObservation]:
-        observed = {item.route: item for item in self.workload.observations()}
+        observed = {item.route: item for item in self.workload.observations(now=time.time())}
         for name, reading in self.profiles.readings().items():
             seen = observed.setdefault(name, RouteObservation(name))
             seen.requests, seen.hits, seen.reasons = reading.count, reading.hits, dict(reading.reasons)

@@ -63,7 +63,7 @@ class HttpCache:
         return answer is False
 
     def glance(self, headers: HeaderList, rule: CacheRule | None, held: Held | None) -> Storing | None:
-        """The verdict where it needs no thought: no field gives freshness, or the same one forbids it again."""
+        """The verdict where it needs no thought: nothing gives freshness, or the same field forbids it."""
         verdict = None if rule is not None and rule.ttl is not None else NO_FRESHNESS
         freshness = self.policy.freshness_names
         for name, value in headers:

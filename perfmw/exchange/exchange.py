@@ -192,7 +192,7 @@ class Exchange(Tee, Collector):
         return self.cache.recorder(self.route())
 
     def _held_recorder(self, held: Held) -> Recorder:
-        """A URL that is asked for again is answered by the same route again, unless its status says otherwise."""
+        """The same URL is answered by the same route again, unless its status says otherwise."""
         recorder = held.recorder
         if recorder is None or held.status != self.status:
             recorder = held.recorder = self._recorder()

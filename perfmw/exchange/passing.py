@@ -27,7 +27,7 @@ class Held:
 
 
 class Passing:
-    """Remembers for ``seconds`` that a key's response could not be stored. Bounded; times are any one clock's.
+    """Remembers for ``seconds`` that a key's response could not be stored. Bounded; any clock will do.
 
     ``held`` is for reading; the methods write it. It is emptied whenever the rules change.
     """

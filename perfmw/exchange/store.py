@@ -27,7 +27,7 @@ class ResponseStore:
         self._policy = policy
 
     async def find(self, key: str, request: Request) -> list[StoredResponse]:
-        """Every stored response of the URL that may be the one for ``request``; the decision is not made here."""
+        """Every stored response of the URL that may be the one for ``request``."""
         value = await self._value(key)
         if isinstance(value, StoredResponse):
             return [value]

@@ -18,7 +18,7 @@ _Amount = Callable[[SeriesPoint], float]
 def overview_of(
     points: Sequence[SeriesPoint], scores: Sampled, efficiencies: Sampled, now: float
 ) -> Overview:
-    """Figures over the last ``WINDOW`` points; a figure that nothing was measured for is None, never zero."""
+    """Figures over the last ``WINDOW`` points; what was not measured is None, never zero."""
     recent = points[-WINDOW:]
     return Overview(
         performance_score=_sampled("Performance Score", "/100", scores),

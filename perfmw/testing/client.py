@@ -157,7 +157,7 @@ class Client:
     """Calls an ASGI app as a server would.
 
     ``async with Client(app) as client`` runs the app's lifespan around the block; without it the app gets
-    none, as under servers that send none. ``state`` is the lifespan's state, shared with every request.
+    none, as under servers that send none. ``state`` is the lifespan's state, copied for every request.
     """
 
     def __init__(
@@ -198,7 +198,7 @@ class Client:
             "client": self.client,
             "server": (self.base.hostname, self.base.port or 80),
             "extensions": dict(self.extensions),
-            "state": self.state,
+            "state": self.state.copy(),  # shallow, as servers do: what a request adds stays its own
         } | extra
 
     async def request(

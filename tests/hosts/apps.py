@@ -1,4 +1,4 @@
-"""The same small site in five frameworks: a public page, a private page, a streamed page, a route with a parameter."""
+"""The same small site in five frameworks: a public, a private and a streamed page, and a parameter."""
 
 from __future__ import annotations
 
@@ -76,27 +76,9 @@ def fastapi_app() -> Any:
 
 
 def litestar_app() -> Any:
-    from litestar import Litestar, Request, get
-    from litestar.response import Response, Stream
+    from tests.hosts.litestar_site import make_app
 
-    @get("/hello", media_type="text/plain")
-    async def hello() -> Response[str]:
-        return Response(f"hello {count('litestar')}", headers={"cache-control": "max-age=60"})
-
-    @get("/items/{item_id:int}", media_type="text/plain")
-    async def item(item_id: int) -> str:
-        return f"item {item_id}"
-
-    @get("/private", media_type="text/plain")
-    async def private(request: Request[Any, Any, Any]) -> Response[str]:
-        user = request.headers.get("x-user", "nobody")
-        return Response(f"private page of {user}", headers={"cache-control": "private, max-age=60"})
-
-    @get("/stream")
-    async def stream() -> Stream:
-        return Stream(chunks(), media_type="text/plain", headers={"cache-control": "max-age=60"})
-
-    return Litestar([hello, item, private, stream], openapi_config=None)
+    return make_app()
 
 
 def quart_app() -> Any:

@@ -1,0 +1,1 @@
+"""One cacheable request from lookup to store: where HTTP rules, cache, ASGI and profiles meet."""
