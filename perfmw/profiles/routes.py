@@ -47,6 +47,7 @@ class Routes:
         self._resolve = _resolver(app)
         self._paths = PathNames(max_names, OTHER)
         self._names: dict[tuple[int, int, str, str], str] = {}
+        self._templates: dict[tuple[str, str], str] = {}
         self._kept: list[object] = []
         self._endpoints: dict[int, str] = {}
 
@@ -59,6 +60,12 @@ class Routes:
             included = scope["fastapi"].get("effective_route_context") if "fastapi" in scope else None
             return self._names[id(scope["route"]), id(included), method, scope["root_path"]]
         except Exception:
+            return self._templated(scope, method, status)
+
+    def _templated(self, scope: Scope, method: str, status: int) -> str:
+        try:
+            return self._templates[scope["path_template"], method]
+        except Exception:
             return self._find(scope, method, status)
 
     def _find(self, scope: Scope, method: str, status: int) -> str:
@@ -68,12 +75,18 @@ class Routes:
         except Exception:
             template = UNMATCHED
         name = f"{verb} {template}"
-        route, included = scope.get("route"), _included(scope)
-        if route is not None and verb == method and len(self._names) < _MAX_CACHED:
+        if verb == method:
+            self._remember(scope, method, name)
+        return name
+
+    def _remember(self, scope: Scope, method: str, name: str) -> None:
+        route, included, template = scope.get("route"), _included(scope), scope.get("path_template")
+        if route is not None and len(self._names) < _MAX_CACHED:
             # Both are kept alive, so that an id can never come to mean another route.
             self._kept.append((route, included))
             self._names[id(route), id(included), method, scope.get("root_path", "")] = name
-        return name
+        elif template and len(self._templates) < _MAX_CACHED:
+            self._templates[template, method] = name
 
     def _template(self, scope: Scope, status: int) -> str:
         found = self.template(scope)

@@ -155,7 +155,8 @@ class LatencySketch:
         count = self.zeros + sum(buckets.values())
         if not count:
             return [0.0] * len(qs)
-        return self._walk(sorted(buckets.items()), [q * (count - 1) for q in qs])
+        found = self._walk(sorted(buckets.items()), [q * (count - 1) for q in qs])
+        return [self._max if q == 1.0 else value for q, value in zip(qs, found, strict=True)]
 
     def _walk(self, ordered: list[tuple[int, int]], ranks: list[float]) -> list[float]:
         found: list[float] = []
