@@ -215,9 +215,16 @@ def peer(attributes: Attributes) -> str:
     host = _first(attributes, "server.address", "net.peer.name", "http.host")
     port = _first(attributes, "server.port", "net.peer.port")
     if host is None:
-        url = urlsplit(str(_first(attributes, "url.full", "http.url") or ""))
-        host, port = url.hostname, port or url.port
+        host, port = _host_of(str(_first(attributes, "url.full", "http.url") or ""))
     return f"{host or 'unknown'}:{port}" if port not in (None, 80, 443) else str(host or "unknown")
+
+
+def _host_of(url: str) -> tuple[str | None, int | None]:
+    try:
+        parts = urlsplit(url)
+        return parts.hostname, parts.port
+    except ValueError:
+        return None, None
 
 
 def _verb(method: object) -> str:
