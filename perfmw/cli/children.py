@@ -32,6 +32,7 @@ class Child:
     :param without: variables of this process's environment that the child does not get.
     :param app_dir: where the child looks for modules first; default its working directory.
     :param cwd: the child's working directory; default this process's.
+    :param log: a file for what the child says; default this process's stderr.
     :raises ChildError: it ended before it served. Raised by ``wait``.
     """
 
@@ -45,17 +46,20 @@ class Child:
         without: Collection[str] = (),
         app_dir: Path | None = None,
         cwd: Path | None = None,
+        log: Path | None = None,
     ) -> None:
         self.target = target
         command = [sys.executable, "-m", "perfmw.cli.child", target]
         command += ["--bare"] * bare + ["--factory"] * factory
         command += ["--app-dir", str(app_dir)] if app_dir else []
         kept = {name: value for name, value in os.environ.items() if name not in without}
+        self._log = log.open("ab") if log else None
         # A session of its own: Ctrl-C reaches the parent alone, which then stops its children in order.
         self._process = subprocess.Popen(  # noqa: S603 - our own module, no shell
             command,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
+            stderr=self._log,
             env={**kept, **(env or {})},
             cwd=cwd,
             start_new_session=True,
@@ -91,7 +95,7 @@ class Child:
 
     def stop(self) -> None:
         """End the child: ask by closing its stdin, insist after some seconds. Idempotent."""
-        for pipe in (self._process.stdin, self._process.stdout):
+        for pipe in (self._process.stdin, self._process.stdout, self._log):
             if pipe is not None:
                 pipe.close()
         try:

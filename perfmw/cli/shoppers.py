@@ -21,17 +21,9 @@ from perfmw.cli.wire import WireClient, WireError, WireResponse
 
 PRODUCTS = 5_000
 CATEGORIES = (
-    "lamps",
-    "chairs",
-    "tables",
-    "shelves",
-    "rugs",
-    "curtains",
-    "mirrors",
-    "clocks",
-    "vases",
-    "candles",
-)
+    "lamps", "chairs", "tables", "shelves", "rugs", "curtains", "mirrors", "clocks", "vases", "candles",
+    "cushions", "blankets", "frames", "baskets", "hooks", "bowls", "plates", "cups", "knives", "pans",
+)  # fmt: skip
 TERMS = (
     "oak",
     "steel",
@@ -48,7 +40,7 @@ TERMS = (
 PERSONAL = ("account", "cart")
 """Kinds of page that only somebody signed in sees."""
 
-_ANONYMOUS = {"product": 50, "category": 16, "search": 10, "home": 10, "about": 6, "news": 5, "welcome": 3}
+_ANONYMOUS = {"product": 42, "category": 30, "search": 8, "home": 7, "about": 4, "news": 6, "welcome": 3}
 _SIGNED_IN = {"product": 30, "category": 10, "account": 25, "cart": 25, "about": 10}
 
 
@@ -134,17 +126,17 @@ class Shoppers:
         self,
         client: WireClient,
         *,
-        anonymous: int = 18,
+        anonymous: int = 16,
         signed_in: int = 3,
-        think: float = 0.06,
+        think: float = 0.16,
         seed: int = 1,
     ) -> None:
         self.tally = Tally()
         self.watch = Watch()
         self._client = client
         self._think = think
-        self._products = Zipf(PRODUCTS, 1.3)
-        self._categories = Zipf(len(CATEGORIES), 0.8)
+        self._products = Zipf(PRODUCTS, 1.6)
+        self._categories = Zipf(len(CATEGORIES), 0.6)
         self._terms = Zipf(len(TERMS), 0.8)
         names: list[str | None] = [*[None] * anonymous, *(f"user-{seed}-{n}" for n in range(signed_in))]
         self._tasks = [

@@ -10,6 +10,7 @@ import tempfile
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -21,35 +22,38 @@ from perfmw.cli.wire import Origin, WireClient, WireError, WireResponse
 
 DASHBOARD = "/_perfmw/"
 _API = f"{DASHBOARD}api/v1"
-_MIN_BASELINE = 5.5
-_MIN_AFTER = 1.0
-_PAIRS_NEEDED = 6
-"""Blocks: below three pairs of them no experiment is decided."""
+_MIN_BASELINE, _MIN_OPTIMIZATION, _MIN_AFTER = 6.0, 1.8, 0.7
+_FEWEST_BLOCKS = 6
+"""Below three pairs of blocks no experiment is decided."""
+_PAUSE = 0.1
 
 
 @dataclass(frozen=True, slots=True)
 class Schedule:
-    """How long each part takes, in seconds, and how the experiments fit into theirs."""
+    """How long each part takes, in seconds, and the experiments that the middle part has room for."""
 
     baseline: float
     optimization: float
     after: float
-    steps: int
+    experiments: int
     blocks: int
 
-    @property
-    def block_seconds(self) -> float:
-        return self.optimization / (self.steps * self.blocks)
+    def request(self, left: float) -> dict[str, Any] | None:
+        """What to ask of the optimizer with so many seconds ``left``; None when they are too few."""
+        share = self.optimization / self.experiments
+        steps = max(1, round(left / share))
+        if left < 0.6 * share:
+            return None
+        return {"max_steps": steps, "blocks": self.blocks, "block_seconds": left / steps / self.blocks}
 
 
 def schedule(seconds: float) -> Schedule:
-    """Divide what is left of the demonstration's time."""
-    baseline = max(_MIN_BASELINE, 0.3 * seconds)
+    """Divide the demonstration's time: a look long enough to know the shop, then room for experiments."""
+    baseline = max(_MIN_BASELINE, 0.33 * seconds)
     after = max(_MIN_AFTER, 0.15 * seconds)
-    optimization = max(2.0, seconds - baseline - after)
-    steps = min(5, max(1, int(optimization // 4)))
-    blocks = 8 if optimization / steps >= 6 else _PAIRS_NEEDED
-    return Schedule(baseline, optimization, after, steps, blocks)
+    optimization = max(_MIN_OPTIMIZATION, seconds - baseline - after)
+    experiments = max(1, min(4, int(optimization // 6)))
+    return Schedule(baseline, optimization, after, experiments, 8 if optimization >= 8 else _FEWEST_BLOCKS)
 
 
 @dataclass(slots=True)
@@ -118,7 +122,9 @@ class Demonstration:
         package, folder = _shop_package()
         # An empty working directory: the settings of the user's own project are not the demo's.
         scratch = Path(self._stack.enter_context(tempfile.TemporaryDirectory(prefix="perfmw-demo-")))
-        partner = Child(f"{package}.pricing:app", bare=True, app_dir=folder, cwd=scratch)
+        self._log = scratch / "log"
+        served = partial(Child, app_dir=folder, cwd=scratch, log=self._log, without=_settings_in_env())
+        partner = served(f"{package}.pricing:app", bare=True)
         self.partner = self._stack.enter_context(partner).wait()
         env = {
             "SHOP_PARTNER_URL": self.partner.url,
@@ -126,7 +132,7 @@ class Demonstration:
             "PERFMW_DASHBOARD": "loopback",
             "PERFMW_DASHBOARD_TOKEN": self._token,
         }
-        shop = Child(f"{package}.app:app", app_dir=folder, cwd=scratch, env=env, without=_settings_in_env())
+        shop = served(f"{package}.app:app", env=env)
         self.shop = self._stack.enter_context(shop).wait()
 
     async def show(self, seconds: float, *, stay: bool = False) -> Shown:
@@ -180,10 +186,19 @@ class Demonstration:
         return None if score is None else float(score)
 
     async def _optimize(self, shoppers: Shoppers, api: WireClient, plan: Schedule) -> list[dict[str, Any]]:
-        """One optimization run, as the dashboard's button starts it; the verdicts."""
-        request = {"max_steps": plan.steps, "blocks": plan.blocks, "block_seconds": plan.block_seconds}
-        began, titles = perf_counter(), dict[str, str]()
-        _json(await self._post(api, f"{_API}/optimization/start", request))
+        """Optimize as the dashboard's button does, as long as there is time for another experiment."""
+        began, steps = perf_counter(), list[dict[str, Any]]()
+        while request := plan.request(plan.optimization - (perf_counter() - began)):
+            _json(await self._post(api, f"{_API}/optimization/start", request))
+            steps += await self._follow_run(shoppers, api, began, plan.optimization)
+            await asyncio.sleep(_PAUSE)
+        return steps
+
+    async def _follow_run(
+        self, shoppers: Shoppers, api: WireClient, began: float, planned: float
+    ) -> list[dict[str, Any]]:
+        """Wait for the end of the run; its verdicts, each with the title of what was tried."""
+        titles: dict[str, str] = {}
         while True:
             state = _json(await api.get(f"{_API}/optimization"))
             if state["status"] != "running":
@@ -191,9 +206,8 @@ class Demonstration:
                 return [{"title": titles.get(step["step_id"], step["step_id"]), **step} for step in steps]
             step = state.get("step") or {"id": "", "title": ""}
             titles[step["id"]] = step["title"]
-            done = (perf_counter() - began) / plan.optimization
-            self._tell(shoppers, "optimizing", done, step["title"])
-            await asyncio.sleep(0.1)
+            self._tell(shoppers, "optimizing", (perf_counter() - began) / planned, step["title"])
+            await asyncio.sleep(_PAUSE)
 
     async def _post(self, api: WireClient, target: str, value: Mapping[str, Any]) -> WireResponse:
         headers = [
