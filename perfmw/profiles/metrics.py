@@ -5,13 +5,11 @@ from __future__ import annotations
 from perfmw.contracts.profiles import (
     ErrorRateMetrics,
     LatencyMetrics,
-    ProfileMetrics,
     ThroughputMetrics,
     UserExperienceMetrics,
 )
 from perfmw.profiles.apdex import apdex
 from perfmw.profiles.reading import Reading
-from perfmw.profiles.score import Observed
 from perfmw.profiles.sketch import LatencySketch
 
 _QUANTILES = (0.5, 0.75, 0.9, 0.95, 0.99, 0.999)
@@ -35,21 +33,14 @@ def latency_metrics(sketch: LatencySketch) -> LatencyMetrics:
     )
 
 
-def profile_metrics(
-    reading: Reading, elapsed: float, recent: Reading, recent_seconds: float, apdex_t: float
-) -> ProfileMetrics:
-    """All metrics of a reading over ``elapsed`` seconds; ``recent`` gives the recent rate."""
-    return ProfileMetrics(
-        latency=latency_metrics(reading.sketch),
-        throughput=ThroughputMetrics(
-            count=reading.count,
-            per_second=reading.count / elapsed if elapsed > 0.0 else 0.0,
-            recent_per_second=recent.count / recent_seconds if recent_seconds > 0.0 else 0.0,
-            hits=reading.hits,
-            hit_rate=reading.hit_rate,
-        ),
-        error_rates=error_metrics(reading),
-        user_experience=experience_metrics(reading, apdex_t),
+def throughput_metrics(reading: Reading, elapsed: float, recent_per_second: float) -> ThroughputMetrics:
+    """Counts of a reading over ``elapsed`` seconds."""
+    return ThroughputMetrics(
+        count=reading.count,
+        per_second=reading.count / elapsed if elapsed > 0.0 else 0.0,
+        recent_per_second=recent_per_second,
+        hits=reading.hits,
+        hit_rate=reading.hit_rate,
     )
 
 
@@ -76,20 +67,4 @@ def experience_metrics(reading: Reading, apdex_t: float) -> UserExperienceMetric
         satisfied=counts.satisfied,
         tolerating=counts.tolerating,
         frustrated=counts.frustrated,
-    )
-
-
-def observed(
-    reading: Reading, elapsed: float, apdex_t: float, resource_utilization: float | None = None
-) -> Observed:
-    """What the score looks at, of a reading over ``elapsed`` seconds."""
-    succeeded = reading.count - reading.errors
-    seconds = max(0.0, reading.seconds - reading.failed_sketch.sum)
-    return Observed(
-        requests=reading.count,
-        latency=seconds / succeeded if succeeded > 0 else reading.mean,
-        error_rate=reading.error_rate,
-        throughput=reading.count / elapsed if elapsed > 0.0 else None,
-        apdex=apdex(reading, apdex_t).value,
-        resource_utilization=resource_utilization,
     )

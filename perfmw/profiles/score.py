@@ -155,20 +155,23 @@ def _throughput(
 
 
 def overall(profiles: Iterable[PerformanceProfile]) -> float | None:
-    """One score for all: profiles weighted by the time their requests took, or would have at the baseline.
+    """One score for all components, weighted by the time their requests would take at the baseline.
 
-    The baseline's latency is the weight of a request, so that a route does not lose its weight by
-    becoming fast. Profiles without a score are left out; None if none has one.
+    So a route does not lose its weight by becoming fast. Queries and calls are left out, as they are part
+    of the requests that make them, and so are profiles without a score; None if none has one.
     """
-    weighted = weights = 0.0
-    for profile in profiles:
-        score, baseline = profile.performance.current_score, profile.performance.baseline
-        if score is None or baseline is None:
-            continue
-        weight = profile.metrics.throughput.count * max(baseline.latency, 1e-6)
-        weighted += weight * score
-        weights += weight
-    return weighted / weights if weights else None
+    return weighted_mean(
+        (profile.performance.current_score, profile.metrics.throughput.count * baseline.latency)
+        for profile in profiles
+        if profile.type == "component" and (baseline := profile.performance.baseline) is not None
+    )
+
+
+def weighted_mean(scores: Iterable[tuple[float | None, float]]) -> float | None:
+    """The mean of (score, weight) pairs whose score is known; None if none is."""
+    known = [(score, max(weight, 1e-12)) for score, weight in scores if score is not None]
+    weights = sum(weight for _, weight in known)
+    return sum(score * weight for score, weight in known) / weights if known else None
 
 
 def duration(seconds: float) -> str:

@@ -23,7 +23,7 @@ from perfmw.profiles import baseline as baselines
 from perfmw.profiles.baseline import TargetFactors
 from perfmw.profiles.reading import Reading
 from perfmw.profiles.recorder import Recorder
-from perfmw.profiles.score import overall
+from perfmw.profiles.score import total, weighted_mean
 from perfmw.profiles.tracked import Tracked, profile_id
 
 OTHER: Final = "other"
@@ -110,12 +110,12 @@ class ProfileStore:
 
     def tick(self, now: float) -> None:
         """Cut windows and the series; called by a timer, about once a second. ``now`` in unix seconds."""
-        total = Reading()
+        whole = Reading()
         for tracked in list(self._tracked.values()):
             delta = tracked.tick(now)
             if delta is not None and tracked.recorder.type == "component":
-                total.add(delta)
-        self._series.append(_point(total, now, now - self._ticked_at))
+                whole.add(delta)
+        self._series.append(_point(whole, now, now - self._ticked_at))
         self._ticked_at = now
 
     def snapshot(self) -> list[PerformanceProfile]:
@@ -136,10 +136,6 @@ class ProfileStore:
         """The names of all profiles."""
         return [tracked.recorder.name for tracked in list(self._tracked.values())]
 
-    def readings(self, type: ProfileType = "component") -> dict[str, Reading]:
-        """What every profile of a type has counted so far, by name."""
-        return {name: recorder.reading() for name, recorder in list(self._by_type.get(type, {}).items())}
-
     def metrics(self, name: str, type: ProfileType = "component") -> ProfileMetrics | None:
         """The metrics of one target since the start, None if it is not known."""
         profile = self.find(name, type)
@@ -149,6 +145,14 @@ class ProfileStore:
         """The cumulative reading of a profile; subtract an earlier one to see a block."""
         tracked = self._tracked.get(profile_id)
         return tracked.recorder.reading() if tracked else None
+
+    def readings(self, type: ProfileType = "component") -> dict[str, Reading]:
+        """The cumulative readings of all profiles of a type, by name; they are shared: not to be changed."""
+        return {
+            tracked.recorder.name: tracked.reading()
+            for tracked in list(self._tracked.values())
+            if tracked.recorder.type == type
+        }
 
     def window(self, profile_id: str, seconds: float) -> Reading | None:
         """What a profile counted in the last ``seconds``, at most 24 hours."""
@@ -161,8 +165,13 @@ class ProfileStore:
         return listed if points is None else listed[-points:]
 
     def score(self) -> float | None:
-        """One score 0..100 for all profiles, None while none has one."""
-        return overall(self.snapshot())
+        """One score 0..100 for all components as ``score.overall`` makes it, None while none has one."""
+        now = self._clock()
+        return weighted_mean(
+            (total(tracked.current_parts(now)), tracked.weight())
+            for tracked in list(self._tracked.values())
+            if tracked.recorder.type == "component"
+        )
 
     def parts(self, profile_id: str, reading: Reading, elapsed: float) -> list[ScorePart]:
         """The score's parts for any reading of a profile over ``elapsed`` seconds; empty while unknown."""
@@ -177,8 +186,8 @@ class ProfileStore:
         tracked = self._tracked[profile_id]
         now = self._clock()
         if baseline is None:
-            reading, elapsed = tracked.recent(now)
-            baseline = baselines.baseline_of(reading, elapsed, now, source="pinned")
+            seconds, elapsed = tracked.recent(now)
+            baseline = baselines.baseline_of(tracked.window(seconds, now), elapsed, now, source="pinned")
         tracked.set_baseline(baseline)
 
     def set_targets(self, profile_id: str, targets: PerformanceTargets | None) -> None:
@@ -205,7 +214,7 @@ class ProfileStore:
         return self._tracked[profile_id].optimizations
 
 
-def _point(total: Reading, now: float, seconds: float) -> SeriesPoint:
-    sketch = total.sketch
+def _point(whole: Reading, now: float, seconds: float) -> SeriesPoint:
+    sketch = whole.sketch
     p50, p95, p99 = sketch.quantiles((0.5, 0.95, 0.99))
-    return SeriesPoint(now, seconds, sketch.count, total.hits, total.errors, sketch.mean, p50, p95, p99)
+    return SeriesPoint(now, seconds, sketch.count, whole.hits, whole.errors, sketch.mean, p50, p95, p99)

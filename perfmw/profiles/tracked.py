@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import deque
+from dataclasses import replace
 from typing import Final
 
 from perfmw.contracts.profiles import (
@@ -13,16 +14,18 @@ from perfmw.contracts.profiles import (
     PerformanceState,
     PerformanceTargets,
     ProfileMetadata,
+    ProfileMetrics,
     ProfileMonitoring,
     ProfileOptimizations,
     ScorePart,
 )
 from perfmw.profiles import baseline as baselines
 from perfmw.profiles.baseline import TargetFactors
-from perfmw.profiles.metrics import observed, profile_metrics
+from perfmw.profiles.metrics import error_metrics, experience_metrics, latency_metrics, throughput_metrics
 from perfmw.profiles.reading import Reading
 from perfmw.profiles.recorder import Recorder
 from perfmw.profiles.score import score_parts, total
+from perfmw.profiles.tally import Tally, tally_of
 from perfmw.profiles.trend import STEADY, Trend, trend
 from perfmw.profiles.windows import Windows
 
@@ -53,24 +56,34 @@ class Tracked:
         self.baseline: PerformanceBaseline | None = None
         self.targets: PerformanceTargets | None = None
         self.optimizations = ProfileOptimizations()
-        self.windows = Windows()
+        self.windows = Windows(now)
         self._mark = Reading()
         self._mark_at = now
-        self._activity = recorder.activity()
+        self._mark_activity = recorder.activity()
+        self._reading = self._mark
+        self._reading_activity = self._mark_activity
+        self._described: tuple[Reading, ProfileMetrics] | None = None
         self._course: deque[tuple[float, float]] = deque(maxlen=COURSE_POINTS)
-        self._trend: Trend | None = None
+        self._trend: Trend | None = STEADY
+
+    def reading(self) -> Reading:
+        """The recorder's reading, shared until something new is counted: not to be changed."""
+        activity = self.recorder.activity()
+        if activity != self._reading_activity:
+            self._reading, self._reading_activity = self.recorder.reading(), activity
+        return self._reading
 
     def tick(self, now: float) -> Reading | None:
         """Cut what came since the last tick into the windows; None when nothing came."""
-        activity = self.recorder.activity()
         delta = None
-        if activity != self._activity:
-            self._activity = activity
-            current = self.recorder.reading()
-            delta, self._mark = current - self._mark, current
-        closed = self.windows.add(delta, self._mark_at, now)
+        if self.recorder.activity() != self._mark_activity:
+            current = self.reading()
+            delta = current - self._mark
+            self._mark, self._mark_activity = current, self._reading_activity
+            self.windows.add(delta, tally_of(delta, self.apdex_t), self._mark_at, now)
         self._mark_at = now
-        if closed is not None and closed.reading.count:
+        closed = self.windows.close(now)
+        if closed is not None and closed.tally.count:
             self._course.append(((closed.start + closed.end) / 2, closed.reading.mean))
             self._trend = None
         if delta is not None and self.baseline is None:
@@ -79,7 +92,7 @@ class Tracked:
 
     def learn(self, now: float) -> None:
         """Take the requests so far as the baseline, once there are enough of them."""
-        reading, elapsed = self.recorder.reading(), now - self.created_at
+        reading, elapsed = self.reading(), now - self.created_at
         if baselines.ready(reading, elapsed):
             self.set_baseline(baselines.baseline_of(reading, elapsed, now))
 
@@ -98,29 +111,49 @@ class Tracked:
     def window(self, seconds: float, now: float) -> Reading:
         """What was counted in the last ``seconds``, up to this moment."""
         view = self.windows.view(seconds, now)
-        if self.recorder.activity() != self._activity:
-            view.add(self.recorder.reading() - self._mark)
+        if self.reading() is not self._mark:
+            view.add(self.reading() - self._mark)
         return view
 
-    def recent(self, now: float) -> tuple[Reading, float]:
-        """The shortest window with enough requests for a score, and the seconds it covers."""
+    def recent(self, now: float, enough: int = ENOUGH_FOR_SCORE) -> tuple[float, float]:
+        """The shortest window with enough requests for a score: its length, and the seconds it covers."""
         age = max(now - self.created_at, 0.0)
         for seconds in WINDOWS:
-            reading = self.window(seconds, now)
-            if reading.count >= ENOUGH_FOR_SCORE or age <= seconds:
-                return reading, min(seconds, age)
-        return self.recorder.reading(), age
+            if age <= seconds or self.tally(seconds, now).count >= enough:
+                return seconds, min(seconds, age)
+        return WINDOWS[-1], WINDOWS[-1]
+
+    def tally(self, seconds: float, now: float) -> Tally:
+        """The sums of ``window``."""
+        total = self.windows.tally(seconds, now)
+        if self.recorder.activity() != self._mark_activity:
+            total.add(tally_of(self.reading() - self._mark, self.apdex_t))
+        return total
 
     def parts(self, reading: Reading, elapsed: float) -> list[ScorePart]:
         """The score's parts for any reading of this profile, such as one block of an experiment."""
+        return self._judge(tally_of(reading, self.apdex_t), elapsed)
+
+    def current_parts(self, now: float) -> list[ScorePart]:
+        """The score's parts as of now."""
+        if self.baseline is None:
+            return []
+        seconds, elapsed = self.recent(now)
+        return self._judge(self.tally(seconds, now), elapsed)
+
+    def _judge(self, tally: Tally, elapsed: float) -> list[ScorePart]:
         if self.baseline is None or self.targets is None:
             return []
         floor = 0.0 if self.config.targets is not None else NOTICEABLE * self.apdex_t
-        return score_parts(observed(reading, elapsed, self.apdex_t), self.baseline, self.targets, floor)
+        return score_parts(tally.observed(elapsed), self.baseline, self.targets, floor)
+
+    def weight(self) -> float:
+        """What the profile counts in the score of all: the time its requests would take at the baseline."""
+        return self.reading().count * self.baseline.latency if self.baseline else 0.0
 
     def trend(self) -> Trend:
         if self._trend is None:
-            self._trend = trend(list(self._course)) if self._course else STEADY
+            self._trend = trend(list(self._course))
         return self._trend
 
     def profile(self, now: float) -> PerformanceProfile:
@@ -128,27 +161,38 @@ class Tracked:
         if self.baseline is None:
             self.learn(now)
         self.analyzed_at = now
-        recent, seconds = self.recent(now)
-        minute = min(60.0, max(now - self.created_at, 0.0))
         return PerformanceProfile(
             id=self.id,
             name=self.recorder.name,
             type=self.recorder.type,
-            metrics=profile_metrics(
-                self.recorder.reading(),
-                now - self.created_at,
-                recent if seconds <= minute else self.window(60.0, now),
-                minute,
-                self.apdex_t,
-            ),
-            performance=self._state(recent, seconds),
+            metrics=self._metrics(now),
+            performance=self._state(now),
             optimizations=self._optimizations(),
             monitoring=self._monitoring(),
             metadata=self._metadata(),
         )
 
-    def _state(self, recent: Reading, seconds: float) -> PerformanceState:
-        parts = self.parts(recent, seconds)
+    def _metrics(self, now: float) -> ProfileMetrics:
+        reading, age = self.reading(), max(now - self.created_at, 0.0)
+        if self._described is None or self._described[0] is not reading:
+            described = ProfileMetrics(
+                latency=latency_metrics(reading.sketch),
+                error_rates=error_metrics(reading),
+                user_experience=experience_metrics(reading, self.apdex_t),
+            )
+            self._described = (reading, described)
+        known = self._described[1]
+        minute = min(60.0, age)
+        recent = self.tally(60.0, now).count / minute if minute > 0.0 else 0.0
+        return ProfileMetrics(
+            latency=replace(known.latency),
+            throughput=throughput_metrics(reading, age, recent),
+            error_rates=replace(known.error_rates),
+            user_experience=replace(known.user_experience),
+        )
+
+    def _state(self, now: float) -> PerformanceState:
+        parts = self.current_parts(now)
         course = self.trend()
         return PerformanceState(
             baseline=self.baseline,

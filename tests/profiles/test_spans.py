@@ -37,7 +37,13 @@ class Host:
         self.tracer = self.provider.get_tracer("test")
 
     def span(
-        self, name: str, kind: SpanKind, attributes: dict[str, Any], *, failed: bool = False, inside: bool = True
+        self,
+        name: str,
+        kind: SpanKind,
+        attributes: dict[str, Any],
+        *,
+        failed: bool = False,
+        inside: bool = True,
     ) -> None:
         """One span of 0.25 s, by default within another one."""
         parent = trace.NonRecordingSpan(SpanContext(1, 1, is_remote=False, trace_flags=TraceFlags(1)))
@@ -170,7 +176,9 @@ def test_a_root_span_is_a_workflow_and_an_inner_one_is_nothing(host: Host) -> No
 def test_duration_status_and_failure_are_taken_over(host: Host) -> None:
     server = {"http.request.method": "GET", "http.route": "/a"}
     host.span("GET /a", SpanKind.SERVER, server | {"http.response.status_code": 503}, failed=True)
-    host.span("SELECT", SpanKind.CLIENT, {"db.system.name": "sqlite", "db.query.text": "SELECT 1"}, failed=True)
+    host.span(
+        "SELECT", SpanKind.CLIENT, {"db.system.name": "sqlite", "db.query.text": "SELECT 1"}, failed=True
+    )
     host.span("SELECT", SpanKind.CLIENT, {"db.system.name": "sqlite", "db.query.text": "SELECT 2"})
     request = host.store.metrics("GET /a")
     query = host.store.metrics("SELECT ?", "query")
@@ -193,7 +201,9 @@ def test_a_classifier_is_asked_first() -> None:
 
 
 @pytest.mark.parametrize("answer", [("nonsense", "x"), "x", 3, ("component",)])
-def test_a_classifier_that_answers_nonsense_harms_nobody(answer: Any, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_classifier_that_answers_nonsense_harms_nobody(
+    answer: Any, caplog: pytest.LogCaptureFixture
+) -> None:
     host = Host(classify=lambda span: answer)
     host.span("x", SpanKind.INTERNAL, {}, inside=False)
     host.span("x", SpanKind.INTERNAL, {}, inside=False)
@@ -231,7 +241,9 @@ class Covering:
 
 
 async def get(app: Any, path: str) -> None:
-    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://shop.example") as client:
+    async with httpx.AsyncClient(
+        transport=httpx.ASGITransport(app), base_url="http://shop.example"
+    ) as client:
         assert (await client.get(path)).status_code == 200
 
 

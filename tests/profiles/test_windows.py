@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from perfmw.profiles.reading import Reading
 from perfmw.profiles.recorder import Recorder
+from perfmw.profiles.tally import tally_of
 from perfmw.profiles.windows import LEVELS, Windows
 
 
@@ -15,39 +16,45 @@ def one(seconds: float = 0.1) -> Reading:
     return recorder.reading()
 
 
+def step(windows: Windows, delta: Reading | None, start: float, now: float) -> None:
+    if delta is not None:
+        windows.add(delta, tally_of(delta, 0.5), start, now)
+    windows.close(now)
+
+
 def run(windows: Windows, start: int, end: int) -> None:
     """One request a second."""
     for now in range(start, end):
-        windows.add(one(), now, now + 1)
+        step(windows, one(), now, now + 1)
 
 
 @pytest.mark.parametrize("window", [60, 300, 3600])
 def test_a_window_holds_its_own_stretch(window: int) -> None:
-    windows = Windows()
+    windows = Windows(0)
     run(windows, 0, 2 * window)
     slot = next(length for length, slots in LEVELS if length * slots >= window)
     assert window <= windows.view(window, 2 * window).count <= window + 2 * slot
 
 
 def test_a_day_ends_after_a_day() -> None:
-    windows = Windows()
+    windows = Windows(0)
     for minute in range(0, 3 * 86_400, 60):
-        windows.add(one(), minute, minute + 60)
+        step(windows, one(), minute, minute + 60)
     assert windows.view(86_400, 3 * 86_400).count == pytest.approx(1440, abs=61)
 
 
 def test_old_requests_leave_the_short_window_and_stay_in_the_long_one() -> None:
-    windows = Windows()
+    windows = Windows(0)
     run(windows, 0, 100)
     for now in range(100, 300):
-        windows.add(None, now, now + 1)
+        step(windows, None, now, now + 1)
     assert windows.view(60, 300).count == 0
     assert windows.view(3600, 300).count == 100
 
 
 def test_what_is_not_yet_in_a_slot_counts() -> None:
-    windows = Windows()
-    windows.add(one(), 0, 1)
+    windows = Windows(0)
+    step(windows, one(), 0, 1)
     assert windows.view(60, 1).count == 1
     assert windows.view(86_400, 1).count == 1
 
@@ -55,25 +62,26 @@ def test_what_is_not_yet_in_a_slot_counts() -> None:
 @settings(max_examples=30)
 @given(st.lists(st.tuples(st.integers(0, 3), st.integers(1, 400)), max_size=60))
 def test_nothing_is_lost_or_counted_twice_within_a_day(steps: list[tuple[int, int]]) -> None:
-    windows, now, total = Windows(), 0, 0
+    windows, now, total = Windows(0), 0, 0
     for requests, seconds in steps:
         delta = Reading() if requests else None
         for _ in range(requests):
             delta = delta + one() if delta else one()
-        windows.add(delta, now, now + seconds)
+        step(windows, delta, now, now + seconds)
         now += seconds
         total += requests
     assert windows.view(86_400, now).count == total
+    assert windows.tally(86_400, now).count == total
 
 
 def test_slots_are_bounded() -> None:
-    windows = Windows()
+    windows = Windows(0)
     run(windows, 0, 2000)
     assert len(windows.slots()) == LEVELS[0][1]
 
 
 def test_the_windows_do_not_share_readings_with_the_caller() -> None:
-    windows, delta = Windows(), one()
-    windows.add(delta, 0, 1)
-    windows.add(one(), 1, 2)
+    windows, delta = Windows(0), one()
+    step(windows, delta, 0, 1)
+    step(windows, one(), 1, 2)
     assert delta.count == 1
