@@ -34,8 +34,9 @@ A value is looked for in this order; the first place that has it wins, and `sett
 4. the table `[tool.perfmw]` of `pyproject.toml` in the working directory
 5. the default
 
-A value that does not fit is an error that names the key, the value, its origin and what is allowed; so is an unknown
-key. An unknown `PERFMW_*` variable is only logged. Lists in the environment are words separated by commas, or JSON.
+A value that does not fit is an error that names the key, the value, its origin and what is allowed; so is
+an unknown key. An unknown `PERFMW_*` variable is only logged. Lists in the environment are words separated
+by commas, or JSON.
 
 ```python
 from perfmw import CacheRule, Settings
@@ -68,8 +69,8 @@ tags = ["items"]
 RULE_HEAD = """
 ## Cache rules
 
-A rule says how long matching responses stay fresh that do not say it themselves. The guards hold under a rule too, see
-[security](security.md).
+A rule says how long matching responses stay fresh that do not say it themselves. The guards hold under a
+rule too, see [security](security.md).
 
 | field | default | allowed | what it is |
 |---|---|---|---|
@@ -80,8 +81,9 @@ HOOKS_HEAD = """\
 
 <!-- made by docs/generate.py from perfmw/hookspecs.py: change it there -->
 
-What a plugin can do, hook by hook. [Writing a plugin](plugins.md) tells how to make one and how perfmw finds it. Every
-implementation is a plain function marked with `@hookimpl`, and may leave out arguments that it does not need:
+What a plugin can do, hook by hook. [Writing a plugin](plugins.md) tells how to make one and how perfmw finds
+it. Every implementation is a plain function marked with `@hookimpl`, and may leave out arguments that it does
+not need:
 
 ```python
 from perfmw import hookimpl
@@ -143,7 +145,7 @@ def hooks_page() -> str:
 
 def _hook(name: str) -> str:
     function = getattr(hookspecs, name)
-    text, _, example = inspect.cleandoc(function.__doc__).partition("Example::\n")
+    text, _, example = inspect.cleandoc(function.__doc__).replace("``", "`").partition("Example::\n")
     summary, when, *notes = [" ".join(part.split()) for part in text.split("\n\n") if part.strip()]
     parameters = [_bullet(line) for line in _parameters(text)]
     notes = [note for note in notes if not note.startswith(":param")]

@@ -231,7 +231,8 @@ def perfmw_should_cache(request: Any, response: Any) -> bool | None:
 def perfmw_request_priority(request: Any) -> str | None:
     """Name the priority class of a request.
 
-    Fires once for each request that reaches the host app, before it does.
+    Fires once for each request that reaches the host app, before it does. Reserved: this release has no
+    priority classes, so nothing asks it yet.
 
     :param request: ``perfmw.http.messages.Request``.
     :return: the class's name, or None for the default class.
@@ -351,7 +352,7 @@ def perfmw_optimization_applied(result: AppliedOptimization) -> None:
 def perfmw_scale_advice(advice: ScaleAdvice) -> None:
     """The forecast says that more or fewer workers will be needed.
 
-    Fires when the advice changes.
+    Fires when the advice changes. Reserved: this release makes no forecasts, so nothing tells it yet.
 
     :param advice: how many workers, when, and why.
     :return: nothing.
