@@ -30,12 +30,14 @@ class Finding:
 class Tolerances:
     """When a profile counts as worse. Ratios are to the baseline; rates are shares, 0..1.
 
-    Below ``min_requests`` nothing is said: a few slow requests are no degradation.
+    Below ``min_requests`` nothing is said: a few slow requests are no degradation. Neither is a latency that
+    grew by less than ``latency_floor`` seconds: nobody feels 0.1 ms become 0.3 ms.
     """
 
     min_requests: int = 50
     latency_ratio: float = 1.3
     latency_ratio_high: float = 2.0
+    latency_floor: float = 0.005
     throughput_ratio: float = 0.5
     error_rate: float = 0.01
     error_rate_high: float = 0.05
@@ -66,6 +68,8 @@ def metric(profile: PerformanceProfile, path: str) -> float | None:
 def _latency(profile: PerformanceProfile, limits: Tolerances) -> Finding | None:
     baseline, mean = profile.performance.baseline, profile.metrics.latency.mean
     if baseline is None or baseline.latency <= 0 or mean < limits.latency_ratio * baseline.latency:
+        return None
+    if mean - baseline.latency < limits.latency_floor:
         return None
     ratio = mean / baseline.latency
     severity: Severity = "high" if ratio >= limits.latency_ratio_high else "medium"
