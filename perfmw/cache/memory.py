@@ -6,24 +6,18 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Hashable, Iterable, Mapping
-from heapq import heapify, heappop, heappush
-from itertools import count
 from typing import Any
 
 from aiocache.base import BaseCache
 from aiocache.serializers import NullSerializer
 
 from perfmw.cache.eviction import POLICIES
+from perfmw.cache.expiry import FOR_EVER, FactBook, Facts
 from perfmw.cache.sizes import weigh
 from perfmw.contracts import CacheLayerInfo, EvictionPolicy, EvictionPolicyFactory
 
 DEFAULT_MAX_BYTES = 64 * 1024 * 1024
 _SWEEP_PER_WRITE = 16
-_EXPIRED: Any = object()
-
-
-_Slot = tuple[Any, float | None, int, float]
-"""Value, expiry on the layer's clock, weight, cost. A tuple is the cheapest thing to make and to read."""
 
 
 class MemoryLayer(BaseCache):  # type: ignore[misc]  # aiocache is untyped
@@ -61,10 +55,9 @@ class MemoryLayer(BaseCache):  # type: ignore[misc]  # aiocache is untyped
             max_bytes = DEFAULT_MAX_BYTES
         self._clock = clock
         self._lock = threading.RLock()
-        self._slots: dict[Hashable, _Slot] = {}
-        self._deadlines: list[tuple[float, int, Hashable]] = []
-        self._order = count()
-        self._timed = 0
+        self._values: dict[Hashable, Any] = {}
+        self._book = FactBook()
+        self._facts = self._book.by_key
         self._used = 0
         self.hits = self.misses = self.evictions = self.expirations = self.refusals = 0
         self._policies = POLICIES if policies is None else policies
@@ -75,19 +68,23 @@ class MemoryLayer(BaseCache):  # type: ignore[misc]  # aiocache is untyped
 
     def get_nowait(self, key: Hashable, default: Any = None) -> Any:
         """The live value of ``key``, else ``default``. Never blocks."""
-        try:
-            slot = self._slots[key]
-            if slot[1] is not None and slot[1] <= self._clock():
-                self._drop_expired(key, slot)
-                self.misses += 1
-                return default
-            touch = self._touch  # a method call on an attribute that is a function would be slower
-            touch(key)
-        except KeyError:  # absent, or another thread evicted it between the two lines
+        value = self._values.get(key)
+        if value is None and key not in self._values:
             self.misses += 1
             return default
+        if self._facts:
+            facts = self._facts.get(key)
+            if facts is not None and facts[0] <= self._clock():
+                self._drop_expired(key, facts)
+                self.misses += 1
+                return default
+        touch = self._touch  # calling an attribute that is a function as a method would be slower
+        try:
+            touch(key)
+        except KeyError:
+            pass  # another thread evicted it just now; the value is still good
         self.hits += 1
-        return slot[0]
+        return value
 
     def set_nowait(
         self,
@@ -99,29 +96,65 @@ class MemoryLayer(BaseCache):  # type: ignore[misc]  # aiocache is untyped
     ) -> bool:
         """Store ``value``; False when it was not kept (too large, already expired, refused by the policy).
 
-        :param ttl: seconds to live; None takes the layer's default.
+        :param ttl: seconds to live; None takes the layer's default, ``math.inf`` is for ever.
         :param size: bytes the whole entry weighs; None estimates key, value and overhead.
         :param cost: seconds that computing the value took, for policies that weigh it.
         """
-        return self.store_nowait(key, value, self.ttl if ttl is None else ttl, size, cost or 0.0)
+        if ttl is None:
+            ttl = self.ttl
+        weight = 1
+        if self.max_bytes is not None:
+            weight = weigh(key, value) if size is None else max(1, size)
+        with self._lock:
+            if self._facts:
+                self._sweep(_SWEEP_PER_WRITE)
+            if weight > self._capacity or (ttl is not None and not ttl > 0):
+                return self._refuse(key)
+            values = self._values
+            if key in values:
+                if not self._resize_entry(key, weight, cost or 0.0):
+                    return self._refuse(key)
+            else:
+                while self._used + weight > self._capacity or len(values) >= self._entry_limit:
+                    if not self._make_room(key, weight):
+                        return self._refuse(key)
+                self._policy.on_insert(key, weight, cost or 0.0)
+                self._used += weight
+            values[key] = value
+            if ttl is not None or weight != 1 or cost or self._facts:
+                self._note(key, ttl, weight, cost)
+            return True
 
     def delete_nowait(self, key: Hashable) -> bool:
         """Remove ``key``; whether it was there alive."""
         with self._lock:
-            slot = self._slots.get(key)
-            if slot is None:
+            if key not in self._values:
                 return False
-            self._remove(key, slot)
-            return slot[1] is None or slot[1] > self._clock()
+            alive = key in self
+            self._remove(key)
+            return alive
+
+    def clear_nowait(self, prefix: str | None = None) -> int:
+        """Remove every entry, or those whose key is a str that starts with ``prefix``; how many."""
+        with self._lock:
+            doomed = [
+                key for key in self._values if not prefix or (isinstance(key, str) and key.startswith(prefix))
+            ]
+            for key in doomed:
+                self._remove(key)
+            return len(doomed)
 
     def __contains__(self, key: Hashable) -> bool:
-        return self._live(key) is not None
+        if key not in self._values:
+            return False
+        facts = self._facts.get(key)
+        return facts is None or facts.expires > self._clock()
 
     def __len__(self) -> int:
         """How many live entries there are; what has expired is dropped first."""
         with self._lock:
             self._sweep(sys.maxsize)
-            return len(self._slots)
+            return len(self._values)
 
     def keys_nowait(self) -> list[Hashable]:
         """Keys of live entries, the one to be evicted first at the head."""
@@ -131,13 +164,15 @@ class MemoryLayer(BaseCache):  # type: ignore[misc]  # aiocache is untyped
 
     def peek_nowait(self, key: Hashable, default: Any = None) -> Any:
         """Like get_nowait, but neither counted nor told to the policy."""
-        slot = self._live(key)
-        return default if slot is None else slot[0]
+        return self._values.get(key, default) if key in self else default
 
     def ttl_nowait(self, key: Hashable) -> float | None:
         """Seconds that ``key`` has left; None when it is absent or never expires."""
-        slot = self._live(key)
-        return None if slot is None or slot[1] is None else slot[1] - self._clock()
+        facts = self._facts.get(key)
+        if facts is None or facts.expires == FOR_EVER:
+            return None
+        remaining = facts.expires - self._clock()
+        return remaining if remaining > 0 else None
 
     # ---- inspecting and changing a running layer
 
@@ -156,7 +191,7 @@ class MemoryLayer(BaseCache):  # type: ignore[misc]  # aiocache is untyped
         return CacheLayerInfo(
             name=name,
             kind="memory",
-            entries=len(self._slots),
+            entries=len(self._values),
             bytes=self.bytes,
             max_entries=self.max_entries,
             max_bytes=self.max_bytes,
@@ -175,8 +210,7 @@ class MemoryLayer(BaseCache):  # type: ignore[misc]  # aiocache is untyped
             order = list(self._policy.keys())
             self._install(policy)
             for key in order:
-                slot = self._slots[key]
-                self._policy.on_insert(key, slot[2], slot[3])
+                self._policy.on_insert(key, *self._size_and_cost(key))
 
     def resize(self, *, max_entries: int | None = None, max_bytes: int | None = None) -> None:
         """Change the bound that was given at construction; what no longer fits is evicted by the policy.
@@ -215,125 +249,85 @@ class MemoryLayer(BaseCache):  # type: ignore[misc]  # aiocache is untyped
         self._touch: Callable[[Hashable], object] = self._policy.on_hit if lock_free else self._touch_locked
 
     def _touch_locked(self, key: Hashable) -> None:
+        """Takes the lock itself."""
         with self._lock:
-            if key in self._slots:
+            if key in self._values:
                 self._policy.on_hit(key)
 
-    def _live(self, key: Hashable) -> _Slot | None:
-        slot = self._slots.get(key)
-        if slot is None or (slot[1] is not None and slot[1] <= self._clock()):
-            return None
-        return slot
+    def _size_and_cost(self, key: Hashable) -> tuple[int, float]:
+        facts = self._facts.get(key)
+        return (1, 0.0) if facts is None else (facts.size, facts.cost)
 
-    def store_nowait(
-        self, key: Hashable, value: Any, ttl: float | None, size: int | None, cost: float
-    ) -> bool:
-        """``set_nowait`` where None as ``ttl`` is for ever, whatever the layer's default."""
-        weight = 1
-        if self.max_bytes is not None:
-            weight = weigh(key, value) if size is None else max(1, size)
-        expires = None if ttl is None else self._clock() + ttl
-        with self._lock:
-            if self._deadlines:
-                self._sweep(_SWEEP_PER_WRITE)
-            if weight > self._capacity or (ttl is not None and not ttl > 0):
-                return self._refuse(key)
-            slot = (value, expires, weight, cost)
-            old = self._slots.get(key)
-            stored = self._insert(key, slot) if old is None else self._replace(key, slot, old)
-            if stored and expires is not None:
-                self._note_deadline(expires, key)
-            return stored
+    def _note(self, key: Hashable, ttl: float | None, size: int, cost: float | None) -> None:
+        endless = ttl is None or ttl == FOR_EVER
+        if endless and size == 1 and not cost:
+            self._book.forget(key)
+        else:
+            expires = FOR_EVER if ttl is None or endless else self._clock() + ttl
+            self._book.note(key, expires, size, cost or 0.0)
 
     def _refuse(self, key: Hashable) -> bool:
-        old = self._slots.get(key)
-        if old is not None:  # what should have been replaced is out of date
-            self._remove(key, old)
+        if key in self._values:  # what should have been replaced is out of date
+            self._remove(key)
         self.refusals += 1
         return False
 
-    def _insert(self, key: Hashable, slot: _Slot) -> bool:
-        slots, weight = self._slots, slot[2]
-        while self._used + weight > self._capacity or len(slots) >= self._entry_limit:
-            if not self._make_room(key, weight):
-                return self._refuse(key)
-        self._policy.on_insert(key, weight, slot[3])
-        slots[key] = slot
-        self._used += weight
-        return True
-
-    def _replace(self, key: Hashable, slot: _Slot, old: _Slot) -> bool:
-        if old[1] is not None and old[1] <= self._clock():  # so that making room below cannot expire it
-            self._remove(key, old)
-            self.expirations += 1
-            return self._insert(key, slot)
-        growth = slot[2] - old[2]
-        self._policy.on_update(key, slot[2], slot[3])
-        while self._used + growth > self._capacity:
-            if not self._make_room(None, 0) or key not in self._slots:
-                return self._refuse(key)  # the policy gave up the very key that grew
-        self._timed -= old[1] is not None
-        self._slots[key] = slot
-        self._used += growth
+    def _resize_entry(self, key: Hashable, size: int, cost: float) -> bool:
+        """A resident key is about to weigh ``size``; False when the policy gives up this very key."""
+        old = self._size_and_cost(key)[0]
+        # it has a new value to come, so that making room must not drop it for having expired
+        self._book.note(key, FOR_EVER, old, cost)
+        self._policy.on_update(key, size, cost)
+        while self._used + size - old > self._capacity:
+            if not self._make_room(None, 0) or key not in self._values:
+                return False
+        self._used += size - old
         return True
 
     def _make_room(self, incoming: Hashable | None, size: int) -> bool:
-        if self._deadlines and self._expire_one():
+        """Remove one entry, an expired one if there is one; False when the policy refuses the newcomer."""
+        if self._facts and self._expire_one():
             return True
         victim = self._policy.evict(incoming, size)
-        slot = self._slots.pop(victim, None)
-        if slot is None:  # the newcomer itself, or a key that a faulty policy made up
+        if victim not in self._values:  # the newcomer itself, or a key that a faulty policy made up
             return False
-        self._forget(slot)
+        self._drop(victim)
         self.evictions += 1
         return True
 
     def _shrink(self) -> None:
-        while self._used > self._capacity or len(self._slots) > self._entry_limit:
+        while self._used > self._capacity or len(self._values) > self._entry_limit:
             if not self._make_room(None, 0):
                 break
 
-    def _remove(self, key: Hashable, slot: _Slot) -> None:
-        del self._slots[key]
+    def _remove(self, key: Hashable) -> None:
         self._policy.on_remove(key)
-        self._forget(slot)
+        self._drop(key)
 
-    def _forget(self, slot: _Slot) -> None:
-        self._used -= slot[2]
-        self._timed -= slot[1] is not None
-
-    # ---- expiry: a heap of deadlines; one that no longer fits its slot is skipped when it comes up
-
-    def _note_deadline(self, expires: float, key: Hashable) -> None:
-        self._timed += 1
-        heappush(self._deadlines, (expires, next(self._order), key))
-        if len(self._deadlines) > 2 * self._timed + 64:
-            self._deadlines = [
-                (slot[1], next(self._order), key) for key, slot in self._slots.items() if slot[1] is not None
-            ]
-            heapify(self._deadlines)
+    def _drop(self, key: Hashable) -> None:
+        """Of a key that the policy has forgotten."""
+        del self._values[key]
+        facts = self._book.forget(key) if self._facts else None
+        self._used -= 1 if facts is None else facts.size
 
     def _expire_one(self) -> bool:
         """Drop one expired entry, if there is one."""
-        now = self._clock()
-        while self._deadlines and self._deadlines[0][0] <= now:
-            expires, _, key = heappop(self._deadlines)
-            slot = self._slots.get(key)
-            if slot is not None and slot[1] == expires:
-                self._remove(key, slot)
-                self.expirations += 1
-                return True
-        return False
+        key = self._book.next_expired(self._clock()) if self._book.timed else None
+        if key is None:
+            return False
+        self._remove(key)
+        self.expirations += 1
+        return True
 
     def _sweep(self, limit: int) -> None:
-        while limit and self._deadlines and self._expire_one():
+        while limit and self._expire_one():
             limit -= 1
 
-    def _drop_expired(self, key: Hashable, seen: _Slot) -> None:
+    def _drop_expired(self, key: Hashable, seen: Facts) -> None:
         """Takes the lock itself."""
         with self._lock:
-            if self._slots.get(key) is seen:
-                self._remove(key, seen)
+            if self._facts.get(key) is seen:
+                self._remove(key)
                 self.expirations += 1
 
     # ---- what aiocache asks of a backend
@@ -357,19 +351,19 @@ class MemoryLayer(BaseCache):  # type: ignore[misc]  # aiocache is untyped
         with self._lock:
             if _cas_token is not None and self.peek_nowait(key) != _cas_token:
                 return 0
-            return self.store_nowait(key, value, ttl or None, None, 0.0)
+            return self.set_nowait(key, value, ttl or FOR_EVER)
 
     async def _multi_set(
         self, pairs: Iterable[tuple[Any, Any]], ttl: float | None = None, _conn: Any = None
     ) -> bool:
-        stored = [self.store_nowait(key, value, ttl or None, None, 0.0) for key, value in pairs]
+        stored = [self.set_nowait(key, value, ttl or FOR_EVER) for key, value in pairs]
         return all(stored)
 
     async def _add(self, key: Any, value: Any, ttl: float | None = None, _conn: Any = None) -> bool:
         with self._lock:
-            if self._live(key) is not None:
+            if key in self:
                 raise ValueError(f"Key {key} already exists, use .set to update the value")
-            return self.store_nowait(key, value, ttl or None, None, 0.0)
+            return self.set_nowait(key, value, ttl or FOR_EVER)
 
     async def _delete(self, key: Any, _conn: Any = None) -> int:
         return int(self.delete_nowait(key))
@@ -379,36 +373,23 @@ class MemoryLayer(BaseCache):  # type: ignore[misc]  # aiocache is untyped
 
     async def _increment(self, key: Any, delta: int, _conn: Any = None) -> int:
         with self._lock:
-            slot = self._live(key)
             try:
-                value = delta if slot is None else int(slot[0]) + delta
+                value = int(self.peek_nowait(key, 0)) + delta
             except ValueError:
                 raise TypeError("Value is not an integer") from None
-            self.store_nowait(key, value, self.ttl_nowait(key), None, 0.0)
+            self.set_nowait(key, value, self.ttl_nowait(key) or FOR_EVER)
             return value
 
     async def _expire(self, key: Any, ttl: float, _conn: Any = None) -> bool:
         with self._lock:
-            slot = self._live(key)
-            if slot is None:
+            if key not in self:
                 return False
-            return self.store_nowait(key, slot[0], ttl or None, slot[2], slot[3])
+            size, cost = self._size_and_cost(key)
+            return self.set_nowait(key, self._values[key], ttl or FOR_EVER, size, cost)
 
     async def _clear(self, namespace: str | None = None, _conn: Any = None) -> bool:
         self.clear_nowait(self.namespace if namespace is None else namespace)
         return True
-
-    def clear_nowait(self, prefix: str | None = None) -> int:
-        """Remove every entry, or those whose key is a str that starts with ``prefix``; how many."""
-        with self._lock:
-            doomed = [
-                (key, slot)
-                for key, slot in self._slots.items()
-                if not prefix or (isinstance(key, str) and key.startswith(prefix))
-            ]
-            for key, slot in doomed:
-                self._remove(key, slot)
-            return len(doomed)
 
     async def _raw(
         self, command: str, *args: Any, encoding: Any = None, _conn: Any = None, **kwargs: Any

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
@@ -304,7 +305,8 @@ class _Near:
 def _store(memory: MemoryLayer, key: str, entry: Entry, now: float) -> bool:
     remaining = entry.remaining(now)
     weight = entry.size + size_of(key) + sum(map(size_of, entry.tags)) + _ENTRY_BYTES + ENTRY_OVERHEAD
-    return memory.store_nowait(key, entry, remaining, weight, entry.cost)
+    ttl = math.inf if remaining is None else remaining
+    return memory.set_nowait(key, entry, ttl, weight, entry.cost)
 
 
 def _nothing(key: Any) -> None:

@@ -4,13 +4,35 @@ A policy that sets ``lock_free_hits = True`` promises that its ``on_hit`` may ru
 thread inserts or evicts; the cache takes its lock around the ``on_hit`` of every other policy.
 """
 
+from perfmw.cache.eviction.arc import ARCPolicy
 from perfmw.cache.eviction.fifo import FIFOPolicy
+from perfmw.cache.eviction.gdsf import GDSFPolicy
+from perfmw.cache.eviction.lfu import LFUPolicy
 from perfmw.cache.eviction.lru import LRUPolicy
+from perfmw.cache.eviction.random import RandomPolicy
+from perfmw.cache.eviction.s3fifo import S3FIFOPolicy
+from perfmw.cache.eviction.sieve import SievePolicy
 from perfmw.contracts import EvictionPolicyFactory
 
 POLICIES: dict[str, EvictionPolicyFactory] = {
+    "arc": ARCPolicy,
     "fifo": FIFOPolicy,
+    "gdsf": GDSFPolicy,
+    "lfu": LFUPolicy,
     "lru": LRUPolicy,
+    "random": RandomPolicy,
+    "s3fifo": S3FIFOPolicy,
+    "sieve": SievePolicy,
 }
 
-__all__ = ["POLICIES", "FIFOPolicy", "LRUPolicy"]
+__all__ = [
+    "POLICIES",
+    "ARCPolicy",
+    "FIFOPolicy",
+    "GDSFPolicy",
+    "LFUPolicy",
+    "LRUPolicy",
+    "RandomPolicy",
+    "S3FIFOPolicy",
+    "SievePolicy",
+]

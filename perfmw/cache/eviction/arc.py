@@ -1,0 +1,123 @@
+"""ARC (Megiddo and Modha, FAST 2003): recency and frequency, balanced by what each forgot too early."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Hashable, Iterable
+
+
+class _List:
+    """Keys from the least to the most recently used, with their sizes."""
+
+    __slots__ = ("sizes", "used")
+
+    def __init__(self) -> None:
+        self.sizes: OrderedDict[Hashable, int] = OrderedDict()
+        self.used = 0
+
+    def append(self, key: Hashable, size: int) -> None:
+        self.sizes[key] = size
+        self.used += size
+
+    def remove(self, key: Hashable) -> int:
+        size = self.sizes.pop(key)
+        self.used -= size
+        return size
+
+    def pop_oldest(self) -> tuple[Hashable, int]:
+        key, size = self.sizes.popitem(last=False)
+        self.used -= size
+        return key, size
+
+
+class ARCPolicy:
+    """Keeps keys seen once and keys seen again in two lists, and remembers what each list gave up.
+
+    A key that returns while its list remembers it says that this list was too short, and the target moves.
+    Sizes count in place of entries, so it works for both kinds of bound.
+    """
+
+    def __init__(self, capacity: int) -> None:
+        self._capacity = capacity
+        self._once, self._often = _List(), _List()
+        self._gone_once, self._gone_often = _List(), _List()
+        self._target = 0.0
+        self._considered: Hashable | None = None
+
+    def on_hit(self, key: Hashable) -> None:
+        if key in self._often.sizes:
+            self._often.sizes.move_to_end(key)
+        else:
+            self._often.append(key, self._once.remove(key))
+
+    def on_insert(self, key: Hashable, size: int, cost: float) -> None:
+        self._consider(key, size)
+        self._considered = None
+        if key in self._gone_once.sizes:
+            self._gone_once.remove(key)
+            self._often.append(key, size)
+        elif key in self._gone_often.sizes:
+            self._gone_often.remove(key)
+            self._often.append(key, size)
+        else:
+            self._once.append(key, size)
+        self._trim()
+
+    def on_update(self, key: Hashable, size: int, cost: float) -> None:
+        holder = self._once if key in self._once.sizes else self._often
+        holder.remove(key)
+        self._often.append(key, size)
+
+    def on_remove(self, key: Hashable) -> None:
+        holder = self._once if key in self._once.sizes else self._often
+        holder.remove(key)
+
+    def evict(self, incoming: Hashable | None, size: int) -> Hashable:
+        if incoming is not None:
+            self._consider(incoming, size)
+        once, often = self._once, self._often
+        if not once.sizes and not often.sizes:
+            raise LookupError("nothing is resident")
+        newcomer = incoming not in self._gone_once.sizes and incoming not in self._gone_often.sizes
+        if newcomer and once.used + self._gone_once.used >= self._capacity and not self._gone_once.sizes:
+            return once.pop_oldest()[0]  # nothing but keys seen once: the oldest is not worth remembering
+        returning = incoming in self._gone_often.sizes
+        over = once.used > self._target or (returning and once.used == self._target)
+        if once.sizes and (over or not often.sizes):
+            key, weight = once.pop_oldest()
+            self._gone_once.append(key, weight)
+        else:
+            key, weight = often.pop_oldest()
+            self._gone_often.append(key, weight)
+        return key
+
+    def _consider(self, key: Hashable, size: int) -> None:
+        """Learn from a key that returns, once for each time that it does."""
+        if self._considered == key:
+            return
+        self._considered = key
+        once, often = self._gone_once.used, self._gone_often.used
+        if key in self._gone_once.sizes:
+            self._target = min(self._capacity, self._target + size * max(1.0, often / once))
+        elif key in self._gone_often.sizes:
+            self._target = max(0.0, self._target - size * max(1.0, once / often))
+
+    def _trim(self) -> None:
+        """Remember no more than another cache's worth in all, and what was seen once no more than one's."""
+        gone_once, gone_often = self._gone_once, self._gone_often
+        while gone_once.sizes and self._once.used + gone_once.used > self._capacity:
+            gone_once.pop_oldest()
+        resident = self._once.used + self._often.used
+        while gone_often.sizes and resident + gone_once.used + gone_often.used > 2 * self._capacity:
+            gone_often.pop_oldest()
+
+    def resize(self, capacity: int) -> None:
+        self._target = self._target * capacity / self._capacity
+        self._capacity = capacity
+        self._trim()
+
+    def keys(self) -> Iterable[Hashable]:
+        return [*self._once.sizes, *self._often.sizes]
+
+    def __len__(self) -> int:
+        return len(self._once.sizes) + len(self._often.sizes)
