@@ -16,13 +16,14 @@ SPACE = "\u202f"  # a narrow space that does not break between number and unit
 
 
 def number(value: float) -> str:
-    """Three significant digits below 1,000 and no trailing zeros; whole numbers above."""
+    """Three significant digits below 1,000, so that columns align; whole numbers above; zero is 0."""
     size = abs(value)
     if size >= 999.5:
         return f"{value:,.0f}"
+    if size < 0.005:
+        return "<0.01" if value > 0 else "0"
     digits = 0 if size >= 99.95 else 1 if size >= 9.995 else 2
-    text = f"{value:.{digits}f}"
-    return text.rstrip("0").rstrip(".") if "." in text else text
+    return f"{value:.{digits}f}"
 
 
 def count(value: float | None) -> str:
@@ -51,6 +52,11 @@ def percent(share: float | None) -> str:
     return NONE if share is None else f"{number(share * 100)}{SPACE}%"
 
 
+def whole_percent(share: float) -> str:
+    """For changes, whose decimals are noise."""
+    return f"{share * 100:.0f}{SPACE}%"
+
+
 def rate(per_second: float | None) -> str:
     return NONE if per_second is None else f"{number(per_second)}/s"
 
@@ -65,8 +71,16 @@ def size(value: float | None) -> str:
     return f"{number(value)}{SPACE}GiB"
 
 
+def span(seconds: float) -> str:
+    """A length of time in running text, in whole units."""
+    for unit, length, limit in (("s", 1, 120), ("min", 60, 7_200), ("h", 3_600, 172_800)):
+        if seconds < limit:
+            return f"{seconds / length:.0f}{SPACE}{unit}"
+    return f"{seconds / 86_400:.0f} days"
+
+
 def ago(seconds: float) -> str:
-    return "just now" if seconds < 2 else f"{duration(round(seconds))} ago"
+    return "just now" if seconds < 2 else f"{span(seconds)} ago"
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,22 +91,19 @@ class Figure:
     unit: str
 
 
+SECONDS = {"s": 1.0, "ms": 1e-3}
+
+
 def stat_figure(stat: Stat) -> Figure:
     """The value of a stat card in the form its unit asks for."""
     if stat.value is None:
         return Figure(NONE, "")
-    if stat.unit in {"s", "seconds"}:
-        return _split(duration(stat.value))
-    if stat.unit in {"share", "ratio"}:
-        return _split(percent(stat.value))
-    if stat.unit in {"/100", "score", "points"}:
+    if stat.unit == "/100":
         return Figure(f"{stat.value:.0f}", "/100")
+    if stat.unit in SECONDS:
+        value, _, unit = duration(stat.value * SECONDS[stat.unit]).partition(SPACE)
+        return Figure(value, unit)
     return Figure(number(stat.value), stat.unit)
-
-
-def _split(text: str) -> Figure:
-    value, _, unit = text.partition(SPACE)
-    return Figure(value, unit)
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +126,7 @@ def trend(stat: Stat) -> Trend:
         return Trend("steady", "steady", "→")
     rising = stat.trend > 0
     word = "better" if rising == (stat.better == "up") else "worse"
-    return Trend(f"{number(abs(stat.trend) * 100)}{SPACE}%", word, "▲" if rising else "▼")
+    return Trend(whole_percent(abs(stat.trend)), word, "▲" if rising else "▼")
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,8 +8,51 @@ from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from perfmw.contracts import Alert, DashboardPanel, OptimizationRequest, Overview, RuntimeSnapshot
+from perfmw.contracts import (
+    Alert,
+    DashboardPanel,
+    Measurement,
+    OptimizationOpportunity,
+    OptimizationRequest,
+    Overview,
+    RuntimeSnapshot,
+)
 from perfmw.settings import Settings
+
+
+class LedgerLine(Protocol):
+    """An entry of ``perfmw.optimization.Ledger``."""
+
+    @property
+    def id(self) -> int: ...
+    @property
+    def at(self) -> float: ...
+    @property
+    def kind(self) -> str: ...
+    @property
+    def run(self) -> str: ...
+    @property
+    def who(self) -> str: ...
+    @property
+    def why(self) -> str: ...
+    @property
+    def opportunity(self) -> OptimizationOpportunity: ...
+    @property
+    def improvement(self) -> float | None: ...
+    @property
+    def interval(self) -> tuple[float, float] | None: ...
+    @property
+    def before(self) -> Measurement | None: ...
+    @property
+    def after(self) -> Measurement | None: ...
+
+
+class LedgerView(Protocol):
+    """The ledger: its entries, the oldest first, and those whose change is in force."""
+
+    def entries(self) -> Sequence[LedgerLine]: ...
+
+    def kept(self) -> Sequence[LedgerLine]: ...
 
 
 class Host(Protocol):
@@ -20,7 +63,7 @@ class Host(Protocol):
     @property
     def plugins(self) -> Any: ...
     @property
-    def ledger(self) -> Any: ...
+    def ledger(self) -> LedgerView: ...
     @property
     def exporters(self) -> Mapping[str, Any]: ...
     @property
@@ -34,14 +77,17 @@ class Host(Protocol):
 
     def optimization_state(self) -> Mapping[str, Any]: ...
 
-    def start_optimization(self, request: OptimizationRequest | None = None) -> Mapping[str, Any]:
-        """Raises RuntimeError when a run is under way."""
+    def start_optimization(
+        self, request: OptimizationRequest | None = None, profile_id: str | None = None
+    ) -> Mapping[str, Any]:
+        """Raises RuntimeError when a run is under way, KeyError for an unknown profile."""
 
     def cancel_optimization(self) -> object: ...
 
-    async def rollback(self, entry_id: str) -> bool: ...
+    async def rollback(self, entry_id: int) -> object:
+        """Raises LookupError for an entry or an optimizer that is not there any more."""
 
-    def spawn(self, coro: Coroutine[Any, Any, None], *, name: str) -> asyncio.Task[None]: ...
+    def spawn(self, work: Coroutine[Any, Any, Any], *, name: str) -> asyncio.Task[Any]: ...
 
 
 @dataclass(slots=True)

@@ -62,8 +62,9 @@ class Feed:
 
     async def listen(self, last_event_id: str = "") -> AsyncGenerator[bytes, None]:
         """Chunks of the stream, until the feed is closed. An iterator must be closed by its reader."""
-        seen = self._number if last_event_id == self._id() else -1
-        self._join()
+        # what an earlier producer left behind may be hours old
+        started = self._join()
+        seen = self._number if started or last_event_id == self._id() else -1
         try:
             yield b"retry: %d\n\n" % RETRY_MILLISECONDS
             while not self._closed:
@@ -85,12 +86,15 @@ class Feed:
     def _id(self) -> str:
         return f"{self._boot}-{self._number}"
 
-    def _join(self) -> None:
+    def _join(self) -> bool:
+        """Count a listener; whether the producer had to be started for it."""
         self.listeners += 1
-        if self._producer is None or self._producer.done():
-            self._closed = False
-            self._changed = asyncio.Event()
-            self._producer = self.spawn(self._run())
+        if self._producer is not None and not self._producer.done():
+            return False
+        self._closed = False
+        self._changed = asyncio.Event()
+        self._producer = self.spawn(self._run())
+        return True
 
     def _leave(self) -> None:
         self.listeners -= 1
@@ -103,9 +107,11 @@ class Feed:
         changed = self._changed
         if changed is None:
             return False
+        # not wait_for: on Python 3.11 it swallows a cancellation that comes together with the event
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(changed.wait(), self.heartbeat)
-            return True
+            async with asyncio.timeout(self.heartbeat):
+                await changed.wait()
+                return True
         return False
 
     def _announce(self) -> None:

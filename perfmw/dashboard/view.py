@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 
 from perfmw.contracts import Measurement, PerformanceProfile, RuntimeSnapshot
+from perfmw.dashboard.host import LedgerLine, LedgerView
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,15 +148,26 @@ LEDGER_WORDS = {
 }
 
 
-def ledger_rows(ledger: Any, limit: int | None = None, offset: int = 0) -> list[LedgerRow]:
+def ledger_rows(ledger: LedgerView, limit: int | None = None, offset: int = 0) -> list[LedgerRow]:
     """The ledger's entries, the newest first."""
-    standing = {entry.id for entry in ledger.kept()}
     entries = list(ledger.entries())[::-1]
     end = None if limit is None else offset + limit
+    standing = {entry.id for entry in ledger.kept()}
     return [_ledger_row(entry, entry.id in standing) for entry in entries[offset:end]]
 
 
-def _ledger_row(entry: Any, standing: bool) -> LedgerRow:
+def outcomes(ledger: LedgerView, limit: int) -> list[LedgerRow]:
+    """The newest entry of each try, the newest try first: what came of it, without the steps before."""
+    standing = {entry.id for entry in ledger.kept()}
+    newest: dict[tuple[str, str], LedgerLine] = {}
+    for entry in reversed(ledger.entries()):
+        newest.setdefault((entry.run, entry.opportunity.id), entry)
+        if len(newest) == limit:
+            break
+    return [_ledger_row(entry, entry.id in standing) for entry in newest.values()]
+
+
+def _ledger_row(entry: LedgerLine, standing: bool) -> LedgerRow:
     return LedgerRow(
         id=str(entry.id),
         at=entry.at,
@@ -177,42 +189,59 @@ def _ledger_row(entry: Any, standing: bool) -> LedgerRow:
 
 
 @dataclass(frozen=True, slots=True)
+class StepView:
+    """A step of a run that has its verdict; ``improvement`` 0.3 means 30% faster."""
+
+    title: str
+    verdict: str
+    reason: str
+    improvement: float | None
+
+
+@dataclass(frozen=True, slots=True)
 class RunView:
-    """An optimization run for people. ``done`` and ``total`` count blocks; both 0 when unknown."""
+    """An optimization run. ``done`` of ``total`` blocks; ``step`` is empty while none is under way.
+
+    ``verdicts`` are those of the run under way, else of the last one; ``finished``: there was a last one.
+    """
 
     running: bool
     step: str
     done: int
     total: int
-    verdicts: list[str]
+    finished: bool
+    verdicts: list[StepView]
 
 
-def run_view(state: Mapping[str, Any]) -> RunView:
-    facts = plain(state)
-    step = facts.get("step") or ""
+def run_view(state: Mapping[str, Any], titles: Mapping[str, str] | None = None) -> RunView:
+    """``titles`` gives opportunity id -> title, for the steps, which know only their id."""
+    running = state.get("status") == "running"
+    last = state.get("last") or {}
+    steps = state.get("verdicts", ()) if running else last.get("steps", ())
     return RunView(
-        running=facts.get("state") == "running" or facts.get("running") is True,
-        step=_words(step),
-        done=int(facts.get("blocks_done") or 0),
-        total=int(facts.get("blocks") or 0),
-        verdicts=[_words(verdict) for verdict in facts.get("verdicts") or ()],
+        running=running,
+        step=(state.get("step") or {}).get("title", ""),
+        done=state.get("blocks_done", 0),
+        total=state.get("blocks", 0),
+        finished=bool(last) and not running,
+        verdicts=[_step_view(step, titles or {}) for step in steps],
     )
 
 
-def _words(fact: Any) -> str:
-    """A step or verdict as a line: text stays; of a mapping, what says most."""
-    if not isinstance(fact, Mapping):
-        return str(fact)
-    names = ("title", "target", "step_id", "verdict", "reason")
-    return " · ".join(str(fact[name]).replace("_", " ") for name in names if fact.get(name))
+def _step_view(step: Mapping[str, Any], titles: Mapping[str, str]) -> StepView:
+    return StepView(
+        title=titles.get(step["step_id"], step["step_id"]),
+        verdict=step["verdict"].replace("_", " "),
+        reason=step.get("error") or step.get("reason") or "",
+        improvement=step.get("improvement"),
+    )
 
 
-# -- builtins --------------------------------------------------------------------------------------------
+def titles(ledger: LedgerView) -> dict[str, str]:
+    return {entry.opportunity.id: entry.opportunity.title for entry in ledger.entries()}
 
 
-def plain(value: Any) -> Any:
-    """JSON builtins of anything the runtime hands out; what JSON cannot say becomes text."""
-    return msgspec.to_builtins(value, str_keys=True, enc_hook=_fallback)
+# -- JSON ------------------------------------------------------------------------------------------------
 
 
 def to_json(value: Any) -> bytes:

@@ -60,8 +60,12 @@ def shop() -> list[PerformanceProfile]:
         profile("GET /", p50=0.0031, count=18_230, hit_rate=0.982, score=97.0),
         profile("GET /products/{id}", p50=0.0213, p95=0.187, count=42_711, hit_rate=0.744, score=88.0),
         profile("GET /search", p50=0.164, p95=0.71, count=9_120, hit_rate=0.121, score=54.0, errors=12),
-        profile("GET /api/prices/{sku}", p50=0.093, p95=0.42, count=12_904, hit_rate=0.0, score=61.0, errors=3),
-        profile("GET /categories/{slug}/products", p50=0.048, p95=0.22, count=7_311, hit_rate=0.66, score=79.0),
+        profile(
+            "GET /api/prices/{sku}", p50=0.093, p95=0.42, count=12_904, hit_rate=0.0, score=61.0, errors=3
+        ),
+        profile(
+            "GET /categories/{slug}/products", p50=0.048, p95=0.22, count=7_311, hit_rate=0.66, score=79.0
+        ),
         profile("GET /account", p50=0.036, p95=0.09, count=2_210, hit_rate=0.0, score=82.0),
         profile("POST /cart", p50=0.0187, p95=0.061, count=1_630, hit_rate=0.0, score=90.0),
         profile("GET /static/{path}", p50=0.00042, p95=0.0011, count=31_002, hit_rate=0.999, score=99.0),
@@ -91,7 +95,7 @@ class FakeLedger:
             id=len(self.lines) + 1,
             at=at,
             kind=kind,
-            run="r1",
+            run=facts.get("run", "r1"),
             who="dashboard",
             why=facts.get("why", ""),
             opportunity=opportunity,
@@ -131,7 +135,7 @@ class FakeRuntime:
         self.panels: list[DashboardPanel] = []
         self.alerts: list[Alert] = []
         self.cache_status: dict[str, int] = {}
-        self.state: dict[str, Any] = {"state": "idle"}
+        self.state: dict[str, Any] = {"status": "idle", "last": None}
         self.requests = 0
         self.snapshots_taken = 0
         self.started: list[Any] = []
@@ -145,7 +149,9 @@ class FakeRuntime:
             taken_at=NOW,
             window_seconds=300.0,
             profiles=self.profiles_list,
-            layers=[CacheLayerInfo("memory", "memory", entries=812, bytes=9_300_000, hits=71_000, misses=9_000)],
+            layers=[
+                CacheLayerInfo("memory", "memory", entries=812, bytes=9_300_000, hits=71_000, misses=9_000)
+            ],
             pools=[PoolSample("cpu", "cores", 2.0, 0.7, 0.35)],
             cache_rules=[{"id": "r1", "path": "/products/*", "ttl": 60}],
             cache_status=self.cache_status,
@@ -155,38 +161,42 @@ class FakeRuntime:
         if not self.profiles_list:
             return Overview(
                 Stat("Performance Score", None, "/100", 0),
-                Stat("Cache Hit Rate", None, "share", 0),
-                Stat("Resource Efficiency", None, "share", 0),
-                Stat("Response Time", None, "s", 0, better="down"),
+                Stat("Cache Hit Rate", None, "%", 0),
+                Stat("Resource Efficiency", None, "%", 0),
+                Stat("Response Time", None, "ms", 0, better="down"),
             )
         return Overview(
             Stat("Performance Score", 87.4, "/100", 125_118, 0.062, "up", wave(80, 4, drift=7)),
-            Stat("Cache Hit Rate", 0.713, "share", self.requests, 0.118, "up", wave(0.62, 0.04, drift=0.08)),
-            Stat("Resource Efficiency", 0.64, "share", 300, -0.031, "up", wave(0.66, 0.03, drift=-0.02)),
-            Stat("Response Time", 0.0467, "s", 125_118, -0.214, "down", wave(0.06, 0.006, drift=-0.013)),
+            Stat("Cache Hit Rate", 71.3, "%", self.requests, 0.118, "up", wave(62, 4, drift=8)),
+            Stat("Resource Efficiency", 64.0, "%", 300, -0.031, "up", wave(66, 3, drift=-2)),
+            Stat("Response Time", 46.7, "ms", 125_118, -0.214, "down", wave(60, 6, drift=-13)),
             NOW,
         )
 
     def optimization_state(self) -> dict[str, Any]:
         return self.state
 
-    def start_optimization(self, request: Any = None) -> dict[str, Any]:
-        if self.state["state"] == "running":
-            raise RuntimeError("an optimization is already running")
-        self.started.append(request)
-        self.state = {"state": "running", "step": "Cache GET /search for 30 s", "blocks_done": 3, "blocks": 8}
+    def start_optimization(self, request: Any = None, profile_id: str | None = None) -> dict[str, Any]:
+        if self.state["status"] == "running":
+            raise RuntimeError("an optimization run is under way")
+        if profile_id is not None and profile_id not in {profile.id for profile in self.profiles_list}:
+            raise KeyError(profile_id)
+        self.started.append((request, profile_id))
+        step = {"id": "o2", "title": "Cache GET /search for 30 s"}
+        self.state = {"status": "running", "step": step, "blocks_done": 3, "blocks": 8, "verdicts": []}
         return self.state
 
     def cancel_optimization(self) -> None:
         self.cancelled += 1
-        self.state = {"state": "idle"}
+        self.state = {"status": "idle", "last": None}
 
-    async def rollback(self, entry_id: int) -> bool:
+    async def rollback(self, entry_id: int) -> Any:
         self.rolled_back.append(entry_id)
-        return any(entry.id == entry_id for entry in self.ledger.standing)
+        self.ledger.standing = [entry for entry in self.ledger.standing if entry.id != entry_id]
+        return self.ledger.lines[-1]
 
-    def spawn(self, coro: Any, *, name: str) -> asyncio.Task[None]:
-        task = asyncio.get_running_loop().create_task(coro, name=name)
+    def spawn(self, work: Any, *, name: str) -> asyncio.Task[None]:
+        task = asyncio.get_running_loop().create_task(work, name=name)
         self.tasks.add(task)
         task.add_done_callback(self.tasks.discard)
         return task
@@ -196,7 +206,13 @@ def busy() -> FakeRuntime:
     """A runtime that has seen traffic: every part of the page has something to show."""
     runtime = FakeRuntime(shop())
     runtime.requests = 125_118
-    runtime.cache_status = {"hit": 89_204, "uri-miss": 20_140, "stale": 8_001, "bypass": 5_230, "method": 2_543}
+    runtime.cache_status = {
+        "hit": 89_204,
+        "uri-miss": 20_140,
+        "stale": 8_001,
+        "bypass": 5_230,
+        "method": 2_543,
+    }
     before = Measurement(2_210, 0.21, 0.164, 0.71, 0.001, 0.12, 1_944)
     after = Measurement(2_304, 0.083, 0.0021, 0.402, 0.001, 0.71, 668)
     ledger = runtime.ledger

@@ -29,12 +29,21 @@ async def roll_back(context: Context, request: Request) -> Response:
     await json_object(request)
     entry_id = request.path_params["id"]
     ledger = context.host.ledger
-    known = {str(entry.id): entry.id for entry in (*ledger.entries(), *ledger.kept())}
-    if entry_id not in known:
-        raise ProblemError(404, f"The ledger has no entry {entry_id!r}.")
-    if not await context.host.rollback(known[entry_id]):
+    standing = {str(entry.id): entry.id for entry in ledger.kept()}
+    if entry_id in standing:
+        await _undo(context, standing[entry_id])
+    elif entry_id in {str(entry.id) for entry in ledger.entries()}:
         raise ProblemError(409, f"Entry {entry_id} is not in force, so there is nothing to roll back.")
+    else:
+        raise ProblemError(404, f"The ledger has no entry {entry_id!r}.")
     return answer(request, {"id": entry_id, "rolled_back": True})
+
+
+async def _undo(context: Context, entry_id: int) -> None:
+    try:
+        await context.host.rollback(entry_id)
+    except LookupError as exc:
+        raise ProblemError(409, f"It could not be rolled back: {exc.args[0] if exc.args else exc}.") from exc
 
 
 ENDPOINTS = (

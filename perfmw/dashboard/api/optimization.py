@@ -16,6 +16,7 @@ START_SCHEMA: dict[str, Any] = {
     "type": "object",
     "additionalProperties": False,
     "properties": {
+        "profile_id": {"type": "string", "description": "only this profile; without it, all"},
         "types": {"type": "array", "items": {"type": "string"}, "description": "empty: all types"},
         "level": {"type": "string", "enum": ["basic", "advanced", "aggressive"], "default": "basic"},
         "max_steps": {"type": "integer", "minimum": 1, "maximum": 50, "default": 3},
@@ -31,11 +32,16 @@ async def get_state(context: Context, request: Request) -> Response:
 
 
 async def start(context: Context, request: Request) -> Response:
-    wanted = _parse(await json_object(request))
+    body = await json_object(request)
+    profile_id = body.pop("profile_id", None)
+    if not isinstance(profile_id, str | None):
+        raise ProblemError(422, "profile_id must be a string.")
     try:
-        state = context.host.start_optimization(wanted)
+        state = context.host.start_optimization(_parse(body), profile_id)
     except RuntimeError as exc:
-        raise ProblemError(409, f"{exc or 'An optimization is already running'}") from None
+        raise ProblemError(409, f"{exc}.") from None
+    except KeyError:
+        raise ProblemError(404, f"No profile has the id {profile_id!r}.") from None
     return answer(request, state, 202)
 
 

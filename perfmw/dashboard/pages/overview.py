@@ -15,7 +15,7 @@ from perfmw.dashboard.context import Context, Handler
 from perfmw.dashboard.host import Host
 from perfmw.dashboard.render import render
 from perfmw.dashboard.report import stats_of
-from perfmw.dashboard.view import ledger_rows, reasons, route_table, run_view
+from perfmw.dashboard.view import outcomes, reasons, route_table, run_view, titles
 
 logger = logging.getLogger("perfmw.dashboard")
 
@@ -53,8 +53,9 @@ def _parts(context: Context, max_age: float) -> dict[str, Any]:
         "snapshot": snapshot,
         "reasons": reasons(snapshot.cache_status),
         "requests": sum(snapshot.cache_status.values()),
-        "run": run_view(host.optimization_state()),
-        "ledger": ledger_rows(host.ledger, LEDGER_LINES),
+        "run": run_view(host.optimization_state(), titles(host.ledger)),
+        "ledger": outcomes(host.ledger, LEDGER_LINES),
+        "standing": [entry.opportunity.title for entry in host.ledger.kept()],
         "panels": [panel_view(panel) for panel in host.panels],
         "alerts": [alert for alert in host.alerts if alert.resolved_at is None],
     }
@@ -69,6 +70,7 @@ async def show(context: Context, request: Request) -> Response:
         "overview.html",
         cards=list(zip(CARDS, stats_of(overview), strict=True)),
         table=route_table(parts["snapshot"]),
+        site=f"{request.url.scheme}://{request.headers.get('host', 'localhost')}",
         **parts,
     )
 

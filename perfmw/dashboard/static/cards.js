@@ -41,6 +41,7 @@ export function showCards(overview) {
     const [line, area] = spark(stat.series);
     card.querySelector(".line").setAttribute("d", line);
     card.querySelector(".area").setAttribute("d", area);
+    card.toggleAttribute("data-empty", stat.value == null);
     card.stat = stat;
     drawTable(card, stat);
   }

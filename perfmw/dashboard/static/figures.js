@@ -6,8 +6,8 @@ const plain = new Intl.NumberFormat("en-US", { maximumFractionDigits: 0 });
 export function number(value) {
   const size = Math.abs(value);
   if (size >= 999.5) return plain.format(value);
-  const text = value.toFixed(size >= 99.95 ? 0 : size >= 9.995 ? 1 : 2);
-  return text.includes(".") ? text.replace(/\.?0+$/, "") : text;
+  if (size < 0.005) return value > 0 ? "<0.01" : "0";
+  return value.toFixed(size >= 99.95 ? 0 : size >= 9.995 ? 1 : 2);
 }
 
 export function count(value) {
@@ -28,11 +28,12 @@ export function duration(seconds) {
 export const percent = (share) => (share == null ? NONE : `${number(share * 100)}${SPACE}%`);
 export const rate = (perSecond) => (perSecond == null ? NONE : `${number(perSecond)}/s`);
 
+const SECONDS = { s: 1, ms: 1e-3 };
+
 export function statFigure({ value, unit }) {
   if (value == null) return [NONE, ""];
-  if (unit === "s" || unit === "seconds") return duration(value).split(SPACE);
-  if (unit === "share" || unit === "ratio") return percent(value).split(SPACE);
-  if (["/100", "score", "points"].includes(unit)) return [value.toFixed(0), "/100"];
+  if (unit === "/100") return [value.toFixed(0), unit];
+  if (unit in SECONDS) return duration(value * SECONDS[unit]).split(SPACE);
   return [number(value), unit];
 }
 
@@ -40,7 +41,7 @@ export function trend({ trend: change, better }) {
   if (change == null) return { text: "", word: "no trend yet", arrow: "" };
   if (Math.abs(change) < 0.005) return { text: "", word: "steady", arrow: "→" };
   const word = change > 0 === (better === "up") ? "better" : "worse";
-  return { text: `${number(Math.abs(change) * 100)}${SPACE}%`, word, arrow: change > 0 ? "▲" : "▼" };
+  return { text: `${(Math.abs(change) * 100).toFixed(0)}${SPACE}%`, word, arrow: change > 0 ? "▲" : "▼" };
 }
 
 export function spark(series, width = 240, height = 56) {

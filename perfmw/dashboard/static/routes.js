@@ -87,6 +87,7 @@ export function showRoutes({ items, total }, whole = false) {
   if (!busy()) sort();
   hide();
   empty.hidden = total > 0;
+  table.hidden = filter.hidden = !total;
   table.dataset.total = total;
 }
 
