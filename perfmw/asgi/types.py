@@ -11,3 +11,6 @@ Receive: TypeAlias = Callable[[], Awaitable[Message]]
 Send: TypeAlias = Callable[[Message], Awaitable[None]]
 ASGIApp: TypeAlias = Callable[[Scope, Receive, Send], Awaitable[None]]
 HeaderList: TypeAlias = list[tuple[bytes, bytes]]
+
+COMPLETE = "perfmw.complete"
+"""Key of a last body message whose sender vouches that the response is complete, Content-Length or not."""

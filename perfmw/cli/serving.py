@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from perfmw.cli.listening import PortError, listen
 from perfmw.cli.output import Refusal
 
-_PACKAGES = {"uvicorn": "uvicorn[standard]", "granian": "granian", "hypercorn": "hypercorn"}
+_PACKAGES = {"uvicorn": "uvicorn[standard]", "httpx": "httpx", "granian": "granian", "hypercorn": "hypercorn"}
 _APP = "perfmw.asgi:app"
 
 
