@@ -57,7 +57,13 @@ class PerfMiddleware:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self._other(scope, receive, send)
-            return
+        elif self.runtime.tracing is None:
+            await self._answer(scope, receive, send)
+        else:
+            await self.runtime.tracing.run(self._answer, scope, receive, send)
+
+    async def _answer(self, scope: Scope, receive: Receive, send: Send) -> str:
+        """Answer a request, by the shortest way that is right; the name of its route as far as known."""
         started = perf_counter()
         now = time.time()
         key = plain_key(scope) if self._plain else None
@@ -67,26 +73,28 @@ class PerfMiddleware:
                 if now < held.until:
                     exchange = Exchange(self._cache, scope, receive, send, started, now)
                     await exchange.passing(key, held).forward()
-                    return
+                    return exchange.name
             elif (stored := fresh(self._lookup, key, now)) is not None:
                 headers = hit_headers(stored, now)
                 await send({"type": "http.response.start", "status": stored.status, "headers": headers})
                 await send({"type": "http.response.body", "body": stored.body})
                 self._recorder(stored.route).hit(perf_counter() - started)
-                return
-        await self._miss(scope, receive, send, started, now)
+                return stored.route
+        return await self._at_length(scope, receive, send, started, now)
 
-    async def _miss(self, scope: Scope, receive: Receive, send: Send, started: float, now: float) -> None:
+    async def _at_length(self, scope: Scope, receive: Receive, send: Send, started: float, now: float) -> str:
         runtime = self.runtime
         if not runtime.settings.enabled:
             await self.app(scope, receive, send)
-            return
+            return ""
         if not runtime.started:
             await runtime.start()  # a host that sends no lifespan
         if self._mount is not None and (below := _below(self._mount, scope)) is not None:
             await self._serve_dashboard(below, receive, send)
-            return
-        await Exchange(self._cache, scope, receive, send, started, now).run()
+            return ""
+        exchange = Exchange(self._cache, scope, receive, send, started, now)
+        await exchange.run()
+        return exchange.name
 
     async def _other(self, scope: Scope, receive: Receive, send: Send) -> None:
         runtime = self.runtime

@@ -37,6 +37,7 @@ from perfmw.monitoring.overview import overview_of
 from perfmw.optimization import EngineHost, Ledger, LedgerEntry, PerformanceOptimizationEngine
 from perfmw.plugins import Plugins
 from perfmw.profiles import ProfileStore, Reading, profile_id
+from perfmw.profiles.tracing import HostSpans, RequestTracing
 from perfmw.resources import ResourceSampler, efficiency
 from perfmw.settings import CacheRule, Settings
 
@@ -69,6 +70,11 @@ class Runtime:
         self.rules = RuleBook(settings.cache_rules)
         self.policy = Policy.from_settings(settings, self.rules)
         self.profiles = ProfileStore(max_profiles=settings.max_profiles, apdex_t=settings.apdex_t)
+        self.tracing: RequestTracing | None = (
+            RequestTracing(settings.trace_ratio) if settings.trace_ratio else None
+        )
+        """Set where somebody wants spans; without it no request pays for the thought."""
+        self._host_spans = HostSpans(self.profiles, self._classifier())
         self.workload = Workload()
         self.sampler = ResourceSampler(list(self.plugins.resource_pools.values()))
         self.pools: Sequence[PoolSample] = ()
@@ -118,6 +124,7 @@ class Runtime:
         self._tasks.clear()  # a closed loop has cancelled what ran in it
         self.started, self._loop = True, loop
         self.engine.restore()
+        self._watch_spans()
         self.spawn(self._beat(), name="perfmw-beat")
         self.plugins.fire("perfmw_startup", runtime=self)
 
@@ -127,6 +134,7 @@ class Runtime:
             return
         self.started = False
         self.plugins.fire("perfmw_shutdown", runtime=self)
+        self._host_spans.detach()
         tasks = [task for task in self._tasks if task is not asyncio.current_task()]
         for task in tasks:
             task.cancel()
@@ -166,7 +174,13 @@ class Runtime:
             self._checked_at = now
             self._check(now)
 
+    def _watch_spans(self) -> None:
+        """A host may set up its tracer provider at any time."""
+        if self._host_spans.attach() and self.tracing is None:
+            self.tracing = RequestTracing(self.settings.trace_ratio)
+
     def _check(self, now: float) -> None:
+        self._watch_spans()
         self._scores.append((now, self.profiles.score()))
         profiles = map(self.engine.configured, self.profiles.snapshot())
         findings = [found for profile in profiles for found in degradations(profile)]
@@ -316,6 +330,11 @@ class Runtime:
             policy=settings.eviction_policy,
             policies=self.plugins.eviction_policies,
         )
+
+    def _classifier(self) -> Callable[[Any], Any] | None:
+        if not self.plugins.has("perfmw_classify_span"):
+            return None
+        return lambda span: self.plugins.ask("perfmw_classify_span", span=span)
 
     def _engine(self) -> PerformanceOptimizationEngine:
         host = EngineHost(

@@ -33,7 +33,7 @@ def content_length(headers: HeaderList) -> int | None:
 class Tee:
     """Wraps one request's ``send`` and ``receive``. Subclasses say what to keep and what to do with it.
 
-    ``finished_at`` is the ``perf_counter`` reading when the last byte had left; ``limit`` the most bytes kept.
+    ``finished_at``: ``perf_counter`` when the last byte had left; ``limit``: the most bytes kept.
     """
 
     # Defaults live on the class: most requests change few of them, and an instance is made for each request.
@@ -56,7 +56,7 @@ class Tee:
     # What subclasses decide.
 
     def on_start(self, message: Message) -> Message | None:
-        """The response begins: return the message to pass on, or None to keep the app's answer from the client."""
+        """The response begins: return the message to pass on, or None to keep it from the client."""
         return message
 
     async def on_complete(self, body: bytes) -> None:

@@ -40,6 +40,8 @@ class Exchange(Tee, Collector):
     ``fwd`` and ``detail`` are the words of Cache-Status; ``key`` is None for what must not be stored.
     """
 
+    name = ""
+    """The route's name, once the request has been counted under it."""
     key: str | None = None
     rule: CacheRule | None = None
     fwd = "uri-miss"
@@ -149,6 +151,7 @@ class Exchange(Tee, Collector):
         headers: HeaderList = [*served.headers, (b"cache-status", value)]
         await self.send_message({"type": "http.response.start", "status": served.status, "headers": headers})
         await self.send_message({"type": "http.response.body", "body": served.body})
+        self.name = stored.route
         self.cache.recorder(stored.route).hit(perf_counter() - self.started)
 
     async def _refuse(self) -> None:
@@ -185,6 +188,7 @@ class Exchange(Tee, Collector):
             await cache.runtime.cache.invalidate(keys=self.outdated)
         recorder = self._recorder() if self.held is None else self._held_recorder(self.held)
         recorder.origin(self.finished_at - self.started, self.status, self.detail or self.fwd)
+        self.name = recorder.name
         if self.digest is not None:
             self._learn(recorder.name)
 
