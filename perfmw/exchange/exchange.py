@@ -31,7 +31,7 @@ _ATTEMPTS = 3
 """How often a follower whose leader failed looks for another before it asks the app itself."""
 
 _MOST_SAID = 1024
-_said: dict[tuple[str, str, bool, bool], bytes] = {}
+_said: dict[tuple[str, str], tuple[bytes, bytes]] = {}
 
 
 class Exchange(Tee, Collector):
@@ -186,7 +186,11 @@ class Exchange(Tee, Collector):
             return
         if self.outdated:
             await cache.runtime.cache.invalidate(keys=self.outdated)
-        recorder = self._recorder() if self.held is None else self._held_recorder(self.held)
+        held = self.held
+        if held is not None and held.status == self.status and held.recorder is not None:
+            recorder = held.recorder
+        else:
+            recorder = self._remembered(held)
         recorder.origin(self.finished_at - self.started, self.status, self.detail or self.fwd)
         self.name = recorder.name
         if self.digest is not None:
@@ -195,12 +199,11 @@ class Exchange(Tee, Collector):
     def _recorder(self) -> Recorder:
         return self.cache.recorder(self.route())
 
-    def _held_recorder(self, held: Held) -> Recorder:
+    def _remembered(self, held: Held | None) -> Recorder:
         """The same URL is answered by the same route again, unless its status says otherwise."""
-        recorder = held.recorder
-        if recorder is None or held.status != self.status:
-            recorder = held.recorder = self._recorder()
-            held.status = self.status
+        recorder = self._recorder()
+        if held is not None:
+            held.recorder, held.status = recorder, self.status
         return recorder
 
     def route(self) -> str:
@@ -254,15 +257,18 @@ class Exchange(Tee, Collector):
 
     def on_start(self, message: Message) -> Message | None:
         headers: HeaderList = [*message.get("headers", ())]
-        status = message["status"]
-        if self.key is not None:
-            if self.validating is not None and status == 304:
+        held = self.held
+        if held is not None and (verdict := self.cache.glance(headers, self.rule, held)) is not None:
+            self.detail = verdict.reason
+        elif self.key is not None:
+            if self.validating is not None and message["status"] == 304:
                 self.not_modified = headers
                 return None
             self._judge(message, headers)
         elif self.fwd == "method":
-            self.outdated = self.cache.outdate(self.request, ResponseHead(status, headers))
-        headers.append((b"cache-status", self._cache_status()))
+            self.outdated = self.cache.outdate(self.request, ResponseHead(message["status"], headers))
+        plain = self.template is None and not self.collapsed
+        headers.append((plain and _said.get((self.fwd, self.detail))) or self._cache_status())
         return {**message, "headers": headers}
 
     def _judge(self, message: Message, headers: HeaderList) -> None:
@@ -304,18 +310,14 @@ class Exchange(Tee, Collector):
             self.digest = blake2b(digest_size=16)
             self.cookies = any(name == b"set-cookie" for name, _ in headers)
 
-    def _cache_status(self) -> bytes:
-        said = (self.fwd, self.detail, self.template is not None, self.collapsed)
-        try:
-            return _said[said]
-        except KeyError:
-            fwd, detail, stored, collapsed = said
-            text = cache_status.forwarded(
-                fwd, stored=stored, collapsed=collapsed, detail="" if stored else detail
-            )
-            if len(_said) < _MOST_SAID:
-                _said[said] = text
-            return text
+    def _cache_status(self) -> tuple[bytes, bytes]:
+        """The Cache-Status field; that of a response which is not stored is remembered for the next one."""
+        stored = self.template is not None
+        detail = "" if stored else self.detail
+        value = cache_status.forwarded(self.fwd, stored=stored, collapsed=self.collapsed, detail=detail)
+        if not (stored or self.collapsed) and len(_said) < _MOST_SAID:
+            _said[self.fwd, detail] = (b"cache-status", value)
+        return (b"cache-status", value)
 
     async def on_complete(self, body: bytes) -> None:
         assert self.template is not None
