@@ -161,14 +161,13 @@ class LatencySketch:
     def _walk(self, ordered: list[tuple[int, int]], ranks: list[float]) -> list[float]:
         found: list[float] = []
         seen = self.zeros
-        value = 0.0
-        position = 0
+        pending = iter(ordered)
+        key: int | None = None
         for rank in ranks:
-            while seen <= rank and position < len(ordered):
-                key, n = ordered[position]
-                value = lower_bound(key) * (1 + RELATIVE_ERROR)
+            while seen <= rank:
+                key, n = next(pending)
                 seen += n
-                position += 1
+            value = 0.0 if key is None else lower_bound(key) * (1 + RELATIVE_ERROR)
             found.append(min(max(value, self._min), self._max))
         return found
 
@@ -182,8 +181,12 @@ class LatencySketch:
     def merge(self, other: LatencySketch) -> None:
         """Add what ``other`` counted, exactly as if it had been recorded here; ``other`` stays as it is."""
         buckets = self._buckets
-        for key, count in other._buckets.copy().items():
-            buckets[key] = buckets.get(key, 0) + count
+        if buckets:
+            known = buckets.get
+            for key, count in other._buckets.copy().items():
+                buckets[key] = known(key, 0) + count
+        else:
+            buckets.update(other._buckets)
         self._settle(max(self._floor, other._floor))
         self.zeros += other.zeros
         self.rejected += other.rejected
@@ -220,15 +223,17 @@ class LatencySketch:
         """What was recorded since ``earlier``, a copy of this sketch; its min and max are within 1%."""
         since = LatencySketch()
         since._floor = self._floor
+        if self._buckets == earlier._buckets and self.zeros == earlier.zeros:
+            since.rejected = max(0, self.rejected - earlier.rejected)
+            return since
         before = earlier._buckets
         if earlier._floor != self._floor:
             folded = earlier.copy()
             folded._settle(self._floor)
             before = folded._buckets
+        known = before.get
         since._buckets = {
-            key: count - before.get(key, 0)
-            for key, count in self._buckets.copy().items()
-            if count > before.get(key, 0)
+            key: more for key, count in self._buckets.copy().items() if (more := count - known(key, 0)) > 0
         }
         since.zeros = max(0, self.zeros - earlier.zeros)
         since.rejected = max(0, self.rejected - earlier.rejected)
