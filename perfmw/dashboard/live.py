@@ -23,7 +23,9 @@ RETRY_MILLISECONDS = 1_000
 STEP = 0.25
 """How often, in seconds, a producer at work looks whether the server is going down."""
 SHARE = 0.01
-"""The largest share of a core that producing may take: beyond it events come less often."""
+"""The share of a core that producing may take: beyond it events come less often, up to ``LONGEST`` apart."""
+LONGEST = 10.0
+"""The longest time between two events, in seconds."""
 
 
 def server_is_stopping() -> bool:
@@ -123,16 +125,20 @@ class Feed:
         me = asyncio.current_task()
         try:
             while not self.stopping():
-                began = time.perf_counter()
+                began = time.thread_time()
                 self._latest = self.produce()
                 self._number += 1
                 self._announce()
-                await self._pause(max(self.interval, (time.perf_counter() - began) / SHARE))
+                await self._pause(self._interval_after(time.thread_time() - began))
         finally:
             # one that was cancelled because its last listener left must not end its successor's streams
             if self._producer is me:
                 self._closed = True
                 self._announce()
+
+    def _interval_after(self, cost: float) -> float:
+        """Seconds to the next event after one that cost so many seconds of processor time."""
+        return max(self.interval, min(cost / SHARE, LONGEST))
 
     async def _pause(self, seconds: float) -> None:
         while seconds > 0 and not self.stopping():

@@ -11,6 +11,7 @@ import msgspec
 
 from perfmw.contracts import Measurement, PerformanceProfile, RuntimeSnapshot
 from perfmw.dashboard.host import LedgerLine, LedgerView
+from perfmw.http.explain import meaning_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,30 +68,30 @@ def route_table(snapshot: RuntimeSnapshot, limit: int | None = 50, offset: int =
 SERVED = frozenset({"hit"})
 REASONS: dict[str, tuple[str, str]] = {
     "uri-miss": (
-        "Nothing was stored for this URL",
-        "A first visit. If it stays high, responses lack freshness: send Cache-Control, or add a CacheRule.",
+        "Nothing was stored for this URL yet",
+        "A first visit; the next one is answered from the cache. Warm what is asked for most.",
     ),
     "vary-miss": (
         "Stored, but for other request headers",
-        "The response varies on a header with many values. Vary on fewer headers, or normalise them.",
+        "The response varies on a header with many values: vary on fewer headers, or normalise them.",
     ),
-    "miss": ("Nothing suitable was stored", "See the route's Cache-Status for what was missing."),
+    "miss": ("Nothing suitable was stored", "The route's Cache-Status says what was missing."),
     "stale": (
         "The stored response had expired",
         "Raise its lifetime, or send stale-while-revalidate to refresh it in the background.",
     ),
     "request": (
         "The client asked for a fresh response",
-        "The request said no-cache or a max-age that the stored response does not meet.",
+        "It said no-cache, or a max-age that the stored response does not meet.",
     ),
-    "method": ("The method cannot be cached", "Only GET and HEAD are; other methods always reach the app."),
     "bypass": (
-        "The request must not use the shared cache",
-        "Credentials or a cookie came with it. If they change nothing in it, say shared=True in its rule.",
+        "The request stays away from the shared cache",
+        "Credentials or a cookie came with it. If they change nothing, say shared=True in a CacheRule.",
     ),
-    "partial": ("Only a part was stored", "A range was asked for that the stored response does not cover."),
+    "too-large": ("The body is larger than is stored", "Raise max_body_bytes if it is worth the memory."),
+    "trailers": ("The response has trailers, which are not stored", ""),
 }
-UNKNOWN_REASON = "perfmw gave this word in Cache-Status."
+"""The forwarding words of RFC 9211; ``http/explain.py`` knows what perfmw says in more detail."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,8 +115,8 @@ def reasons(cache_status: Mapping[str, int]) -> list[Reason]:
 
 
 def _reason(word: str, n: int, share: float) -> Reason:
-    meaning, fix = REASONS.get(word, (word.replace("-", " ").capitalize(), UNKNOWN_REASON))
-    return Reason(word, n, share, meaning, fix)
+    meaning, fix = REASONS.get(word) or meaning_of(word)
+    return Reason(word, n, share, meaning.rstrip("."), fix or "Nothing needs to change.")
 
 
 # -- what was tried ---------------------------------------------------------------------------------------

@@ -208,9 +208,9 @@ def busy() -> FakeRuntime:
     runtime.requests = 125_118
     runtime.cache_status = {
         "hit": 89_204,
-        "uri-miss": 20_140,
-        "stale": 8_001,
-        "bypass": 5_230,
+        "no-freshness": 20_140,
+        "uri-miss": 8_001,
+        "cookie": 5_230,
         "method": 2_543,
     }
     before = Measurement(2_210, 0.21, 0.164, 0.71, 0.001, 0.12, 1_944)

@@ -29,7 +29,7 @@ async def test_the_overview(client: httpx.AsyncClient) -> None:
     body = await get(client, "overview")
     assert body["overview"]["cache_hit_rate"]["value"] == 71.3
     assert body["optimization"]["status"] == "idle"
-    assert body["cache_status"]["uri-miss"] == 20_140
+    assert body["cache_status"]["uri-miss"] == 8_001
 
 
 async def test_routes_by_total_time_in_pages(client: httpx.AsyncClient) -> None:
@@ -61,7 +61,12 @@ async def test_profiles(make_client: MakeClient) -> None:
 async def test_layers_pools_rules_plugins(client: httpx.AsyncClient) -> None:
     layers = await get(client, "layers")
     assert layers["items"][0]["name"] == "memory"
-    assert [reason["word"] for reason in layers["reasons"]] == ["uri-miss", "stale", "bypass", "method"]
+    assert [reason["word"] for reason in layers["reasons"]] == [
+        "no-freshness",
+        "uri-miss",
+        "cookie",
+        "method",
+    ]
     assert (await get(client, "pools"))["items"][0]["unit"] == "cores"
     assert (await get(client, "rules"))["items"][0]["ttl"] == 60
     assert (await get(client, "plugins"))["items"][0]["name"] == "built-in"

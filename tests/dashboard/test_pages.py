@@ -28,7 +28,7 @@ async def test_the_page_holds_what_the_plan_wants(client: httpx.AsyncClient) -> 
     assert "/search" in page
     assert "125k samples" in page
     assert "60\u202f% faster" in page
-    assert "Nothing was stored for this URL" in page
+    assert "Nothing was stored for this URL yet" in page
 
 
 async def test_without_traffic_it_teaches(make_client: MakeClient) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from perfmw.contracts import RuntimeSnapshot
-from perfmw.dashboard.view import REASONS, outcomes, reasons, route_table, run_view, to_json
+from perfmw.dashboard.view import outcomes, reasons, route_table, run_view, to_json
 from tests.dashboard.fake import FakeLedger, profile
 
 
@@ -17,10 +17,12 @@ def test_reasons_are_shares_of_all_requests_without_the_hits() -> None:
     assert reasons({}) == []
 
 
-def test_every_word_of_rfc_9211_is_explained() -> None:
+def test_every_word_of_rfc_9211_and_every_detail_is_explained() -> None:
     words = {"bypass", "method", "uri-miss", "vary-miss", "miss", "request", "stale", "partial"}
-    assert words <= REASONS.keys()
-    assert reasons({"some-new-word": 1})[0].meaning == "Some new word"
+    for reason in reasons(dict.fromkeys(words | {"no-freshness", "cookie", "set-cookie"}, 1)):
+        assert reason.meaning != reason.word
+        assert reason.fix
+    assert reasons({"some-new-word": 1})[0].meaning == "some-new-word"
 
 
 def test_the_route_that_took_most_time_is_first() -> None:

@@ -118,7 +118,7 @@ def test_the_browser_writes_numbers_as_the_server_does(browser: Any, site: Site)
     visit = open_page(browser, site.url)
     for key in visit.page.locator("#routes td").all():
         key.evaluate("cell => cell.dataset.v = 'stale'")
-    visit.page.wait_for_function("!document.querySelector('#routes td[data-v=stale]')")
+    sync_api.expect(visit.page.locator("#routes td[data-v=stale]")).to_have_count(0)
     lines = visit.page.locator(".line")
     assert (texts(visit.page), [lines.nth(i).get_attribute("d") for i in range(4)]) == served
     without.context.close()
@@ -245,7 +245,8 @@ def test_the_report_opens_and_downloads(visit: Visit) -> None:
 
 def test_every_control_has_a_name_and_every_id_is_one(visit: Visit) -> None:
     names = visit.page.locator("button, a, input, select, summary").evaluate_all(
-        "nodes => nodes.filter(n => !(n.ariaLabel || n.textContent.trim() || n.labels?.length)).map(n => n.outerHTML)"
+        "nodes => nodes.filter(n => !(n.ariaLabel || n.textContent.trim() || n.labels?.length))"
+        ".map(n => n.outerHTML)"
     )
     assert names == []
     ids = visit.page.locator("[id]").evaluate_all("nodes => nodes.map(node => node.id)")
