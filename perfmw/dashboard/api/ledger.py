@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -17,6 +19,8 @@ from perfmw.dashboard.api.endpoint import (
 )
 from perfmw.dashboard.problems import ProblemError
 from perfmw.dashboard.view import ledger_rows
+
+logger = logging.getLogger("perfmw.dashboard")
 
 
 async def list_ledger(context: Context, request: Request) -> Response:
@@ -40,9 +44,11 @@ async def roll_back(context: Context, request: Request) -> Response:
 
 
 async def _undo(context: Context, entry_id: int) -> None:
+    """Raises ProblemError 409 whatever goes wrong: optimizers are plugins, and their reasons their own."""
     try:
         await context.host.rollback(entry_id)
-    except LookupError as exc:
+    except Exception as exc:
+        logger.warning("entry %s could not be rolled back", entry_id, exc_info=True)
         raise ProblemError(409, f"It could not be rolled back: {exc.args[0] if exc.args else exc}.") from exc
 
 

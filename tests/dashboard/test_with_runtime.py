@@ -1,0 +1,102 @@
+"""The dashboard of a real runtime, reached through the middleware."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator
+
+import httpx
+import pytest
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from perfmw import PerfMiddleware, Settings
+from perfmw.contracts import OptimizationOpportunity, OptimizationStepResult
+from perfmw.dashboard.api import ENDPOINTS
+
+pytestmark = pytest.mark.anyio
+OWN = {"origin": "http://localhost", "content-type": "application/json"}
+
+
+async def item(request: Request) -> Response:
+    return JSONResponse({"id": request.path_params["id"]}, headers={"cache-control": "max-age=60"})
+
+
+@pytest.fixture
+async def app() -> AsyncIterator[PerfMiddleware]:
+    settings = Settings.load(env={}, cwd="/", dashboard="loopback", plugins=())
+    app = PerfMiddleware(Starlette(routes=[Route("/items/{id}", item)]), settings=settings)
+    await app.runtime.start()
+    yield app
+    await app.runtime.stop()
+
+
+@pytest.fixture
+async def client(app: PerfMiddleware) -> AsyncIterator[httpx.AsyncClient]:
+    transport = httpx.ASGITransport(app=app, client=("127.0.0.1", 1))
+    async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
+        for _ in range(3):
+            await client.get("/items/7")
+        yield client
+
+
+async def test_everything_there_is_to_get(client: httpx.AsyncClient) -> None:
+    readable = [e.path for e in ENDPOINTS if e.method == "GET" and "{" not in e.path and e.path != "/events"]
+    pages = ["", "parts", "report", "report?download=1", "metrics", "healthz"]
+    for path in [*pages, *(f"api/v1{path}" for path in readable)]:
+        answer = await client.get(f"/_perfmw/{path}")
+        assert answer.status_code == 200, path
+        assert "cache-status" not in answer.headers, "perfmw does not cache itself"
+
+
+async def test_a_route_shows_with_its_hits(client: httpx.AsyncClient) -> None:
+    [row] = (await client.get("/_perfmw/api/v1/routes")).json()["items"]
+    assert (row["name"], row["count"]) == ("GET /items/{id}", 3)
+    assert row["hit_rate"] == pytest.approx(2 / 3)
+    assert (await client.get(f"/_perfmw/api/v1/profiles/{row['id']}")).json()["name"] == row["name"]
+    assert "/items/{id}" in (await client.get("/_perfmw/")).text
+
+
+async def test_the_prefix_without_its_slash(client: httpx.AsyncClient) -> None:
+    answer = await client.get("/_perfmw", follow_redirects=True)
+    assert (answer.status_code, answer.url.path) == (200, "/_perfmw/")
+
+
+async def test_a_run_starts_and_is_known(client: httpx.AsyncClient, app: PerfMiddleware) -> None:
+    body = {"dry_run": True, "block_seconds": 0.1}
+    answer = await client.post("/_perfmw/api/v1/optimization/start", headers=OWN, json=body)
+    assert (answer.status_code, answer.json()["status"]) == (202, "running")
+    cancelled = await client.post("/_perfmw/api/v1/optimization/cancel", headers=OWN)
+    assert cancelled.status_code == 202
+
+
+async def test_a_kept_change_is_rolled_back(client: httpx.AsyncClient, app: PerfMiddleware) -> None:
+    parameters = {"rule_id": "c1", "path": "/items/*", "ttl": 30.0}
+    change = OptimizationOpportunity(
+        "c1", "cache_route", "GET /items/{id}", "Cache the items", "cache_route", parameters
+    )
+    result = OptimizationStepResult("c1", True, verdict="kept", improvement=0.5, interval=(0.4, 0.6))
+    entry = app.runtime.ledger.append("kept", change, who="user", why="faster", run="r", result=result)
+    page = (await client.get("/_perfmw/")).text
+    assert "Cache the items" in page
+    assert "50\u202f% faster" in page
+    url = f"/_perfmw/api/v1/ledger/{entry.id}/rollback"
+    assert (await client.post(url, headers=OWN)).status_code == 200
+    assert app.runtime.ledger.kept() == []
+    assert (await client.post(url, headers=OWN)).status_code == 409
+
+
+async def test_the_stream_of_a_real_runtime(client: httpx.AsyncClient, app: PerfMiddleware) -> None:
+    from perfmw.dashboard import create_app
+
+    feed = create_app(app.runtime).state.feed
+    chunks = feed.listen()
+    while not (chunk := await anext(chunks)).startswith(b"id:"):
+        assert chunk.startswith(b"retry:")
+    state = json.loads(chunk.split(b"data: ")[1])
+    assert state["routes"]["items"][0]["name"] == "GET /items/{id}"
+    assert state["running"] is False
+    await app.runtime.stop()
+    assert [rest async for rest in chunks] == [], "the stream ends with the runtime"
