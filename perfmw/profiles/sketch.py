@@ -22,6 +22,9 @@ def lower_bound(key: int) -> float:
     return exp2(key / SCALE)
 
 
+SketchState = tuple[dict[int, int], int, int, int, float, float, float, float]
+
+
 class LatencySketch:
     """Counts durations in buckets whose bounds grow by 2%, so that any quantile is right within 1%.
 
@@ -268,6 +271,35 @@ class LatencySketch:
 
     def __repr__(self) -> str:
         return f"<LatencySketch count={self.count} mean={self.mean:.6f}s p95={self.quantile(0.95):.6f}s>"
+
+    def state(self) -> SketchState:
+        """All there is, for ``from_state`` in the same process."""
+        return (
+            self._buckets.copy(),
+            self._floor,
+            self.zeros,
+            self.rejected,
+            self._sum,
+            self._squares,
+            self._min,
+            self._max,
+        )
+
+    @classmethod
+    def from_state(cls, state: SketchState) -> Self:
+        """The sketch whose ``state`` this is; not checked, ``from_dict`` is for what comes from elsewhere."""
+        sketch = cls()
+        (
+            sketch._buckets,
+            sketch._floor,
+            sketch.zeros,
+            sketch.rejected,
+            sketch._sum,
+            sketch._squares,
+            sketch._min,
+            sketch._max,
+        ) = state
+        return sketch
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON values from which ``from_dict`` makes an equal sketch."""

@@ -80,11 +80,11 @@ class Tracked:
             current = self.reading()
             delta = current - self._mark
             self._mark, self._mark_activity = current, self._reading_activity
-            self.windows.add(delta, tally_of(delta, self.apdex_t), self._mark_at, now)
+            self.windows.add(delta, tally_of(delta, self.apdex_t), self._mark_at)
         self._mark_at = now
         closed = self.windows.close(now)
         if closed is not None and closed.tally.count:
-            self._course.append(((closed.start + closed.end) / 2, closed.reading.mean))
+            self._course.append(((closed.start + now) / 2, closed.reading.mean))
             self._trend = None
         if delta is not None and self.baseline is None:
             self.learn(now)

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
+from perfmw.profiles.packing import pack, unpack
 from perfmw.profiles.reading import Reading
 from perfmw.profiles.tally import Tally
 
@@ -15,13 +16,27 @@ LEVELS: Final = ((5.0, 12), (60.0, 5), (300.0, 12), (3600.0, 24))
 
 
 @dataclass(slots=True)
+class Filling:
+    """A slot that has not ended."""
+
+    start: float
+    reading: Reading
+    tally: Tally
+
+
+@dataclass(slots=True)
 class Slot:
-    """What was counted between two moments (unix seconds)."""
+    """What was counted between two moments (unix seconds), packed."""
 
     start: float
     end: float
-    reading: Reading
+    packed: bytes
     tally: Tally
+
+    @property
+    def reading(self) -> Reading:
+        """Unpacked: the caller's own."""
+        return unpack(self.packed)
 
 
 class _Level:
@@ -32,7 +47,7 @@ class _Level:
     def __init__(self, length: float, slots: int, now: float) -> None:
         self.length = length
         self.slots: deque[Slot] = deque(maxlen=slots)
-        self.filling: Slot | None = None
+        self.filling: Filling | None = None
         self.start = now
 
     @property
@@ -40,21 +55,20 @@ class _Level:
         """Seconds that all slots together cover."""
         return self.length * (self.slots.maxlen or 0)
 
-    def add(self, reading: Reading, tally: Tally, start: float, now: float) -> None:
+    def add(self, reading: Reading, tally: Tally, start: float) -> None:
         if self.filling is None:
-            self.filling = Slot(start, now, Reading(), Tally())
+            self.filling = Filling(start, Reading(), Tally())
         self.filling.reading.add(reading)
         self.filling.tally.add(tally)
 
-    def close(self, now: float) -> Slot | None:
+    def close(self, now: float) -> Filling | None:
         """End the slot being filled if it is old enough; None while it is not, or when it is empty."""
         if now - self.start < self.length:
             return None
-        slot, self.start, self.filling = self.filling, now, None
-        if slot is not None:
-            slot.end = now
-            self.slots.append(slot)
-        return slot
+        filled, self.start, self.filling = self.filling, now, None
+        if filled is not None:
+            self.slots.append(Slot(filled.start, now, pack(filled.reading), filled.tally))
+        return filled
 
 
 class Windows:
@@ -65,16 +79,16 @@ class Windows:
     def __init__(self, now: float) -> None:
         self._levels = [_Level(length, slots, now) for length, slots in LEVELS]
 
-    def add(self, delta: Reading, tally: Tally, start: float, now: float) -> None:
-        """Count a delta that began at ``start`` and ended ``now``."""
-        self._levels[0].add(delta, tally, start, now)
+    def add(self, delta: Reading, tally: Tally, start: float) -> None:
+        """Count a delta that began at ``start``."""
+        self._levels[0].add(delta, tally, start)
 
-    def close(self, now: float) -> Slot | None:
+    def close(self, now: float) -> Filling | None:
         """End the slots that are old enough; gives the shortest one, if it ended and is not empty."""
         first = below = self._levels[0].close(now)
         for level in self._levels[1:]:
             if below is not None:
-                level.add(below.reading, below.tally, below.start, now)
+                level.add(below.reading, below.tally, below.start)
             below = level.close(now)
         return first
 
@@ -92,7 +106,7 @@ class Windows:
             total.add(slot.tally)
         return total
 
-    def _since(self, seconds: float, now: float) -> Iterator[Slot]:
+    def _since(self, seconds: float, now: float) -> Iterator[Slot | Filling]:
         for level in self._levels:
             if level.filling is not None:
                 yield level.filling

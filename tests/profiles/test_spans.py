@@ -352,19 +352,20 @@ def test_without_a_provider_of_the_sdk_nothing_is_attached(monkeypatch: pytest.M
 LATE = """
 import sys
 from perfmw.profiles.store import ProfileStore
-from perfmw.profiles.tracing import HostTracing
+from perfmw.profiles.tracing import HostSpans
 store = ProfileStore()
-tracing = HostTracing(store)
-assert tracing.ensure() is False
+tracing = HostSpans(store, None)
+assert tracing.attach() is False
 assert "opentelemetry.sdk.trace" not in sys.modules, "nothing imported for nothing"
 from opentelemetry import trace
 from opentelemetry.sdk.trace import TracerProvider
-assert tracing.ensure() is False, "imported, but not set up"
+assert tracing.attach() is False, "imported, but not set up"
 trace.set_tracer_provider(TracerProvider())
-assert tracing.ensure() is True and tracing.ensure() is True
+assert tracing.attach() is True and tracing.attach() is True
 with trace.get_tracer("t").start_as_current_span("job"): pass
 assert store.names() == ["job"], store.names()
-tracing.close()
+tracing.detach()
+assert tracing.attached is False
 with trace.get_tracer("t").start_as_current_span("later"): pass
 assert store.names() == ["job"]
 """

@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from perfmw.profiles.packing import pack, unpack
 from perfmw.profiles.reading import Reading
 from perfmw.profiles.recorder import Recorder
 from perfmw.profiles.tally import tally_of
@@ -18,7 +19,7 @@ def one(seconds: float = 0.1) -> Reading:
 
 def step(windows: Windows, delta: Reading | None, start: float, now: float) -> None:
     if delta is not None:
-        windows.add(delta, tally_of(delta, 0.5), start, now)
+        windows.add(delta, tally_of(delta, 0.5), start)
     windows.close(now)
 
 
@@ -78,6 +79,16 @@ def test_slots_are_bounded() -> None:
     windows = Windows(0)
     run(windows, 0, 2000)
     assert len(windows.slots()) == LEVELS[0][1]
+
+
+def test_a_packed_reading_is_the_same() -> None:
+    recorder = Recorder("GET /a")
+    recorder.hit(0.0)
+    recorder.hit(1e-4)
+    recorder.origin(0.1, 404, "uri-miss")
+    recorder.exception(0.2, "stale")
+    for reading in (recorder.reading(), Reading()):
+        assert unpack(pack(reading)) == reading
 
 
 def test_the_windows_do_not_share_readings_with_the_caller() -> None:
