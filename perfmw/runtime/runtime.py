@@ -6,23 +6,21 @@ import asyncio
 import logging
 import time
 import weakref
-from collections import Counter, deque
-from collections.abc import Callable, Coroutine, Iterable, Sequence
+from collections import Counter
+from collections.abc import Callable, Coroutine, Iterable
 from contextvars import ContextVar
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 from urllib.parse import urlsplit
-
-from aiocache.base import BaseCache
 
 from perfmw import defaults
 from perfmw.cache import Coalescer, MemoryLayer, TagIndex, TieredCache, register
+from perfmw.cache.scope import set_provider
 from perfmw.cache.tagging import collect, collecting
 from perfmw.contracts import (
     Alert,
     DashboardPanel,
     OptimizationRequest,
     Overview,
-    PoolSample,
     RouteObservation,
     RuntimeSnapshot,
 )
@@ -32,21 +30,23 @@ from perfmw.http.policy import Policy
 from perfmw.http.rules import RuleBook
 from perfmw.http.variants import VariantIndex
 from perfmw.learning import Workload
-from perfmw.monitoring import AlertManager, ProfileWatch, degradations
-from perfmw.monitoring.overview import overview_of
+from perfmw.monitoring import ProfileWatch
 from perfmw.optimization import EngineHost, Ledger, LedgerEntry, PerformanceOptimizationEngine
 from perfmw.plugins import Plugins
 from perfmw.profiles import ProfileStore, Reading, profile_id
 from perfmw.profiles.tracing import HostSpans, RequestTracing
-from perfmw.resources import ResourceSampler, efficiency
+from perfmw.runtime.controls import RuntimeControls
+from perfmw.runtime.rounds import Rounds
 from perfmw.settings import CacheRule, Settings
+
+if TYPE_CHECKING:
+    from aiocache.base import BaseCache
 
 log = logging.getLogger("perfmw.runtime")
 
 _current: ContextVar[Runtime | None] = ContextVar("perfmw_runtime", default=None)
-_CHECK_EVERY = 5.0
-"""Seconds between two looks at every profile, for its score and for degradations."""
 
+# what leaves the process in layers beyond memory
 register("http.response", StoredResponse)
 register("http.variants", VariantIndex)
 
@@ -76,20 +76,15 @@ class Runtime:
         """Set where somebody wants spans; without it no request pays for the thought."""
         self._host_spans = HostSpans(self.profiles, self._classifier())
         self.workload = Workload()
-        self.sampler = ResourceSampler(list(self.plugins.resource_pools.values()))
-        self.pools: Sequence[PoolSample] = ()
-        self._efficiencies: deque[tuple[float, float | None]] = deque(maxlen=300)
-        self._scores: deque[tuple[float, float | None]] = deque(maxlen=300)
-        self.controls = RuntimeControls(self)
+        self.controls = RuntimeControls(self.rules, self.cache)
         self.ledger = Ledger(settings.state_dir)
         self.engine = self._engine()
         self.exporters = self.plugins.exporters
         self.panels: list[DashboardPanel] = list(self.plugins.panels.values())
         self.started = False
-        self._alerts = AlertManager()
+        self.rounds = Rounds(self)
         self._tasks: set[asyncio.Task[Any]] = set()
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._checked_at = 0.0
         self._run: asyncio.Task[Any] | None = None
         self._listeners: list[Callable[[str, object], None]] = []
         if Runtime._process is None or Runtime._process() is None:
@@ -124,8 +119,8 @@ class Runtime:
         self._tasks.clear()  # a closed loop has cancelled what ran in it
         self.started, self._loop = True, loop
         self.engine.restore()
-        self._watch_spans()
-        self.spawn(self._beat(), name="perfmw-beat")
+        self.watch_spans()
+        self.spawn(self.rounds.run(), name="perfmw-rounds")
         self.plugins.fire("perfmw_startup", runtime=self)
 
     async def stop(self) -> None:
@@ -157,38 +152,9 @@ class Runtime:
         if not task.cancelled() and (error := task.exception()) is not None:
             log.error("background task %s failed: %s", task.get_name(), error, exc_info=error)
 
-    async def _beat(self) -> None:
-        while True:
-            await asyncio.sleep(self.settings.sample_interval)
-            try:
-                self.tick(time.time())
-            except Exception:
-                log.exception("a round of sampling failed")
-
     def tick(self, now: float) -> None:
         """One round of sampling and checking at unix time ``now``; the runtime's timer calls it."""
-        self.pools = self.sampler.sample(now)
-        self._efficiencies.append((now, efficiency(self.pools)))
-        self.profiles.tick(now)
-        if now - self._checked_at >= _CHECK_EVERY:
-            self._checked_at = now
-            self._check(now)
-
-    def _watch_spans(self) -> None:
-        """A host may set up its tracer provider at any time."""
-        if self._host_spans.attach() and self.tracing is None:
-            self.tracing = RequestTracing(self.settings.trace_ratio)
-
-    def _check(self, now: float) -> None:
-        self._watch_spans()
-        self._scores.append((now, self.profiles.score()))
-        profiles = map(self.engine.configured, self.profiles.snapshot())
-        findings = [found for profile in profiles for found in degradations(profile)]
-        for alert in self._alerts.update(findings, now):
-            self.plugins.fire("perfmw_alert", alert=alert)
-            for channel in self.plugins.alert_channels.values():
-                self.spawn(channel.send(alert), name=f"perfmw-alert-{channel.name}")
-            self._tell("alert", alert)
+        self.rounds.tick(now)
 
     # ---- invalidating
 
@@ -265,7 +231,7 @@ class Runtime:
     @property
     def alerts(self) -> list[Alert]:
         """Recent alerts, those that are open last."""
-        return self._alerts.recent()
+        return self.rounds.alerts.recent()
 
     def listen(self, listener: Callable[[str, object], None]) -> Callable[[], None]:
         """Be told of the engine's events and of ``alert``, until the answer is called."""
@@ -281,15 +247,14 @@ class Runtime:
             profiles=profiles,
             routes=self._observations(),
             layers=self.cache.infos(),
-            pools=self.pools,
+            pools=self.rounds.pools,
             cache_rules=[_rule_row(rule) for rule in self.rules],
             cache_status=self.status_counts(),
         )
 
     def overview(self) -> Overview:
         """The dashboard's four figures."""
-        scores = [*self._scores, (time.time(), self.profiles.score())]
-        return overview_of(self.profiles.series(), scores, list(self._efficiencies), time.time())
+        return self.rounds.overview()
 
     def status_counts(self) -> dict[str, int]:
         """How often each outcome was given since the start: ``hit``, and the reasons for forwarding."""
@@ -331,6 +296,11 @@ class Runtime:
             policies=self.plugins.eviction_policies,
         )
 
+    def watch_spans(self) -> None:
+        """Let the host's spans feed the profiles, if it has any by now."""
+        if self._host_spans.attach() and self.tracing is None:
+            self.tracing = RequestTracing(self.settings.trace_ratio)
+
     def _classifier(self) -> Callable[[Any], Any] | None:
         if not self.plugins.has("perfmw_classify_span"):
             return None
@@ -350,39 +320,12 @@ class Runtime:
     def _on_event(self, name: str, detail: object) -> None:
         if name == "applied":
             self.plugins.fire("perfmw_optimization_applied", result=detail)
-        self._tell(name, detail)
+        self.tell(name, detail)
 
-    def _tell(self, name: str, detail: object) -> None:
+    def tell(self, name: str, detail: object) -> None:
+        """Tell those who listen."""
         for listener in tuple(self._listeners):
             listener(name, detail)
-
-
-class RuntimeControls:
-    """``perfmw.contracts.Controls`` of one runtime: what optimizers may change."""
-
-    def __init__(self, runtime: Runtime) -> None:
-        self._runtime = runtime
-
-    def put_cache_rule(
-        self,
-        rule_id: str,
-        *,
-        path: str,
-        ttl: float,
-        methods: Sequence[str] = ("GET",),
-        vary: Sequence[str] = (),
-        tags: Sequence[str] = (),
-    ) -> None:
-        """Add or replace a dynamic rule; what was stored under an earlier one of that id is dropped."""
-        self.remove_cache_rule(rule_id)
-        self._runtime.rules.put(
-            CacheRule(path=path, ttl=ttl, methods=methods, vary=vary, tags=tags, name=rule_id)
-        )
-
-    def remove_cache_rule(self, rule_id: str) -> None:
-        """Remove a dynamic rule and what was stored under it."""
-        if self._runtime.rules.remove(rule_id) is not None:
-            self._runtime.cache.invalidate_nowait(tags=[f"rule:{rule_id}"])
 
 
 _keep_alive: list[Runtime] = []
@@ -419,6 +362,9 @@ async def _close(exporter: object) -> None:
         await close()
     except Exception as error:
         log.warning("exporter %r did not close: %r", getattr(exporter, "name", exporter), error)
+
+
+set_provider(Runtime.current)
 
 
 async def invalidate(

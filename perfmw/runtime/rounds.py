@@ -1,0 +1,101 @@
+"""What the runtime's timer does: sample, look for degradations, tell people, export, optimize."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections import deque
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from perfmw.contracts import Alert, Exporter, OptimizationRequest, Overview, PoolSample
+from perfmw.monitoring import AlertManager, degradations
+from perfmw.monitoring.overview import overview_of
+from perfmw.resources import ResourceSampler, efficiency
+
+if TYPE_CHECKING:
+    from perfmw.runtime.runtime import Runtime
+
+log = logging.getLogger("perfmw.runtime")
+
+CHECK_SECONDS = 5.0
+"""Between two looks at every profile, for its score and for degradations."""
+OPTIMIZE_SECONDS = 300.0
+"""Between two runs of ``auto_optimization``, if there is anything to try."""
+_HISTORY = 300
+
+
+class Rounds:
+    """The regular work of one runtime. Everything it remembers is bounded."""
+
+    def __init__(self, runtime: Runtime) -> None:
+        self._runtime = runtime
+        self._sampler = ResourceSampler(list(runtime.plugins.resource_pools.values()))
+        self._efficiencies: deque[tuple[float, float | None]] = deque(maxlen=_HISTORY)
+        self._scores: deque[tuple[float, float | None]] = deque(maxlen=_HISTORY)
+        self._checked_at = 0.0
+        self._exported_at = self._optimized_at = time.time()
+        self.alerts = AlertManager()
+        self.pools: Sequence[PoolSample] = ()
+
+    async def run(self) -> None:
+        """Tick until cancelled; a round that fails is logged and the next one comes all the same."""
+        while True:
+            await asyncio.sleep(self._runtime.settings.sample_interval)
+            try:
+                self.tick(time.time())
+            except Exception:
+                log.exception("a round of sampling failed")
+
+    def tick(self, now: float) -> None:
+        """One round at unix time ``now``."""
+        self.pools = self._sampler.sample(now)
+        self._efficiencies.append((now, efficiency(self.pools)))
+        self._runtime.profiles.tick(now)
+        if now - self._checked_at >= CHECK_SECONDS:
+            self._checked_at = now
+            self._check(now)
+        if now - self._exported_at >= self._runtime.settings.export_interval:
+            self._exported_at = now
+            self._export()
+        if self._runtime.settings.auto_optimization and now - self._optimized_at >= OPTIMIZE_SECONDS:
+            self._optimized_at = now
+            self._optimize()
+
+    def overview(self) -> Overview:
+        """The dashboard's four figures."""
+        now = time.time()
+        scores = [*self._scores, (now, self._runtime.profiles.score())]
+        return overview_of(self._runtime.profiles.series(), scores, list(self._efficiencies), now)
+
+    def _check(self, now: float) -> None:
+        runtime = self._runtime
+        runtime.watch_spans()
+        self._scores.append((now, runtime.profiles.score()))
+        profiles = map(runtime.engine.configured, runtime.profiles.snapshot())
+        findings = [found for profile in profiles for found in degradations(profile)]
+        for alert in self.alerts.update(findings, now):
+            self._alert(alert)
+
+    def _alert(self, alert: Alert) -> None:
+        runtime = self._runtime
+        runtime.plugins.fire("perfmw_alert", alert=alert)
+        for channel in runtime.plugins.alert_channels.values():
+            runtime.spawn(channel.send(alert), name=f"perfmw-alert-{channel.name}")
+        runtime.tell("alert", alert)
+
+    def _export(self) -> None:
+        runtime = self._runtime
+        pushing = [one for one in runtime.exporters.values() if isinstance(one, Exporter)]
+        if pushing:
+            snapshot = runtime.snapshot()
+            for exporter in pushing:
+                runtime.spawn(exporter.export(snapshot), name=f"perfmw-export-{exporter.name}")
+
+    def _optimize(self) -> None:
+        runtime = self._runtime
+        level = runtime.settings.optimization_level
+        busy = runtime.optimization_state()["status"] == "running"
+        if not busy and runtime.engine.find_opportunities():
+            runtime.start_optimization(OptimizationRequest(level=level, requested_by="auto_optimization"))
