@@ -14,6 +14,7 @@ from perfmw.asgi.types import ASGIApp, Receive, Scope, Send
 from perfmw.exchange.cache import HttpCache
 from perfmw.exchange.exchange import Exchange
 from perfmw.exchange.fast import fresh, hit_headers, plain_key
+from perfmw.profiles.covered import covered
 from perfmw.runtime import Runtime
 from perfmw.settings import Settings
 
@@ -89,6 +90,8 @@ class PerfMiddleware:
             return ""
         if not runtime.started:
             await runtime.start()  # a host that sends no lifespan
+            if runtime.tracing is not None and not covered.get():
+                return await runtime.tracing.run(self._answer, scope, receive, send)
         if self._mount is not None and (below := _below(self._mount, scope)) is not None:
             await self._serve_dashboard(below, receive, send)
             return ""

@@ -67,6 +67,15 @@ async def test_a_request_is_counted_once_and_its_query_too(provided: Provided, w
     assert counted == {ITEM: 5, QUERY: 4}
 
 
+async def test_the_first_request_is_counted_once_where_no_lifespan_comes(provided: Provided) -> None:
+    middleware = PerfMiddleware(OpenTelemetryMiddleware(site()))
+    client = Client(middleware)
+    for _ in range(3):
+        await client.get("/items/1")
+    assert counts(middleware)[ITEM] == 3
+    await middleware.runtime.stop()
+
+
 async def test_perfmw_opens_spans_for_the_share_it_is_told_to(provided: Provided) -> None:
     _, memory = provided
     rules = [CacheRule(path="/items/1", ttl=60)]

@@ -33,14 +33,13 @@ class RequestTracing:
 
     async def run(
         self, answer: Answer, scope: MutableMapping[str, Any], receive: Any, send: Messages
-    ) -> None:
-        """Have ``answer`` answer the request, within a span if it is sampled."""
+    ) -> str:
+        """Have ``answer`` answer the request, within a span if it is sampled; the route's name."""
         token = cover()
         try:
             if self.ratio > 0 and self._sampled(scope):
-                await self._traced(answer, scope, receive, send)
-            else:
-                await answer(scope, receive, send)
+                return await self._traced(answer, scope, receive, send)
+            return await answer(scope, receive, send)
         finally:
             uncover(token)
 
@@ -56,7 +55,7 @@ class RequestTracing:
 
     async def _traced(
         self, answer: Answer, scope: MutableMapping[str, Any], receive: Any, send: Messages
-    ) -> None:
+    ) -> str:
         from opentelemetry import propagate, trace
 
         carrier = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
@@ -77,6 +76,7 @@ class RequestTracing:
             if route:
                 span.update_name(route)
                 span.set_attribute("http.route", route.partition(" ")[2])
+            return route
 
 
 def _request_attributes(scope: Mapping[str, Any], fields: Mapping[str, str]) -> dict[str, str | int]:
