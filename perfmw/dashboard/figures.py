@@ -137,14 +137,21 @@ class Spark:
     area: str = ""
 
 
+FLAT = 0.2
+
+
 def spark(series: Sequence[float], width: int = 240, height: int = 56) -> Spark:
-    """Scales a series into ``width`` by ``height`` with room for the stroke; a flat one in the middle."""
+    """Scales a series into ``width`` by ``height`` with room for the stroke.
+
+    The frame spans at least ``FLAT`` of the largest value, so that a ripple does not look like a collapse.
+    """
     if len(series) < 2:
         return Spark()
     low, high = min(series), max(series)
-    span, top, room = high - low, 3, height - 6
+    middle, room = (low + high) / 2, height - 6
+    span = max(high - low, FLAT * max(abs(low), abs(high))) or 1.0
     step = width / (len(series) - 1)
-    ys = [top + (room / 2 if span == 0 else room * (high - v) / span) for v in series]
+    ys = [3 + room * (0.5 - (value - middle) / span) for value in series]
     line = "L".join(f"{i * step:.1f},{y:.1f}" for i, y in enumerate(ys))
     return Spark(f"M{line}", f"M{line}V{height}H0Z")
 

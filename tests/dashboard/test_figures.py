@@ -104,3 +104,9 @@ def test_a_line_stays_in_its_frame(series: list[float]) -> None:
 def test_one_point_is_no_line() -> None:
     assert figures.spark([1.0]) == figures.Spark("", "")
     assert figures.spark([5.0, 5.0], 10, 20).line == "M0.0,10.0L10.0,10.0"
+    assert figures.spark([0.0, 0.0], 10, 20).line == "M0.0,10.0L10.0,10.0"
+
+
+def test_a_ripple_does_not_look_like_a_collapse() -> None:
+    assert figures.spark([100.0, 98.0], 10, 26).line == "M0.0,12.0L10.0,14.0"
+    assert figures.spark([100.0, 0.0], 10, 26).line == "M0.0,3.0L10.0,23.0"

@@ -47,10 +47,11 @@ export function trend({ trend: change, better }) {
 export function spark(series, width = 240, height = 56) {
   if (series.length < 2) return ["", ""];
   const low = Math.min(...series);
-  const span = Math.max(...series) - low;
+  const high = Math.max(...series);
+  const middle = (low + high) / 2;
+  const span = Math.max(high - low, 0.2 * Math.max(Math.abs(low), Math.abs(high))) || 1;
   const step = width / (series.length - 1);
-  const room = height - 6;
-  const y = (value) => 3 + (span ? (room * (low + span - value)) / span : room / 2);
+  const y = (value) => 3 + (height - 6) * (0.5 - (value - middle) / span);
   const line = series.map((value, i) => `${(i * step).toFixed(1)},${y(value).toFixed(1)}`).join("L");
   return [`M${line}`, `M${line}V${height}H0Z`];
 }
