@@ -24,10 +24,11 @@ class ChildError(RuntimeError):
 
 
 class Child:
-    """An app served by ``perfmw.cli.child`` on a free port of 127.0.0.1. Use as a context manager.
+    """An app served by ``perfmw.cli.child`` on 127.0.0.1. Use as a context manager.
 
     :param target: ``module:attribute``.
     :param bare: serve the app itself, without perfmw.
+    :param port: where to listen; 0 for a free port.
     :param env: added to this process's environment.
     :param without: variables of this process's environment that the child does not get.
     :param app_dir: where the child looks for modules first; default its working directory.
@@ -42,6 +43,7 @@ class Child:
         *,
         bare: bool = False,
         factory: bool = False,
+        port: int = 0,
         env: Mapping[str, str] | None = None,
         without: Collection[str] = (),
         app_dir: Path | None = None,
@@ -49,7 +51,7 @@ class Child:
         log: Path | None = None,
     ) -> None:
         self.target = target
-        command = [sys.executable, "-m", "perfmw.cli.child", target]
+        command = [sys.executable, "-m", "perfmw.cli.child", target, "--port", str(port)]
         command += ["--bare"] * bare + ["--factory"] * factory
         command += ["--app-dir", str(app_dir)] if app_dir else []
         kept = {name: value for name, value in os.environ.items() if name not in without}
@@ -93,11 +95,15 @@ class Child:
     def alive(self) -> bool:
         return self._process.poll() is None
 
-    def stop(self) -> None:
-        """End the child: ask by closing its stdin, insist after some seconds. Idempotent."""
+    def dismiss(self) -> None:
+        """Ask the child to end, by closing its stdin, and do not wait for it."""
         for pipe in (self._process.stdin, self._process.stdout, self._log):
             if pipe is not None:
                 pipe.close()
+
+    def stop(self) -> None:
+        """End the child: ask first, insist after some seconds. Idempotent."""
+        self.dismiss()
         try:
             self._process.wait(8)
         except subprocess.TimeoutExpired:

@@ -61,8 +61,8 @@ def demo(seconds: float, no_browser: bool, as_json: bool, stay: bool | None) -> 
 
 async def _show(demonstration: Demonstration, deadline: float, *, as_json: bool, stay: bool) -> Shown:
     with _progress() as demonstration.on_stage:
-        # a little is left for stopping everything
-        shown = await demonstration.show(deadline - perf_counter() - 0.4, stay=stay)
+        # a little is left for closing the shop
+        shown = await demonstration.show(deadline - perf_counter() - 0.8, stay=stay)
     if as_json:
         print_json(as_data(shown, demonstration.url))
     else:

@@ -33,6 +33,13 @@ def listen(host: str, port: int, *, backlog: int = 2048) -> socket.socket:
     return sock
 
 
+def free_port() -> int:
+    """A port of 127.0.0.1 that nobody listens on, for a process that is told its port before it starts."""
+    with listen("127.0.0.1", 0) as sock:
+        port: int = sock.getsockname()[1]
+        return port
+
+
 def _explain(error: OSError | OverflowError, host: str, port: int) -> str:
     code = error.errno if isinstance(error, OSError) else None
     if code == errno.EADDRINUSE:

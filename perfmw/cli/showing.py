@@ -17,6 +17,7 @@ from typing import Any
 
 import perfmw
 from perfmw.cli.children import Child
+from perfmw.cli.listening import free_port
 from perfmw.cli.shoppers import Shoppers, Tally, Watch
 from perfmw.cli.wire import Origin, WireClient, WireError, WireResponse
 
@@ -124,16 +125,20 @@ class Demonstration:
         scratch = Path(self._stack.enter_context(tempfile.TemporaryDirectory(prefix="perfmw-demo-")))
         self._log = scratch / "log"
         served = partial(Child, app_dir=folder, cwd=scratch, log=self._log, without=_settings_in_env())
-        partner = served(f"{package}.pricing:app", bare=True)
-        self.partner = self._stack.enter_context(partner).wait()
+        self.partner = Origin("127.0.0.1", free_port())  # chosen here, so that both start at the same time
+        partner = self._stack.enter_context(
+            served(f"{package}.pricing:app", bare=True, port=self.partner.port)
+        )
         env = {
             "SHOP_PARTNER_URL": self.partner.url,
             "SHOP_DATABASE": str(scratch / "shop.sqlite3"),
             "PERFMW_DASHBOARD": "loopback",
             "PERFMW_DASHBOARD_TOKEN": self._token,
         }
-        shop = served(f"{package}.app:app", env=env)
-        self.shop = self._stack.enter_context(shop).wait()
+        shop = self._stack.enter_context(served(f"{package}.app:app", env=env))
+        self.shop = shop.wait()
+        partner.wait()
+        self._stack.callback(partner.dismiss)  # both stop at the same time, too
 
     async def show(self, seconds: float, *, stay: bool = False) -> Shown:
         """Baseline, optimization, after: ``seconds`` in all. With ``stay`` the visitors go on afterwards."""
