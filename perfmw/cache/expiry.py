@@ -29,8 +29,8 @@ class Facts(NamedTuple):
 class FactBook:
     """Facts by key, and a heap of those that expire.
 
-    What is overwritten or removed stays in the heap until it comes up or until stale facts outnumber the
-    valid ones; the heap refers to no values, so nothing large is kept alive by it.
+    What is overwritten or removed stays in the heap until it comes up or until there are half
+    as many stale facts as valid ones; the heap refers to no values, so nothing large is kept alive by it.
     """
 
     def __init__(self) -> None:
@@ -42,12 +42,13 @@ class FactBook:
     def note(self, key: Hashable, expires: float, size: int, cost: float) -> None:
         """Know this of ``key`` from now on, in place of what was known."""
         self.forget(key)
-        facts = Facts(expires, next(self._numbers), key, size, cost)
+        timed = expires != FOR_EVER
+        facts = Facts(expires, next(self._numbers) if timed else 0, key, size, cost)
         self.by_key[key] = facts
-        if expires != FOR_EVER:
+        if timed:
             self._timed += 1
             heappush(self._heap, facts)
-            if len(self._heap) > 2 * self._timed + _SLACK:
+            if len(self._heap) > 1.5 * self._timed + _SLACK:
                 self._heap = [known for known in self.by_key.values() if known.expires != FOR_EVER]
                 heapify(self._heap)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 import threading
 import time
@@ -11,13 +12,14 @@ from typing import Any
 from aiocache.base import BaseCache
 from aiocache.serializers import NullSerializer
 
-from perfmw.cache.eviction import POLICIES
+from perfmw.cache.eviction import POLICIES, LRUPolicy
 from perfmw.cache.expiry import FOR_EVER, FactBook, Facts
 from perfmw.cache.sizes import weigh
 from perfmw.contracts import CacheLayerInfo, EvictionPolicy, EvictionPolicyFactory
 
 DEFAULT_MAX_BYTES = 64 * 1024 * 1024
 _SWEEP_PER_WRITE = 16
+logger = logging.getLogger(__name__)
 
 
 class MemoryLayer(BaseCache):  # type: ignore[misc]  # aiocache is untyped
@@ -288,12 +290,26 @@ class MemoryLayer(BaseCache):  # type: ignore[misc]  # aiocache is untyped
         """Remove one entry, an expired one if there is one; False when the policy refuses the newcomer."""
         if self._facts and self._expire_one():
             return True
-        victim = self._policy.evict(incoming, size)
-        if victim not in self._values:  # the newcomer itself, or a key that a faulty policy made up
-            return False
+        try:
+            victim = self._policy.evict(incoming, size)
+        except Exception as error:
+            victim = self._distrust(repr(error))
+        if victim not in self._values:
+            if victim == incoming:
+                return False
+            victim = self._distrust(f"it chose {victim!r}, which is not resident")
         self._drop(victim)
         self.evictions += 1
         return True
+
+    def _distrust(self, reason: str) -> Hashable:
+        """The policy is broken: go on with LRU, which knows the contents in the order they came in."""
+        logger.error("eviction policy %r is replaced by lru: %s", self._policy_name, reason)
+        self._install(LRUPolicy)
+        self._policy_name = "lru"
+        for key in self._values:
+            self._policy.on_insert(key, *self._size_and_cost(key))
+        return self._policy.evict(None, 0)
 
     def _shrink(self) -> None:
         while self._used > self._capacity or len(self._values) > self._entry_limit:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import sys
 from typing import Any
 
-ENTRY_OVERHEAD = 300
-"""Bytes the cache itself spends on one entry: its slot, the index, the policy's node, the expiry queue."""
+ENTRY_OVERHEAD = 500
+"""Bytes the cache itself spends on one entry that expires: its places in the index, the policy and the queue.
+
+Measured with tracemalloc over 100,000 entries: 348 while a layer fills, 520 at the worst when it is full."""
 
 _MAX_ITEMS = 10_000
 _CONTAINERS = (list, tuple, set, frozenset)

@@ -14,8 +14,9 @@ _READS_TO_STAY = 2
 class S3FIFOPolicy:
     """New keys enter a small queue; those read twice there move to the main one, the others leave.
 
-    A key too large for the small queue is refused unless it came back. A key that comes back while it is still remembered enters the main queue directly. There, a key that was
-    read is put back to the queue's end, at most three times for the reads it had.
+    A key that comes back while it is still remembered enters the main queue directly; a newcomer too large
+    for the small queue is refused. In the main queue a key that was read is put back to the end, at most
+    three times for the reads it had.
     """
 
     lock_free_hits = True
