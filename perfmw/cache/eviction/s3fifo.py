@@ -70,34 +70,36 @@ class S3FIFOPolicy:
             return incoming
         while self._small or self._main:
             from_main = self._main_used > self._main_capacity or not self._small
-            key = self._next_of_main() if from_main else self._next_of_small()
+            key = self._leave_main() if from_main else self._leave_small()
             if key is not None:
                 return key
         raise LookupError("nothing is resident")
 
-    def _next_of_small(self) -> Hashable | None:
-        """The head of the small queue leaves, or moves to the main queue (then None)."""
-        key, size = self._small.popitem(last=False)
-        self._small_used -= size
-        if self._reads[key] >= _READS_TO_STAY:
+    def _leave_small(self) -> Hashable | None:
+        """The first of the small queue that was not read enough; those before it move to the main queue."""
+        while self._small:
+            key, size = self._small.popitem(last=False)
+            self._small_used -= size
+            if self._reads[key] < _READS_TO_STAY:
+                del self._reads[key]
+                self._remember(key, size)
+                return key
             self._main[key] = size
+            self._reads[key] = 0
             self._main_used += size
-            return None
-        del self._reads[key]
-        self._remember(key, size)
-        return key
+        return None
 
-    def _next_of_main(self) -> Hashable | None:
-        """The head of the main queue leaves, or goes to its end for a read that it had (then None)."""
-        key, size = self._main.popitem(last=False)
-        reads = self._reads[key]
-        if reads:
+    def _leave_main(self) -> Hashable:
+        """The first of the main queue that was not read; those before it go to its end, for one read less."""
+        while True:
+            key, size = self._main.popitem(last=False)
+            reads = self._reads[key]
+            if not reads:
+                del self._reads[key]
+                self._main_used -= size
+                return key
             self._main[key] = size
             self._reads[key] = reads - 1
-            return None
-        del self._reads[key]
-        self._main_used -= size
-        return key
 
     def _recall(self, key: Hashable) -> bool:
         """Whether ``key`` was remembered; asked before room is made, which may push it out of memory."""
