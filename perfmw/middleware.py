@@ -14,7 +14,6 @@ from perfmw.asgi.types import ASGIApp, Receive, Scope, Send
 from perfmw.exchange.cache import HttpCache
 from perfmw.exchange.exchange import Exchange
 from perfmw.exchange.fast import fresh, hit_headers, plain_key
-from perfmw.profiles.covered import covered
 from perfmw.runtime import Runtime
 from perfmw.settings import Settings
 
@@ -55,16 +54,16 @@ class PerfMiddleware:
         self._mount = chosen.dashboard_path if chosen.enabled and chosen.dashboard != "off" else None
         self._dashboard: ASGIApp | None = None
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def __call__(
+        self, scope: Scope, receive: Receive, send: Send, route: list[str] | None = None
+    ) -> None:
+        """Answer by the shortest way that is right. ``route``: a list to be told the route's name."""
         if scope["type"] != "http":
             await self._other(scope, receive, send)
-        elif self.runtime.tracing is None:
-            await self._answer(scope, receive, send)
-        else:
-            await self.runtime.tracing.run(self._answer, scope, receive, send)
-
-    async def _answer(self, scope: Scope, receive: Receive, send: Send) -> str:
-        """Answer a request, by the shortest way that is right; the name of its route as far as known."""
+            return
+        if route is None and self.runtime.tracing is not None:
+            await self.runtime.tracing.run(self, scope, receive, send)
+            return
         started = perf_counter()
         now = time.time()
         key = plain_key(scope) if self._plain else None
@@ -74,30 +73,44 @@ class PerfMiddleware:
                 if now < held.until:
                     exchange = Exchange(self._cache, scope, receive, send, started, now)
                     await exchange.passing(key, held).forward()
-                    return exchange.name
+                    if route is not None:
+                        route.append(exchange.name)
+                    return
             elif (stored := fresh(self._lookup, key, now)) is not None:
                 headers = hit_headers(stored, now)
                 await send({"type": "http.response.start", "status": stored.status, "headers": headers})
                 await send({"type": "http.response.body", "body": stored.body})
                 self._recorder(stored.route).hit(perf_counter() - started)
-                return stored.route
-        return await self._at_length(scope, receive, send, started, now)
+                if route is not None:
+                    route.append(stored.route)
+                return
+        await self._at_length(scope, receive, send, started, now, route)
 
-    async def _at_length(self, scope: Scope, receive: Receive, send: Send, started: float, now: float) -> str:
+    async def _at_length(
+        self,
+        scope: Scope,
+        receive: Receive,
+        send: Send,
+        started: float,
+        now: float,
+        route: list[str] | None,
+    ) -> None:
         runtime = self.runtime
         if not runtime.settings.enabled:
             await self.app(scope, receive, send)
-            return ""
+            return
         if not runtime.started:
             await runtime.start()  # a host that sends no lifespan
-            if runtime.tracing is not None and not covered.get():
-                return await runtime.tracing.run(self._answer, scope, receive, send)
+            if route is None and runtime.tracing is not None:
+                await runtime.tracing.run(self, scope, receive, send)
+                return
         if self._mount is not None and (below := _below(self._mount, scope)) is not None:
             await self._serve_dashboard(below, receive, send)
-            return ""
+            return
         exchange = Exchange(self._cache, scope, receive, send, started, now)
         await exchange.run()
-        return exchange.name
+        if route is not None:
+            route.append(exchange.name)
 
     async def _other(self, scope: Scope, receive: Receive, send: Send) -> None:
         runtime = self.runtime

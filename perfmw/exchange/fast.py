@@ -92,10 +92,16 @@ def fresh(lookup: Callable[[str], Entry | None], key: str, now: float) -> Stored
     return None
 
 
+_ages = [(b"age", b"%d" % age) for age in range(4096)]
+_hits = [(b"cache-status", b"perfmw; hit; ttl=%d" % ttl) for ttl in range(4096)]
+
+
 def hit_headers(stored: StoredResponse, now: float) -> HeaderList:
     """The fields of a hit: as stored, with Age (RFC 9111 §5.1) and Cache-Status (RFC 9211)."""
+    age = int(now - stored.response_time + stored.initial_age)
+    ttl = int(stored.fresh_until - now)
     return [
         *stored.headers,
-        (b"age", b"%d" % (now - stored.response_time + stored.initial_age)),
-        (b"cache-status", b"perfmw; hit; ttl=%d" % (stored.fresh_until - now)),
+        _ages[age] if 0 <= age < 4096 else (b"age", b"%d" % max(0, age)),
+        _hits[ttl] if ttl < 4096 else (b"cache-status", b"perfmw; hit; ttl=%d" % ttl),
     ]

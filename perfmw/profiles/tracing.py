@@ -15,8 +15,8 @@ from perfmw.profiles.covered import cover, uncover
 from perfmw.profiles.store import ProfileStore
 
 Messages = Callable[[Any], Awaitable[None]]
-Answer = Callable[[MutableMapping[str, Any], Any, Messages], Awaitable[str]]
-"""Answers a request; the name of its route, such as ``GET /items/{id}``, empty where it is not known."""
+Answer = Callable[[MutableMapping[str, Any], Any, Messages, list[str]], Awaitable[None]]
+"""Answers a request, and appends the name of its route to the list, such as ``GET /items/{id}``."""
 
 _SAMPLED = 0x01
 
@@ -33,13 +33,14 @@ class RequestTracing:
 
     async def run(
         self, answer: Answer, scope: MutableMapping[str, Any], receive: Any, send: Messages
-    ) -> str:
-        """Have ``answer`` answer the request, within a span if it is sampled; the route's name."""
+    ) -> None:
+        """Have ``answer`` answer the request, within a span if it is sampled."""
         token = cover()
         try:
             if self.ratio > 0 and self._sampled(scope):
-                return await self._traced(answer, scope, receive, send)
-            return await answer(scope, receive, send)
+                await self._traced(answer, scope, receive, send)
+            else:
+                await answer(scope, receive, send, [])
         finally:
             uncover(token)
 
@@ -55,7 +56,7 @@ class RequestTracing:
 
     async def _traced(
         self, answer: Answer, scope: MutableMapping[str, Any], receive: Any, send: Messages
-    ) -> str:
+    ) -> None:
         from opentelemetry import propagate, trace
 
         carrier = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
@@ -72,11 +73,11 @@ class RequestTracing:
                     _note_response(span, message)
                 await send(message)
 
-            route = await answer(scope, receive, noting)
-            if route:
-                span.update_name(route)
-                span.set_attribute("http.route", route.partition(" ")[2])
-            return route
+            route: list[str] = []
+            await answer(scope, receive, noting, route)
+            if route and route[0]:
+                span.update_name(route[0])
+                span.set_attribute("http.route", route[0].partition(" ")[2])
 
 
 def _request_attributes(scope: Mapping[str, Any], fields: Mapping[str, str]) -> dict[str, str | int]:
