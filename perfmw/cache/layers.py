@@ -6,7 +6,7 @@ import asyncio
 import logging
 import math
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
 from aiocache.base import BaseCache
@@ -20,6 +20,9 @@ T = TypeVar("T")
 
 FOR_EVER = 30 * 86_400
 """Seconds that an entry without expiry lives in a far layer: no key there is without a TTL."""
+
+TAG_PREFIX = "perfmw-tag:"
+"""Before the tag, in keys that say when it was invalidated."""
 
 _PROBE = b"PMW1\x00\xff\xfe\x80 probe"
 
@@ -81,6 +84,22 @@ class FarLayer:
             self.trusted_since = max(self.trusted_since, epoch)
             return 0
         return int(deleted)
+
+    async def mark(self, tags: Iterable[str], epoch: int) -> None:
+        """Leave word, for other processes and for later ones, that ``tags`` were invalidated at ``epoch``."""
+        for tag in tags:
+            if await self._call(self.cache.set, TAG_PREFIX + tag, str(epoch), ttl=FOR_EVER) is None:
+                self.trusted_since = max(self.trusted_since, epoch)
+
+    async def marks(self, tags: Sequence[str]) -> dict[str, int] | None:
+        """When each of ``tags`` was last invalidated by anybody; None when that cannot be found out."""
+        found = await self._call(self.cache.multi_get, [TAG_PREFIX + tag for tag in tags])
+        if found is None:
+            return None
+        try:
+            return {tag: int(epoch) for tag, epoch in zip(tags, found, strict=True) if epoch is not None}
+        except (TypeError, ValueError):
+            return None
 
     async def close(self) -> None:
         try:

@@ -79,10 +79,22 @@ class TieredCache(BaseCache):  # type: ignore[misc]  # aiocache is untyped
             entry = await layer.get(key)
             if entry is None or not self._usable(key, entry):
                 continue
+            if isinstance(layer, FarLayer) and entry.tags and not await self._heed(layer, key, entry):
+                continue
             for nearer in reversed(self._layers[:depth]):
                 await self._fill(nearer, key, entry)
             return entry
         return None
+
+    async def _heed(self, layer: FarLayer, key: str, entry: Entry) -> bool:
+        """Learn what other processes invalidated; whether the entry is still usable then."""
+        marks = await layer.marks(entry.tags)
+        if marks is None:
+            return False
+        for tag, epoch in marks.items():
+            if epoch > entry.epoch:
+                self.tags.observe(tag, epoch)
+        return self._usable(key, entry)
 
     def _usable(self, key: str, entry: Entry) -> bool:
         remaining = entry.remaining(self._clock())
@@ -176,6 +188,7 @@ class TieredCache(BaseCache):  # type: ignore[misc]  # aiocache is untyped
         epoch = self.tags.epoch
         for layer in self._layers:
             if isinstance(layer, FarLayer):
+                await layer.mark(tags, epoch)
                 removed += sum([await layer.delete(key, epoch) for key in keys])
         return removed
 

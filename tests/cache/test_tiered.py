@@ -299,6 +299,32 @@ async def test_it_is_an_aiocache_backend() -> None:
     await cache.close()
 
 
+async def test_tags_hold_for_other_processes_and_after_a_restart() -> None:
+    far = SimpleMemoryCache()
+    mine, other = (TieredCache([("memory", MemoryLayer(max_entries=9)), ("far", far)]) for _ in range(2))
+    await mine.put("k", 1, ttl=60, tags=["t"])
+    await mine.put("kept", 2, ttl=60, tags=["u"])
+    await mine.invalidate(tags=["t"])
+    assert await other.get("k") is None
+    assert await other.get("kept") == 2
+    restarted = TieredCache([("far", far)])
+    assert await restarted.get("k") is None
+    await restarted.put("k", 3, ttl=60, tags=["t"])
+    assert await other.get("k") == 3
+
+
+async def test_tagged_entries_are_misses_while_nobody_can_say_whether_they_hold() -> None:
+    class Forgetful(SimpleMemoryCache):
+        async def _multi_get(self, *args: Any, **kwargs: Any) -> Any:
+            raise ConnectionResetError("gone")
+
+    cache = TieredCache([("far", Forgetful())])
+    await cache.put("tagged", 1, ttl=60, tags=["t"])
+    await cache.put("plain", 2, ttl=60)
+    assert await cache.get("tagged") is None
+    assert await cache.get("plain") == 2
+
+
 async def test_without_layers_everything_is_a_miss() -> None:
     cache = TieredCache([])
     assert not await cache.put("k", 1, ttl=1)
