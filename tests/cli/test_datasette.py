@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
@@ -36,6 +37,16 @@ PAGES = [
     "/things/nosuch.json",
 ]
 DELIVERY = {b"date", b"age", b"cache-status"}
+CLOCK = re.compile(rb"Queries took [0-9.]+ms|\"query_ms\": [0-9.e-]+")
+"""Datasette says in some bodies how long it took: the same page is never the same twice."""
+
+
+class Named(Origin):
+    """A server asked by one name whatever its port: Datasette's pages hold their own address."""
+
+    @property
+    def authority(self) -> str:
+        return "data.example"
 
 
 @pytest.fixture(scope="module")
@@ -57,7 +68,7 @@ def both(folder: Path) -> Iterator[tuple[Origin, Origin]]:
         Child("shop_of_data:app", bare=True, cwd=folder) as bare,
         serving(folder, "shop_of_data:app") as served,
     ):
-        yield parse_origin(served.url), bare.wait()
+        yield Named(*parse_origin(served.url)), Named(*bare.wait())
 
 
 def ask(origin: Origin, *targets: str) -> list[WireResponse]:
@@ -70,7 +81,7 @@ def ask(origin: Origin, *targets: str) -> list[WireResponse]:
 
 def seen(response: WireResponse) -> object:
     headers = [(name, value) for name, value in response.headers if name not in DELIVERY]
-    return response.status, headers, response.body
+    return response.status, headers, CLOCK.sub(b"", response.body)
 
 
 @pytest.mark.parametrize("target", PAGES)
@@ -78,10 +89,8 @@ def test_byte_identical_with_and_without(both: tuple[Origin, Origin], target: st
     through, bare = both
     first, second = ask(through, target, target)
     (plain,) = ask(bare, target)
-    swap = (f":{bare.port}".encode(), f":{through.port}".encode())  # pages name their own address
-    expected = WireResponse(plain.status, plain.headers, 0, b"", plain.body.replace(*swap))
-    assert seen(first) == seen(expected)
-    assert seen(second) == seen(expected)
+    assert seen(first) == seen(plain)
+    assert seen(second) == seen(plain)
 
 
 @pytest.mark.parametrize("target", ["/things/thing?_size=7", "/things/thing/9", "/things/thing.json?_size=4"])
