@@ -1,11 +1,20 @@
-"""perfmw: the performance and caching layer for ASGI apps."""
+"""perfmw: the performance and caching layer for ASGI apps.
 
-from perfmw.cache.cached import cached
-from perfmw.cache.tagging import tag
-from perfmw.hookspecs import hookimpl
-from perfmw.middleware import PerfMiddleware
-from perfmw.runtime import Runtime, invalidate
-from perfmw.settings import CacheRule, Settings
+The public names are imported when first used, so that the command line starts fast.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from perfmw.cache.cached import cached
+    from perfmw.cache.tagging import tag
+    from perfmw.hookspecs import hookimpl
+    from perfmw.middleware import PerfMiddleware
+    from perfmw.runtime import Runtime, invalidate
+    from perfmw.settings import CacheRule, Settings
 
 __version__ = "0.1.0"
 __all__ = [
@@ -19,3 +28,32 @@ __all__ = [
     "invalidate",
     "tag",
 ]
+
+_HOMES = {
+    "CacheRule": "perfmw.settings",
+    "PerfMiddleware": "perfmw.middleware",
+    "Runtime": "perfmw.runtime",
+    "Settings": "perfmw.settings",
+    "cached": "perfmw.cache.cached",
+    "hookimpl": "perfmw.hookspecs",
+    "invalidate": "perfmw.runtime",
+    "tag": "perfmw.cache.tagging",
+}
+
+_ROOMS = frozenset(
+    {"cache", "contracts", "http", "learning", "monitoring", "optimization", "profiles", "resources"}
+)
+"""Packages with public names of their own, reachable as attributes: ``perfmw.cache.MemoryLayer``."""
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOMES:
+        value = globals()[name] = getattr(import_module(_HOMES[name]), name)
+        return value
+    if name in _ROOMS:
+        return import_module(f"{__name__}.{name}")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(set(globals()) | set(__all__))
