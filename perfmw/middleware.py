@@ -13,7 +13,7 @@ from perfmw.asgi.target import load_app
 from perfmw.asgi.types import ASGIApp, Receive, Scope, Send
 from perfmw.exchange.cache import HttpCache
 from perfmw.exchange.exchange import Exchange
-from perfmw.exchange.fast import fresh, hit_headers, plain_key
+from perfmw.exchange.fast import confirmed, fresh, hit_headers, plain_key
 from perfmw.runtime import Runtime
 from perfmw.settings import Settings
 
@@ -50,6 +50,7 @@ class PerfMiddleware:
         self._lookup = self.runtime.cache.get_nowait
         self._recorder = self.runtime.profiles.recorder
         self._plain = self._cache.plain_keys
+        self._strict = self.runtime.policy.rfc_strict
         chosen = self.runtime.settings
         self._mount = chosen.dashboard_path if chosen.enabled and chosen.dashboard != "off" else None
         self._dashboard: ASGIApp | None = None
@@ -66,20 +67,24 @@ class PerfMiddleware:
             return
         started = perf_counter()
         now = time.time()
-        key = plain_key(scope) if self._plain else None
-        if key is not None:
+        plain = plain_key(scope) if self._plain else None
+        if plain is not None:
+            key, conditions = plain
             held = self._held.get(key)
-            if held is not None:
-                if now < held.until:
-                    exchange = Exchange(self._cache, scope, receive, send, started, now)
-                    await exchange.passing(key, held).forward()
+            if held is not None and now < held.until:
+                if conditions is None:
+                    exchange = Exchange(self._cache, scope, receive, send, started, now, key, held)
+                    await exchange.forward()
                     if route is not None:
                         route.append(exchange.name)
                     return
-            elif (stored := fresh(self._lookup, key, now)) is not None:
-                headers = hit_headers(stored, now)
-                await send({"type": "http.response.start", "status": stored.status, "headers": headers})
-                await send({"type": "http.response.body", "body": stored.body})
+            elif (stored := fresh(self._lookup, key, now, scope, self._strict)) is not None:
+                status, headers, body = stored.status, None, stored.body
+                if conditions is not None and (headers := confirmed(stored, conditions, now)) is not None:
+                    status, body = 304, b""
+                headers = headers or hit_headers(stored, now)
+                await send({"type": "http.response.start", "status": status, "headers": headers})
+                await send({"type": "http.response.body", "body": body})
                 self._recorder(stored.route).hit(perf_counter() - started)
                 if route is not None:
                     route.append(stored.route)

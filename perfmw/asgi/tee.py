@@ -8,11 +8,12 @@ middlewares below emit an empty last message after a disconnect, or before an er
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable
 from pathlib import Path
 from time import perf_counter
 from typing import Any
 
-from perfmw.asgi.types import HeaderList, Message, Receive, Send
+from perfmw.asgi.types import COMPLETE, HeaderList, Message, Receive, Send
 
 _BODY = "http.response.body"
 _START = "http.response.start"
@@ -33,7 +34,8 @@ def content_length(headers: HeaderList) -> int | None:
 class Tee:
     """Wraps one request's ``send`` and ``receive``. Subclasses say what to keep and what to do with it.
 
-    ``finished_at``: ``perf_counter`` when the last byte had left; ``limit``: the most bytes kept.
+    ``finished_at``: ``perf_counter`` when the last byte was handed to the server, so that a slow client does
+    not make a route look slow; ``limit``: the most bytes kept.
     """
 
     # Defaults live on the class: most requests change few of them, and an instance is made for each request.
@@ -48,6 +50,8 @@ class Tee:
     finished_at = 0.0
     digest: Any = None
     """A hash (as of ``hashlib``) of the body, when somebody wants one."""
+    ahead: Awaitable[object] | None = None
+    """What ``on_start`` found has to be done before the client sees the response."""
 
     def __init__(self, receive: Receive, send: Send) -> None:
         self.receive_message = receive
@@ -73,29 +77,42 @@ class Tee:
             self.disconnected = True
         return message
 
-    async def send(self, message: Message) -> None:
+    def send(self, message: Message) -> Awaitable[None]:
+        """Pass a message on. No coroutine function: most messages need no frame of ours while they leave."""
         kind = message["type"]
         if kind == _BODY:
-            more = message.get("more_body", False)
-            if self.digest is not None:
-                self.digest.update(message.get("body", b""))
-            if self.chunks is not None:
-                await self._keep(message, more)
-            if not self.silent:
-                await self.send_message(message)
-            if not more:
-                self.ended = True
-                self.finished_at = perf_counter()
+            if self.chunks is not None or self.digest is not None or self.silent:
+                return self._send_body(message)
+            if not message.get("more_body", False):
+                self._end()
         elif kind == _START:
             self.status = message["status"]
             answer = self.on_start(message)
             if answer is None:
                 self.silent = True
-            else:
-                await self.send_message(answer)
+                return _nothing()
+            return self.send_message(answer) if self.ahead is None else self._send_after(self.ahead, answer)
         elif kind == _PATHSEND:
-            await self._send_file(message)
-        else:
+            return self._send_file(message)
+        return self.send_message(message)
+
+    async def _send_after(self, first: Awaitable[object], message: Message) -> None:
+        await first
+        await self.send_message(message)
+
+    def _end(self) -> None:
+        self.ended = True
+        self.finished_at = perf_counter()
+
+    async def _send_body(self, message: Message) -> None:
+        more = message.get("more_body", False)
+        if self.digest is not None:
+            self.digest.update(message.get("body", b""))
+        if self.chunks is not None:
+            await self._keep(message, more)
+        if not more:
+            self._end()
+        if not self.silent:
             await self.send_message(message)
 
     async def _keep(self, message: Message, more: bool) -> None:
@@ -110,9 +127,9 @@ class Tee:
         if more:
             return
         self.ended = True
-        if self.chunks is None or self.length is None:
+        if self.chunks is None or (self.length is None and not message.get(COMPLETE)):
             return  # without a length only the app's clean return proves it: see finish()
-        if self.size != self.length or self.disconnected:
+        if self.length not in (None, self.size) or self.disconnected:
             self._abandon("incomplete")
         else:
             await self._complete()
@@ -145,9 +162,12 @@ class Tee:
                     await self.send({"type": _BODY, "body": body, "more_body": False})
                     return
             self._abandon("unreadable")
-        self.ended = True
+        self._end()
         await self.send_message(message)
-        self.finished_at = perf_counter()
+
+
+async def _nothing() -> None:
+    """What is awaited for a message that is kept from the client."""
 
 
 def _read_exactly(path: str, length: int) -> bytes | None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from perfmw.asgi.types import ASGIApp, HeaderList
 from perfmw.exchange.passing import Held, Passing
@@ -14,6 +16,9 @@ from perfmw.http.storing import NO_FRESHNESS, Storing, storing
 from perfmw.profiles import Routes
 from perfmw.runtime import Runtime
 from perfmw.settings import CacheRule
+
+if TYPE_CHECKING:
+    from perfmw.exchange.background import Background
 
 
 class HttpCache:
@@ -36,6 +41,16 @@ class HttpCache:
         self.coalesce_timeout = settings.coalesce_timeout
         self.plain_keys = not plugins.has("perfmw_cache_key")
         self._vetoed = plugins.has("perfmw_should_cache")
+        self._background: Background | None = None
+
+    @property
+    def background(self) -> Background:
+        """Validations that answer nobody."""
+        if self._background is None:
+            from perfmw.exchange.background import Background  # it builds on this file
+
+            self._background = Background(self)
+        return self._background
 
     def key(self, request: Request) -> str:
         """The key of a request's URL, or what a plugin makes of it."""
@@ -104,5 +119,7 @@ class HttpCache:
         """
         keys = outdated_keys(request, head)
         if keys:
+            if not self.plain_keys:
+                keys.append(self.key(replace(request, method="GET")))
             self.runtime.cache.invalidate_nowait(keys=keys)
         return [] if self.runtime.cache.all_memory else keys

@@ -11,7 +11,10 @@ from collections.abc import Callable
 from perfmw.asgi.types import HeaderList, Scope
 from perfmw.cache.entries import Entry
 from perfmw.http.keys import request_key
-from perfmw.http.messages import StoredResponse
+from perfmw.http.messages import Fields, StoredResponse
+from perfmw.http.messages import index as fields_of
+from perfmw.http.serve import headers_of_304, unchanged
+from perfmw.http.variants import VariantIndex
 
 DECISIVE = frozenset(
     {
@@ -51,6 +54,7 @@ DECISIVE = frozenset(
     }
 )
 """Request fields that may change which response is right, or whether the cache may be asked at all."""
+CONDITIONS = frozenset({b"if-modified-since", b"if-none-match"})
 
 
 def raw_path(scope: Scope) -> bytes:
@@ -63,33 +67,62 @@ def raw_path(scope: Scope) -> bytes:
     return raw.partition(b"?")[0] if b"?" in raw else raw
 
 
-def plain_key(scope: Scope) -> str | None:
-    """The cache key of a GET with no field that needs a closer look; None for every other request."""
+def plain_key(scope: Scope) -> tuple[str, Fields | None] | None:
+    """The cache key of a GET with no field that needs a closer look, and its conditions if it has any.
+
+    None for every other request. A condition is the client's own copy: it turns a hit into a 304 at most.
+    """
     if scope["method"] != "GET":
         return None
-    host = None
+    host = conditions = None
     for name, value in scope["headers"]:
         if name in DECISIVE:
-            if name != b"host" or host is not None:
+            if name in CONDITIONS:
+                conditions = conditions or []
+                conditions.append((name, value))
+            elif name != b"host" or host is not None:
                 return None
-            host = value
+            else:
+                host = value
     if host is None:
         return None
     path: bytes | None = scope.get("raw_path")
     if path is None or b"?" in path:
         path = raw_path(scope)
-    return request_key(scope["scheme"], host, path, scope["query_string"])
+    key = request_key(scope["scheme"], host, path, scope["query_string"])
+    return key, fields_of(conditions) if conditions else None
 
 
-def fresh(lookup: Callable[[str], Entry | None], key: str, now: float) -> StoredResponse | None:
+def fresh(
+    lookup: Callable[[str], Entry | None], key: str, now: float, scope: Scope, strict: bool
+) -> StoredResponse | None:
     """The stored response of ``key`` if it needs no further thought at ``now`` (unix seconds)."""
     entry = lookup(key)
     if entry is None:
         return None
     stored = entry.value
+    if type(stored) is VariantIndex:
+        stored = _variant(lookup, stored, scope, strict)
     if type(stored) is StoredResponse and now < stored.fresh_until:
         return stored
     return None
+
+
+def _variant(
+    lookup: Callable[[str], Entry | None], index: VariantIndex, scope: Scope, strict: bool
+) -> StoredResponse | None:
+    """The one complete variant that Vary selects; among several the full exchange chooses."""
+    keys = index.select(fields_of(scope["headers"]), strict=strict)
+    entry = lookup(keys[0]) if len(keys) == 1 else None
+    stored = entry.value if entry is not None else None
+    return stored if type(stored) is StoredResponse and stored.range is None else None
+
+
+def confirmed(stored: StoredResponse, conditions: Fields, now: float) -> HeaderList | None:
+    """The fields of a 304, when the client's copy is the stored response; None when it is not."""
+    if not (200 <= stored.status < 300 and unchanged(conditions, stored)):
+        return None
+    return [*headers_of_304(stored), *hit_headers(stored, now)[-2:]]
 
 
 _ages = [(b"age", b"%d" % age) for age in range(4096)]

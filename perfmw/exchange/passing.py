@@ -12,13 +12,16 @@ _MOST = 10_000
 class Held:
     """What is known of such a URL until ``until``: its rule, and who counts its responses of one status.
 
-    ``control`` is a Cache-Control value that forbade storing by itself, and ``verdict`` what it came to.
+    ``until`` is 0 where something is stored all the same: then the store has to be asked, but nobody waits
+    until ``queueless``. ``control`` is a Cache-Control value that forbade storing by itself, and ``verdict``
+    what it came to.
     """
 
-    __slots__ = ("control", "recorder", "rule", "status", "until", "verdict")
+    __slots__ = ("control", "queueless", "recorder", "rule", "status", "until", "verdict")
 
-    def __init__(self, until: float, rule: CacheRule | None) -> None:
-        self.until = until
+    def __init__(self, until: float, rule: CacheRule | None, *, stored: bool = False) -> None:
+        self.until = 0.0 if stored else until
+        self.queueless = until
         self.rule = rule
         self.status = 0
         self.recorder: Recorder | None = None
@@ -39,13 +42,16 @@ class Passing:
     def holds(self, key: str, now: float) -> bool:
         """Whether ``key`` is known to be uncacheable at ``now``."""
         held = self.held.get(key)
-        return held is not None and now < held.until
+        return held is not None and now < held.queueless
 
-    def mark(self, key: str, now: float, rule: CacheRule | None) -> None:
-        """The response of ``key``, to which ``rule`` applies, could not be stored."""
+    def mark(self, key: str, now: float, rule: CacheRule | None, *, stored: bool = False) -> None:
+        """The response of ``key``, to which ``rule`` applies, could not be stored.
+
+        :param stored: another response of it is.
+        """
         if len(self.held) >= _MOST and key not in self.held:
             self._shed(now)
-        self.held[key] = Held(now + self._seconds, rule)
+        self.held[key] = Held(now + self._seconds, rule, stored=stored)
 
     def unmark(self, key: str) -> None:
         """The response of ``key`` could be stored."""
@@ -56,7 +62,7 @@ class Passing:
         self.held.clear()
 
     def _shed(self, now: float) -> None:
-        for key in [key for key, held in self.held.items() if held.until <= now]:
+        for key in [key for key, held in self.held.items() if held.queueless <= now]:
             del self.held[key]
         while len(self.held) >= _MOST:
             del self.held[next(iter(self.held))]

@@ -37,6 +37,15 @@ class ResponseStore:
         found = [await self._value(name) for name in names]
         return [stored for stored in found if isinstance(stored, StoredResponse)]
 
+    async def forget(self, key: str, stored: StoredResponse) -> None:
+        """Drop one response of a URL."""
+        await self._cache.invalidate(keys=[variant_key(key, stored)])
+
+    def tags_of(self, key: str, stored: StoredResponse) -> tuple[str, ...]:
+        """The tags that a stored response of this process has now, to be kept when it is renewed."""
+        entry = self._cache.get_nowait(variant_key(key, stored))
+        return entry.tags if entry is not None else ()
+
     async def keep(
         self, key: str, stored: StoredResponse, *, tags: Iterable[str], cost: float, epoch: int, now: float
     ) -> bool:
@@ -47,12 +56,19 @@ class ResponseStore:
         )
         if ttl <= 0 or not self._cache.tags.admits(key, labels, epoch):
             return False
+        if stored.range is not None and await self._has_whole(key, now):
+            return False
         name = variant_key(key, stored)
         size = weight(stored, name)
         kept = await self._cache.put(name, stored, ttl=ttl, tags=labels, size=size, cost=cost, epoch=epoch)
         if kept and name != key:
             await self._list(key, name, stored, ttl)
         return kept
+
+    async def _has_whole(self, key: str, now: float) -> bool:
+        """A part is worth less than a whole that is still fresh."""
+        present = await self._value(key)
+        return isinstance(present, StoredResponse) and now < present.fresh_until
 
     async def _list(self, key: str, name: str, stored: StoredResponse, ttl: float) -> None:
         present = await self._value(key)

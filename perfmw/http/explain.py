@@ -92,6 +92,10 @@ REASONS: dict[str, tuple[str, str]] = {
         "The request has an Authorization, so the response may be personal.",
         "Send Cache-Control: public with a max-age, or a CacheRule that varies on it or says shared=True.",
     ),
+    "reflected": (
+        "The response repeats what the request says of its client, such as an address.",
+        "Keep client addresses out of responses that are for everyone.",
+    ),
     "event-stream": (
         "An event stream never ends, so it can not be stored.",
         "",

@@ -48,6 +48,11 @@ class Policy:
             heuristic_fraction=settings.heuristic_fraction,
             heuristic_max=settings.heuristic_max,
             rules=rules,
+            targets=(OWN_TARGET, *(name.encode() for name in settings.targets)),
             max_body_bytes=settings.max_body_bytes,
+            allow_set_cookie=settings.allow_set_cookie,
+            add_etag=settings.add_etag,
+            complete_partials=True,
+            grace=settings.stale_grace,
             trust_forwarded_host=settings.trust_forwarded_host,
         )

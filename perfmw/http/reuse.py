@@ -18,6 +18,9 @@ from perfmw.settings import CacheRule
 
 Action = Literal["serve", "serve_stale", "validate", "complete", "forward", "refuse"]
 
+FAILURES = frozenset({500, 502, 503, 504})
+"""Statuses by which an origin says that it can not answer (RFC 5861 section 4)."""
+
 _AUTHORITY = re.compile(rb"[A-Za-z0-9._~:\[\]%!$&'()*+;=-]*")
 _PRECONDITIONS = (b"if-match", b"if-unmodified-since")
 _CLIENT_COPY = frozenset({b"if-none-match", b"if-modified-since"})
@@ -243,7 +246,7 @@ def stale_on_error(
 
     :param status: the origin's answer (500, 502, 503 or 504 count as failure); None when there was none.
     """
-    if status is not None and status not in (500, 502, 503, 504):
+    if status is not None and status not in FAILURES:
         return False
     if stored.must_revalidate or stored.always_revalidate or _personal(request, stored):
         return False

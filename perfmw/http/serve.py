@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from perfmw.http.dates import parse_date, year_of
 from perfmw.http.fields import split_list
-from perfmw.http.messages import Header, Request, StoredResponse
+from perfmw.http.messages import Fields, Header, Request, StoredResponse
 from perfmw.http.policy import Policy
 from perfmw.http.ranges import UNSATISFIABLE, Span, piece, wanted
 
@@ -49,9 +49,8 @@ def response_for(request: Request, stored: StoredResponse, now: float, policy: P
     """
     if not request.special and request.method == "GET":
         return Served(stored.status, [*stored.headers, age_field(stored, now)], stored.body)
-    if request.special and 200 <= stored.status < 300 and unchanged(request, stored):
-        headers = [field for field in stored.headers if field[0] in _IN_304]
-        return Served(304, [*headers, age_field(stored, now)], b"")
+    if request.special and 200 <= stored.status < 300 and unchanged(request.fields, stored):
+        return Served(304, [*headers_of_304(stored), age_field(stored, now)], b"")
     span = wanted(request, stored)
     if span is not None:
         return _partial(stored, span, now)
@@ -65,9 +64,13 @@ def age_field(stored: StoredResponse, now: float) -> Header:
     return (b"age", b"%d" % age if age > 0 else b"0")
 
 
-def unchanged(request: Request, stored: StoredResponse) -> bool:
-    """Whether the client's own copy is the stored response (section 4.3.2)."""
-    fields = request.fields
+def headers_of_304(stored: StoredResponse) -> list[Header]:
+    """The stored fields that a 304 carries."""
+    return [field for field in stored.headers if field[0] in _IN_304]
+
+
+def unchanged(fields: Fields, stored: StoredResponse) -> bool:
+    """Whether the client's own copy is the stored response (section 4.3.2), by the request's fields."""
     if b"if-none-match" in fields:
         return etag_listed(fields[b"if-none-match"], stored.etag)
     if b"if-modified-since" not in fields:

@@ -13,7 +13,8 @@ from perfmw.http.serve import opaque_tag
 from perfmw.http.storing import HOP_BY_HOP, Storing, assess
 from perfmw.settings import CacheRule
 
-# they describe the stored bytes, which a 304 does not change
+# They describe the stored bytes, which a 304 does not change. Section 3.2 exempts Content-Length alone where
+# a cache stores what it received, so this holds for parts, and by default, since origins do get it wrong.
 _OF_THE_BODY = frozenset({b"content-digest", b"content-encoding", b"content-length", b"content-range"})
 _OF_THE_PART = frozenset({b"content-digest", b"content-length", b"content-md5", b"content-range"})
 
@@ -63,7 +64,9 @@ def freshen(
 
 
 def _merged(stored: StoredResponse, head: ResponseHead, policy: Policy, response_time: float) -> list[Header]:
-    skipped = HOP_BY_HOP | _OF_THE_BODY | {*names_in(head.fields.get(b"connection", b""))}
+    skipped = HOP_BY_HOP | {b"content-length"} | {*names_in(head.fields.get(b"connection", b""))}
+    if stored.range is not None or not policy.rfc_strict:
+        skipped |= _OF_THE_BODY
     new = [field for field in head.headers if field[0] not in skipped]
     if not policy.rfc_strict and not policy.allow_set_cookie:
         # a cookie in a 304 is for the one who asked, never for those served from the store

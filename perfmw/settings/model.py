@@ -31,7 +31,7 @@ from perfmw.settings.kinds import (
     read_secret,
     read_text,
 )
-from perfmw.settings.rules import CacheRule, read_rules
+from perfmw.settings.rules import CacheRule, read_header_names, read_rules
 from perfmw.settings.sources import ENV_PREFIX, from_env, from_files
 
 DashboardMode = Literal["off", "loopback", "token"]
@@ -101,6 +101,24 @@ class Settings:
         0.1, SHARE, "The share of its age since Last-Modified that a response without freshness stays fresh."
     )
     heuristic_max: float = option(86_400.0, SECONDS_OR_ZERO, "The longest heuristic freshness, in seconds.")
+    stale_grace: float = option(
+        60.0,
+        SECONDS_OR_ZERO,
+        "How long after its freshness, in seconds, a response may stand in for an app that fails, where the "
+        "response does not forbid it.",
+    )
+    allow_set_cookie: bool = option(
+        False, BOOL, "Whether responses with Set-Cookie are stored, and their cookies given to everyone."
+    )
+    add_etag: bool = option(
+        False, BOOL, "Whether stored responses without a validator get an ETag, made of their content."
+    )
+    targets: Sequence[str] = option(
+        ("cdn-cache-control", "surrogate-control"),
+        Kind("a list of header names", read_header_names),
+        "Fields that take the place of Cache-Control here (RFC 9213), the first that parses; "
+        "Perfmw-Cache-Control goes before them all.",
+    )
     coalesce: bool = option(True, BOOL, "Whether concurrent misses of one URL share one call of the app.")
     coalesce_timeout: float = option(
         10.0,

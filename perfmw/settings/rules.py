@@ -93,6 +93,10 @@ def _header_name(word: str) -> str:
     return word.lower()
 
 
+def read_header_names(value: object) -> tuple[str, ...]:
+    return _rule_words(_header_name)(read_items(value))
+
+
 def _label(value: object) -> str:
     if not isinstance(value, str) or (value and not value.isprintable()):
         raise BadValueError

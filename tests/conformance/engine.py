@@ -18,9 +18,17 @@ _AT_ONCE = 40
 async def proxied(origin: Origin, *options: str) -> AsyncIterator[int]:
     """A real ``perfmw proxy`` process in front of the origin; its port."""
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "perfmw.cli", "proxy", f"http://127.0.0.1:{origin.port}", "--port", "0", *options,
-        stderr=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.DEVNULL,
-    )  # fmt: skip
+        sys.executable,
+        "-m",
+        "perfmw.cli",
+        "proxy",
+        f"http://127.0.0.1:{origin.port}",
+        "--port",
+        "0",
+        *options,
+        stderr=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.DEVNULL,
+    )
     assert process.stderr is not None
     try:
         port = 0

@@ -30,7 +30,7 @@ class Step:
     ``expect``: ``cached`` (the origin was not asked), ``origin`` (this request's own response came back),
     ``validated`` (the origin was asked with a condition and said 304, the client got a stored body), or ""
     (nothing is claimed). ``validator``: the request field that the origin must have seen. ``see`` and
-    ``unseen``: response fields at the client, ``sent`` and ``unsent``: request fields at the origin. ``wait``:
+    ``unseen``: response fields at the client; ``sent``, ``unsent``: request fields at the origin. ``wait``:
     seconds after the step. ``close``: the origin ends the connection instead of answering. ``from_step``:
     whose body the client gets, counted from 1, when it is not told by ``expect``. ``interim``: informational
     responses before the final one. ``path``: appended to the case's own.

@@ -9,7 +9,7 @@ from tests.conformance.model import Case, Seen, Step, at, shown
 
 
 class Origin:
-    """Answers ``/<case>/…`` by the step named in the request's Step field, and remembers what it was asked."""
+    """Answers ``/<case>/…`` by the step that the request's Step field names; remembers what it was asked."""
 
     def __init__(self) -> None:
         self.cases: dict[str, Case] = {}
@@ -70,11 +70,12 @@ def body_of(case: Case, number: int) -> bytes:
 
 
 def response_bytes(step: Step, seen: Seen) -> tuple[bytes, bool]:
-    """The bytes of the step's response; a conditional request gets a 304 where the step is to be validated."""
+    """The step's response; a conditional request gets a 304 where the step is to be validated."""
     conditional = seen.get("if-none-match") or seen.get("if-modified-since")
     status = 304 if step.expect == "validated" and conditional else step.status
     name = seen.target.split("/")[1].partition("?")[0].encode()
     body = step.body if step.body is not None else b"%s step %d" % (name, seen.step)
+    size = len(body)
     if status in (204, 304) or seen.method == "HEAD":
         body = b""
     out = b"".join(_head(code, fields) for code, fields in step.interim)
@@ -88,7 +89,7 @@ def response_bytes(step: Step, seen: Seen) -> tuple[bytes, bool]:
     else:
         raw = body[: len(body) - step.short]
         if step.framing == "length" and "content-length" not in names and status not in (204, 304):
-            fields.append(("Content-Length", str(len(body))))
+            fields.append(("Content-Length", str(size)))
     keep = step.framing != "close" and not step.short
     return out + _head(status, fields) + raw + step.extra, keep
 

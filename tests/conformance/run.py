@@ -2,7 +2,7 @@
 
     python -m tests.conformance.run [--rfc/--safe] [--all] [words in the ids of the cases to run]
 
-Prints the cases that fail (with ``--all`` every case) and, by topic, how many required and optional ones pass.
+Prints the cases that fail (with ``--all`` every case) and, by topic, how many pass.
 """
 
 from __future__ import annotations

@@ -31,18 +31,23 @@ def _etag_answers() -> list[Case]:
         ("backslash", '"abc"', 'W\\"abc"', False, "W with a backslash"),
         ("part", '"abc"', '"ab"', False, "a part of the tag"),
         ("inside", '"abc"', '"x\\"abc"', False, "a tag inside another"),
-    ]  # fmt: skip
+    ]
     return [
         case(
-            f"etag-{name}", here, "optimal" if same else "required", title,
+            f"etag-{name}",
+            here,
+            "optimal" if same else "required",
+            title,
             Step(answer=[HOUR, ("ETag", stored)]),
             Step(
-                send=[("If-None-Match", sent)], expect="cached", expect_status=304 if same else 200,
+                send=[("If-None-Match", sent)],
+                expect="cached",
+                expect_status=304 if same else 200,
                 see=[("ETag", stored)],
             ),
         )
         for name, stored, sent, same, title in rows
-    ]  # fmt: skip
+    ]
 
 
 def _date_answers() -> list[Case]:
@@ -51,10 +56,13 @@ def _date_answers() -> list[Case]:
 
     def since(id: str, level: str, title: str, value: object, status: int, first: list = stored) -> Case:
         return case(
-            f"lm-{id}", here, level, title,
+            f"lm-{id}",
+            here,
+            level,
+            title,
             Step(answer=first),
             Step(send=[("If-Modified-Since", value)], expect="cached", expect_status=status),
-        )  # fmt: skip
+        )
 
     return [
         since("same", "optimal", "the same date", OLD, 304),
@@ -66,45 +74,65 @@ def _date_answers() -> list[Case]:
         since("none-later", "optimal", "no Last-Modified: by Date", at(100), 304, [HOUR]),
         since("none-earlier", "required", "no Last-Modified: an earlier date", OLD, 200, [HOUR]),
         case(
-            "cond-precedence", "9110 13.2.2", "required", "If-None-Match goes before If-Modified-Since",
+            "cond-precedence",
+            "9110 13.2.2",
+            "required",
+            "If-None-Match goes before If-Modified-Since",
             Step(answer=[HOUR, ("ETag", '"abc"'), ("Last-Modified", OLD)]),
             Step(
                 send=[("If-None-Match", '"other"'), ("If-Modified-Since", at(-10))],
-                expect="cached", expect_status=200,
+                expect="cached",
+                expect_status=200,
             ),
         ),
         case(
-            "cond-precedence-match", "9110 13.2.2", "optimal", "a matching tag goes before an earlier date",
+            "cond-precedence-match",
+            "9110 13.2.2",
+            "optimal",
+            "a matching tag goes before an earlier date",
             Step(answer=[HOUR, ("ETag", '"abc"'), ("Last-Modified", OLD)]),
             Step(
                 send=[("If-None-Match", '"abc"'), ("If-Modified-Since", "Tue, 01 Jan 2019 00:00:00 GMT")],
-                expect="cached", expect_status=304,
+                expect="cached",
+                expect_status=304,
             ),
         ),
         case(
-            "cond-404", "9110 13.2.1", "required", "conditions do not apply to a stored 404",
+            "cond-404",
+            "9110 13.2.1",
+            "required",
+            "conditions do not apply to a stored 404",
             Step(answer=[HOUR, ("ETag", '"abc"')], status=404),
             Step(send=[("If-None-Match", '"abc"')], expect="cached", expect_status=404),
         ),
-    ]  # fmt: skip
+    ]
 
 
 def _the_304() -> list[Case]:
     carried = [
-        ("Cache-Control", "max-age=3600"), ("Content-Location", "/x"), ("Date", at(-5)), ("ETag", '"abc"'),
-        ("Expires", at(7200)), ("Vary", "Accept-Foo"),
-    ]  # fmt: skip
+        ("Cache-Control", "max-age=3600"),
+        ("Content-Location", "/x"),
+        ("Date", at(-5)),
+        ("ETag", '"abc"'),
+        ("Expires", at(7200)),
+        ("Vary", "Accept-Foo"),
+    ]
     cases = [
         case(
-            f"304-has-{name.lower()}", "9110 15.4.5", "required", f"a 304 carries {name}",
+            f"304-has-{name.lower()}",
+            "9110 15.4.5",
+            "required",
+            f"a 304 carries {name}",
             Step(answer=[*{**dict([HOUR, ("ETag", '"abc"')]), name: value}.items()]),
             Step(
-                send=[("If-None-Match", '"abc"')], expect="cached", expect_status=304,
+                send=[("If-None-Match", '"abc"')],
+                expect="cached",
+                expect_status=304,
                 check=lambda answer, name=name: "" if answer.get(name) else f"no {name}",
             ),
         )
         for name, value in carried
-    ]  # fmt: skip
+    ]
     cases.append(
         case(
             "304-no-body",
@@ -113,7 +141,7 @@ def _the_304() -> list[Case]:
             "a 304 has no body",
             Step(answer=[HOUR, ("ETag", '"abc"')]),
             Step(send=[("If-None-Match", '"abc"')], expect="cached", expect_status=304, expect_body=b""),
-        )  # fmt: skip
+        )
     )
     return cases
 
@@ -126,11 +154,14 @@ def _validating() -> list[Case]:
         id: str, title: str, stored: list, validator: str, value: str, level: str = "optimal"
     ) -> Case:
         return case(
-            f"validate-{id}", here, level, title,
+            f"validate-{id}",
+            here,
+            level,
+            title,
             Step(answer=[SHORT, *stored], wait=2.2),
             Step(answer=[HOUR, *stored], expect="validated", sent=[(validator, value)], expect_status=200),
             Step(expect="cached"),
-        )  # fmt: skip
+        )
 
     return [
         validated("etag", "a stale response is validated by its ETag", [etag], "If-None-Match", '"abc"'),
@@ -138,60 +169,101 @@ def _validating() -> list[Case]:
         validated("lm", "by Last-Modified", [lm], "If-Modified-Since", OLD),
         validated("both-etag", "by both: the ETag", [etag, lm], "If-None-Match", '"abc"'),
         validated("both-lm", "by both: the date", [etag, lm], "If-Modified-Since", OLD),
-        validated("unquoted", "an unquoted ETag is sent as it came", [("ETag", "abc")], "If-None-Match", "abc"),
+        validated(
+            "unquoted", "an unquoted ETag is sent as it came", [("ETag", "abc")], "If-None-Match", "abc"
+        ),
         case(
-            "validate-changed", "9111 4.3.3", "required", "a 200 to a validation replaces the stored response",
+            "validate-changed",
+            "9111 4.3.3",
+            "required",
+            "a 200 to a validation replaces the stored response",
             Step(answer=[SHORT, etag], wait=2.2),
             Step(answer=[HOUR, ("ETag", '"def"')], expect="origin", validator="if-none-match"),
             Step(expect="cached", from_step=2),
         ),
         case(
-            "validate-client", "9111 4.3.2", "optimal", "a client's own condition is answered after a validation",
+            "validate-client",
+            "9111 4.3.2",
+            "optimal",
+            "a client's own condition is answered after a validation",
             Step(answer=[SHORT, etag], wait=2.2),
             Step(
                 send=[("If-None-Match", '"abc"')], answer=[HOUR, etag], expect="validated", expect_status=304
             ),
         ),
         case(
-            "validate-client-other", "9111 4.3.2", "required", "a client with another copy gets the stored body",
+            "validate-client-other",
+            "9111 4.3.2",
+            "required",
+            "a client with another copy gets the stored body",
             Step(answer=[SHORT, etag], wait=2.2),
             Step(
-                send=[("If-None-Match", '"zzz"')], answer=[HOUR, etag], expect="validated", expect_status=200,
+                send=[("If-None-Match", '"zzz"')],
+                answer=[HOUR, etag],
+                expect="validated",
+                expect_status=200,
                 expect_body=b"validate-client-other step 1",
             ),
         ),
         case(
-            "validate-500", "9111 4.3.3", "required", "an error to a validation does not replace the stored one",
+            "validate-500",
+            "9111 4.3.3",
+            "required",
+            "an error to a validation does not replace the stored one",
             Step(answer=[SHORT, etag], wait=2.2),
             Step(status=500, answer=[], expect=""),
             Step(answer=[HOUR, etag], expect="validated"),
         ),
         case(
-            "validate-foreign", "9111 4.3.1", "required", "a client's condition on a miss reaches the origin",
-            Step(send=[("If-None-Match", '"abc"')], status=304, answer=[HOUR, etag], expect_status=304,
-                 sent=[("If-None-Match", '"abc"')]),
+            "validate-foreign",
+            "9111 4.3.1",
+            "required",
+            "a client's condition on a miss reaches the origin",
+            Step(
+                send=[("If-None-Match", '"abc"')],
+                status=304,
+                answer=[HOUR, etag],
+                expect_status=304,
+                sent=[("If-None-Match", '"abc"')],
+            ),
             Step(answer=[HOUR, etag], expect="origin"),
         ),
         case(
-            "validate-if-match", "9111 4.3.2", "required", "If-Match is for the origin",
+            "validate-if-match",
+            "9111 4.3.2",
+            "required",
+            "If-Match is for the origin",
             Step(answer=[HOUR, etag]),
-            Step(send=[("If-Match", '"abc"')], answer=[HOUR, etag], expect="origin", sent=[("If-Match", '"abc"')]),
+            Step(
+                send=[("If-Match", '"abc"')],
+                answer=[HOUR, etag],
+                expect="origin",
+                sent=[("If-Match", '"abc"')],
+            ),
         ),
         case(
-            "validate-unmodified", "9111 4.3.2", "required", "If-Unmodified-Since is for the origin",
+            "validate-unmodified",
+            "9111 4.3.2",
+            "required",
+            "If-Unmodified-Since is for the origin",
             Step(answer=[HOUR, lm]),
             Step(send=[("If-Unmodified-Since", OLD)], status=412, expect="origin", expect_status=412),
         ),
         case(
-            "validate-vary", "9111 4.3.1", "optimal", "the validator of the selected variant is sent",
+            "validate-vary",
+            "9111 4.3.1",
+            "optimal",
+            "the validator of the selected variant is sent",
             Step(send=[("Foo", "1")], answer=[SHORT, ("ETag", '"one"'), ("Vary", "Foo")]),
             Step(send=[("Foo", "2")], answer=[SHORT, ("ETag", '"two"'), ("Vary", "Foo")], wait=2.2),
             Step(
-                send=[("Foo", "1")], answer=[HOUR, ("ETag", '"one"'), ("Vary", "Foo")], expect="validated",
+                send=[("Foo", "1")],
+                answer=[HOUR, ("ETag", '"one"'), ("Vary", "Foo")],
+                expect="validated",
                 check=lambda answer: "" if b"step 1" in answer.body else "the wrong variant",
             ),
         ),
-    ]  # fmt: skip
+    ]
 
 
 UPDATED = [
@@ -226,53 +298,90 @@ def _updating() -> list[Case]:
             first = Step(answer=[SHORT, validator, (name, before)], wait=2.2)
             cases += [
                 case(
-                    f"304-keeps-{key}", "9111 3.2", "required", f"a 304 without {name} leaves it",
-                    first, Step(answer=[HOUR, validator], expect="validated", see=[(name, before)]),
+                    f"304-keeps-{key}",
+                    "9111 3.2",
+                    "required",
+                    f"a 304 without {name} leaves it",
+                    first,
+                    Step(answer=[HOUR, validator], expect="validated", see=[(name, before)]),
                 ),
                 case(
-                    f"304-sends-{key}", "9111 3.2", "required", f"{name} of a 304 is sent",
-                    first, Step(answer=[HOUR, validator, (name, after)], expect="validated", see=[(name, after)]),
+                    f"304-sends-{key}",
+                    "9111 3.2",
+                    "required",
+                    f"{name} of a 304 is sent",
+                    first,
+                    Step(answer=[HOUR, validator, (name, after)], expect="validated", see=[(name, after)]),
                 ),
                 case(
-                    f"304-stores-{key}", "9111 3.2", "required", f"{name} of a 304 is stored",
-                    first, Step(answer=[HOUR, validator, (name, after)], expect="validated"),
+                    f"304-stores-{key}",
+                    "9111 3.2",
+                    "required",
+                    f"{name} of a 304 is stored",
+                    first,
+                    Step(answer=[HOUR, validator, (name, after)], expect="validated"),
                     Step(expect="cached", see=[(name, after)]),
                 ),
-            ]  # fmt: skip
+            ]
     etag = ("ETag", '"abc"')
     cases += [
         case(
-            "304-length", "9111 3.2", "required", "Content-Length of a 304 is not taken over",
+            "304-length",
+            "9111 3.2",
+            "required",
+            "Content-Length of a 304 is not taken over",
             Step(answer=[SHORT, etag], body=b"12345", wait=2.2),
             Step(answer=[HOUR, etag, ("Content-Length", "3")], expect="validated", expect_body=b"12345"),
             Step(expect="cached", expect_body=b"12345", see=[("Content-Length", "5")]),
         ),
         case(
-            "304-cc", "9111 3.2", "required", "Cache-Control of a 304 gives the new lifetime",
-            Step(answer=[SHORT, etag], wait=2.2), Step(answer=[HOUR, etag], expect="validated", see=[HOUR]),
+            "304-cc",
+            "9111 3.2",
+            "required",
+            "Cache-Control of a 304 gives the new lifetime",
+            Step(answer=[SHORT, etag], wait=2.2),
+            Step(answer=[HOUR, etag], expect="validated", see=[HOUR]),
             Step(expect="cached", see=[HOUR]),
         ),
         case(
-            "304-age", "9111 4.2.3", "required", "a 304 resets the age",
+            "304-age",
+            "9111 4.2.3",
+            "required",
+            "a 304 resets the age",
             Step(answer=[("Cache-Control", "max-age=4"), etag], wait=4.5),
             Step(answer=[("Cache-Control", "max-age=4"), etag], expect="validated"),
             Step(expect="cached", check=lambda answer: "" if int(answer.get("age") or 99) < 3 else "too old"),
         ),
         case(
-            "304-connection", "9111 3.1", "required", "hop-by-hop fields of a 304 are not stored",
+            "304-connection",
+            "9111 3.1",
+            "required",
+            "hop-by-hop fields of a 304 are not stored",
             Step(answer=[SHORT, etag], wait=2.2),
-            Step(answer=[HOUR, etag, ("Proxy-Authenticate", "x"), ("Connection", "foo"), ("Foo", "1")], expect="validated"),
+            Step(
+                answer=[HOUR, etag, ("Proxy-Authenticate", "x"), ("Connection", "foo"), ("Foo", "1")],
+                expect="validated",
+            ),
             Step(expect="cached", unseen=["foo", "proxy-authenticate"]),
         ),
         case(
-            "304-other-etag", "9111 4.3.4", "required", "a 304 about another tag frees nothing",
+            "304-other-etag",
+            "9111 4.3.4",
+            "required",
+            "a 304 about another tag frees nothing",
             Step(answer=[SHORT, etag], wait=2.2),
             Step(
-                answer=[HOUR, ("ETag", '"other"')], expect="",
-                check=lambda answer: "" if "max-age=3600" not in (answer.get("cache-control") or "") or b"step 1" not in answer.body else "the wrong response was freshened",
+                answer=[HOUR, ("ETag", '"other"')],
+                expect="",
+                check=lambda answer: (
+                    ""
+                    if "max-age=3600" not in (answer.get("cache-control") or "")
+                    or b"step 1" not in answer.body
+                    else "the wrong response was freshened"
+                ),
             ),
         ),
-    ]  # fmt: skip
+    ]
     return cases
 
 

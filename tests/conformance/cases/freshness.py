@@ -20,36 +20,49 @@ def _max_age() -> list[Case]:
         reused("fresh-max-age-2-31-1", "9111 1.2.2", "max-age=2147483647", [cc("max-age=2147483647")]),
         reused("fresh-max-age-2-31", "9111 1.2.2", "max-age=2147483648", [cc("max-age=2147483648")]),
         reused("fresh-max-age-2-33", "9111 1.2.2", "max-age=9999999999", [cc("max-age=9999999999")]),
+        reused("fresh-max-age-huge", "9111 1.2.2", "a max-age of 40 digits", [cc("max-age=" + "9" * 40)]),
+        asked_again("fresh-max-age-age", "9111 4.2.3", "max-age consumed by Age", [HOUR, ("Age", "7200")]),
         reused(
-            "fresh-max-age-huge", "9111 1.2.2", "a max-age of 40 digits", [cc("max-age=" + "9" * 40)]
+            "fresh-max-age-age-left", "9111 4.2.3", "max-age not consumed by Age", [HOUR, ("Age", "1800")]
         ),
-        asked_again(
-            "fresh-max-age-age", "9111 4.2.3", "max-age consumed by Age", [HOUR, ("Age", "7200")]
-        ),
-        reused("fresh-max-age-age-left", "9111 4.2.3", "max-age not consumed by Age", [HOUR, ("Age", "1800")]),
         asked_again("fresh-max-age-old-date", "9111 4.2.3", "apparent age", [HOUR, ("Date", at(-7200))]),
         reused("fresh-max-age-expired", here, "max-age overrides Expires", [HOUR, ("Expires", at(-7200))]),
-        reused("fresh-max-age-expires-bad", here, "max-age overrides a bad Expires", [HOUR, ("Expires", "0")]),
+        reused(
+            "fresh-max-age-expires-bad", here, "max-age overrides a bad Expires", [HOUR, ("Expires", "0")]
+        ),
         asked_again(
-            "fresh-max-age-0-expires", here, "max-age=0 overrides Expires",
+            "fresh-max-age-0-expires",
+            here,
+            "max-age=0 overrides Expires",
             [cc("max-age=0"), ("Expires", at(7200))],
         ),
         reused("fresh-s-maxage", "9111 5.2.2.10", "s-maxage", [cc("s-maxage=3600")]),
         reused(
-            "fresh-s-maxage-longer", "9111 5.2.2.10", "s-maxage overrides a shorter max-age",
+            "fresh-s-maxage-longer",
+            "9111 5.2.2.10",
+            "s-maxage overrides a shorter max-age",
             [cc("max-age=0, s-maxage=3600")],
         ),
         asked_again(
-            "fresh-s-maxage-shorter", "9111 5.2.2.10", "s-maxage overrides a longer max-age",
-            [cc("max-age=3600, s-maxage=1")], wait=2.2,
+            "fresh-s-maxage-shorter",
+            "9111 5.2.2.10",
+            "s-maxage overrides a longer max-age",
+            [cc("max-age=3600, s-maxage=1")],
+            wait=2.2,
         ),
         reused(
-            "fresh-s-maxage-expires", "9111 5.2.2.10", "s-maxage overrides Expires",
+            "fresh-s-maxage-expires",
+            "9111 5.2.2.10",
+            "s-maxage overrides Expires",
             [cc("s-maxage=3600"), ("Expires", at(-100))],
         ),
-        asked_again("fresh-private-s-maxage", "9111 5.2.2.7", "private wins over s-maxage",
-                    [cc("private, s-maxage=3600")]),
-    ]  # fmt: skip
+        asked_again(
+            "fresh-private-s-maxage",
+            "9111 5.2.2.7",
+            "private wins over s-maxage",
+            [cc("private, s-maxage=3600")],
+        ),
+    ]
 
 
 def _parsing() -> list[Case]:
@@ -102,9 +115,14 @@ def _parsing() -> list[Case]:
 def _age() -> list[Case]:
     here = "9111 5.1"
     ignored = [
-        ("text", "abc"), ("negative", "-7200"), ("float", "7200.0"), ("suffix", "7200a"), ("prefix", "a7200"),
-        ("parameter", "7200;foo=bar"), ("quoted", '"7200"'),
-    ]  # fmt: skip
+        ("text", "abc"),
+        ("negative", "-7200"),
+        ("float", "7200.0"),
+        ("suffix", "7200a"),
+        ("prefix", "a7200"),
+        ("parameter", "7200;foo=bar"),
+        ("quoted", '"7200"'),
+    ]
     cases = [
         reused(f"age-{name}", here, f"an invalid Age ({value}) is ignored", [HOUR, ("Age", value)])
         for name, value in ignored
@@ -116,38 +134,51 @@ def _age() -> list[Case]:
         asked_again("age-two-lines", here, "of two lines the first", [HOUR, ("Age", "7200"), ("Age", "0")]),
         reused("age-two-low", here, "a low first value counts", [HOUR, ("Age", "0, 7200")]),
         reused("age-two-lines-low", here, "a low first line counts", [HOUR, ("Age", "0"), ("Age", "7200")]),
-        reused(
-            "age-text-line", here, "the first line is invalid", [HOUR, ("Age", "abc"), ("Age", "7200")]
-        ),
+        reused("age-text-line", here, "the first line is invalid", [HOUR, ("Age", "abc"), ("Age", "7200")]),
         case(
-            "age-sent", here, "required", "a stored response is sent with its Age",
+            "age-sent",
+            here,
+            "required",
+            "a stored response is sent with its Age",
             Step(answer=[HOUR, ("Age", "100")], wait=2.1),
             Step(expect="cached", check=lambda answer: _between(answer.get("age"), 102, 106)),
         ),
         case(
-            "age-sent-none", here, "required", "Age is made when the origin sent none",
+            "age-sent-none",
+            here,
+            "required",
+            "Age is made when the origin sent none",
             Step(answer=[HOUR], wait=2.1),
             Step(expect="cached", check=lambda answer: _between(answer.get("age"), 2, 6)),
         ),
         case(
-            "age-sent-date", "9111 4.2.3", "required", "Age counts what Date shows",
+            "age-sent-date",
+            "9111 4.2.3",
+            "required",
+            "Age counts what Date shows",
             Step(answer=[HOUR, ("Date", at(-300))]),
             Step(expect="cached", check=lambda answer: _between(answer.get("age"), 299, 304)),
         ),
         case(
-            "age-delay", "9111 4.2.3", "optimal", "Age counts the time the response took",
+            "age-delay",
+            "9111 4.2.3",
+            "optimal",
+            "Age counts the time the response took",
             Step(answer=[HOUR, ("Age", "10")], delay=2.0),
             Step(expect="cached", check=lambda answer: _between(answer.get("age"), 11, 15)),
         ),
         case(
-            "age-one", here, "required", "one Age field is sent, not two",
+            "age-one",
+            here,
+            "required",
+            "one Age field is sent, not two",
             Step(answer=[HOUR, ("Age", "10")]),
             Step(
                 expect="cached",
                 check=lambda answer: "" if len(answer.all("age")) == 1 else f"{answer.all('age')}",
             ),
         ),
-    ]  # fmt: skip
+    ]
     return cases
 
 
@@ -165,16 +196,30 @@ def _expires() -> list[Case]:
         ("asctime-day", "Mon Aug  8 02:01:18 2050"),
     ]
     invalid = {
-        "zero": "0", "minus": "-1", "utc": year.replace("GMT", "UTC"), "zone": year.replace("GMT", "AEST"),
-        "offset": year.replace("GMT", "+0000"), "2-digit-year": "Thu, 18 Aug 50 02:01:18 GMT",
-        "no-comma": year.replace(",", ""), "spaces": "Thu, 18  Aug  2050  02:01:18  GMT",
-        "1-digit-hour": "Thu, 18 Aug 2050 2:01:18 GMT", "periods": "Thu, 18 Aug 2050 02.01.18 GMT",
-        "dashes": "Thu, 18-Aug-2050 02:01:18 GMT", "text": "never", "empty": "", "iso": "2050-08-18T02:01:18Z",
-        "no-weekday": "18 Aug 2050 02:01:18 GMT", "timestamp": "2544400878", "25-hours": year.replace("02:", "25:"),
-        "month-case": year.replace("Aug", "aug"), "weekday-case": year.replace("Thu", "THU"),
-        "zone-case": year.replace("GMT", "gmt"), "no-zone": year.removesuffix(" GMT"), "quoted": f'"{year}"',
+        "zero": "0",
+        "minus": "-1",
+        "utc": year.replace("GMT", "UTC"),
+        "zone": year.replace("GMT", "AEST"),
+        "offset": year.replace("GMT", "+0000"),
+        "2-digit-year": "Thu, 18 Aug 50 02:01:18 GMT",
+        "no-comma": year.replace(",", ""),
+        "spaces": "Thu, 18  Aug  2050  02:01:18  GMT",
+        "1-digit-hour": "Thu, 18 Aug 2050 2:01:18 GMT",
+        "periods": "Thu, 18 Aug 2050 02.01.18 GMT",
+        "dashes": "Thu, 18-Aug-2050 02:01:18 GMT",
+        "text": "never",
+        "empty": "",
+        "iso": "2050-08-18T02:01:18Z",
+        "no-weekday": "18 Aug 2050 02:01:18 GMT",
+        "timestamp": "2544400878",
+        "25-hours": year.replace("02:", "25:"),
+        "month-case": year.replace("Aug", "aug"),
+        "weekday-case": year.replace("Thu", "THU"),
+        "zone-case": year.replace("GMT", "gmt"),
+        "no-zone": year.removesuffix(" GMT"),
+        "quoted": f'"{year}"',
         "day-32": year.replace("18", "32", 1),
-    }  # fmt: skip
+    }
     cases = [
         reused(f"expires-{name}", here, f"Expires: {value}", [("Expires", value)]) for name, value in valid
     ]
@@ -189,37 +234,55 @@ def _expires() -> list[Case]:
         asked_again("expires-past", here, "Expires in the past", [("Expires", at(-3600))]),
         asked_again("expires-present", here, "Expires now", [("Expires", at(0))]),
         asked_again(
-            "expires-old-date", here, "Expires in the future, used up by an old Date",
+            "expires-old-date",
+            here,
+            "Expires in the future, used up by an old Date",
             [("Expires", at(-1800)), ("Date", at(-3600))],
         ),
         asked_again(
-            "expires-fast-date", here, "Expires before a Date in the future",
+            "expires-fast-date",
+            here,
+            "Expires before a Date in the future",
             [("Expires", at(3600)), ("Date", at(7200))],
         ),
-        asked_again("expires-age", "9111 4.2.3", "Expires consumed by Age", [("Expires", at(3600)), ("Age", "7200")]),
-        asked_again("expires-lines", here, "two Expires lines", [("Expires", at(3600)), ("Expires", at(7200))]),
-        reused("expires-no-date", "9110 6.6.1", "Expires without a Date", [("Expires", at(3600))], date=False),
-        asked_again("expires-bad-date", "9111 5.3", "Expires with max-age=0 and bad Date",
-                    [cc("max-age=0"), ("Expires", at(3600)), ("Date", "yesterday")]),
-        reused("expires-unknown-cc", here, "Expires beside unknown directives", [("Expires", at(3600)), cc("foo=1")]),
-    ]  # fmt: skip
+        asked_again(
+            "expires-age", "9111 4.2.3", "Expires consumed by Age", [("Expires", at(3600)), ("Age", "7200")]
+        ),
+        asked_again(
+            "expires-lines", here, "two Expires lines", [("Expires", at(3600)), ("Expires", at(7200))]
+        ),
+        reused(
+            "expires-no-date", "9110 6.6.1", "Expires without a Date", [("Expires", at(3600))], date=False
+        ),
+        asked_again(
+            "expires-bad-date",
+            "9111 5.3",
+            "Expires with max-age=0 and bad Date",
+            [cc("max-age=0"), ("Expires", at(3600)), ("Date", "yesterday")],
+        ),
+        reused(
+            "expires-unknown-cc",
+            here,
+            "Expires beside unknown directives",
+            [("Expires", at(3600)), cc("foo=1")],
+        ),
+    ]
     return cases
 
 
 def _heuristics() -> list[Case]:
     here = "9111 4.2.2"
     aged = ("Last-Modified", at(-86_400 * 100))
-    cases = []
-    for status in (200, 203, 204, 300, 301, 308, 404, 405, 410, 414, 501):
-        cases.append(
-            reused(f"heuristic-{status}", here, f"{status} is heuristically cacheable", [aged], status=status)
+    cases = [
+        reused(f"heuristic-{status}", here, f"{status} is heuristically cacheable", [aged], status=status)
+        for status in (200, 203, 204, 300, 301, 308, 404, 405, 410, 414, 501)
+    ]
+    cases += [
+        asked_again(
+            f"heuristic-{status}", here, f"{status} is not heuristically cacheable", [aged], status=status
         )
-    for status in (201, 202, 302, 307, 403, 500, 502, 503, 504, 599):
-        cases.append(
-            asked_again(
-                f"heuristic-{status}", here, f"{status} is not heuristically cacheable", [aged], status=status
-            )
-        )
+        for status in (201, 202, 302, 307, 403, 500, 502, 503, 504, 599)
+    ]
     cases += [
         reused("heuristic-public", here, "an unknown status with public", [aged, cc("public")], status=299),
         asked_again(
