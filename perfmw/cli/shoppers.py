@@ -40,7 +40,7 @@ TERMS = (
 PERSONAL = ("account", "cart")
 """Kinds of page that only somebody signed in sees."""
 
-_ANONYMOUS = {"product": 42, "category": 30, "search": 8, "home": 7, "about": 4, "news": 6, "welcome": 3}
+_ANONYMOUS = {"product": 46, "category": 30, "search": 6, "home": 6, "about": 4, "news": 5, "welcome": 3}
 _SIGNED_IN = {"product": 30, "category": 10, "account": 25, "cart": 25, "about": 10}
 
 
@@ -128,7 +128,7 @@ class Shoppers:
         *,
         anonymous: int = 16,
         signed_in: int = 3,
-        think: float = 0.16,
+        think: float = 0.18,
         seed: int = 1,
     ) -> None:
         self.tally = Tally()

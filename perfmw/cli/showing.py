@@ -23,7 +23,7 @@ from perfmw.cli.wire import Origin, WireClient, WireError, WireResponse
 
 DASHBOARD = "/_perfmw/"
 _API = f"{DASHBOARD}api/v1"
-_MIN_BASELINE, _MIN_OPTIMIZATION, _MIN_AFTER = 6.0, 1.8, 0.7
+_MIN_BASELINE, _MIN_OPTIMIZATION, _MIN_AFTER = 6.0, 2.4, 0.7
 _FEWEST_BLOCKS = 6
 """Below three pairs of blocks no experiment is decided."""
 _PAUSE = 0.1

@@ -38,11 +38,11 @@ def test_help_lists_the_commands_without_importing_them() -> None:
         "print([name for name in sys.modules if name.startswith('perfmw.cli.')], 'rich' in sys.modules)"
     )
     said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
-    assert all(f"  {name} " in said for name in ("config", "demo", "plugins", "replay", "run"))
+    assert all(f"  {name} " in said for name in ("config", "demo", "plugins", "proxy", "replay", "run"))
     assert said.splitlines()[-1] == "['perfmw.cli.group'] False"
 
 
-@pytest.mark.parametrize("name", ["config", "demo", "plugins", "replay", "run"])
+@pytest.mark.parametrize("name", ["config", "demo", "plugins", "proxy", "replay", "run"])
 def test_every_command_explains_itself(name: str) -> None:
     result = CliRunner().invoke(cli, [name, "--help"])
     assert result.exit_code == 0
