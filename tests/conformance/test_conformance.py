@@ -14,6 +14,8 @@ GUARDED = {
     "understand-": "no-store is believed, whatever must-understand says",
     "status-4": "errors that are not cacheable by default are not stored",
     "status-5": "errors that are not cacheable by default are not stored",
+    "heuristic-501": "errors that are not cacheable by default are not stored",
+    "key-cookie": "a request with a Cookie gets only what was marked for it",
     "set-cookie": "cookies are never stored",
     "content-encoding": "a 304 does not change what the stored bytes are",
     "content-range": "a 304 does not change what the stored bytes are",

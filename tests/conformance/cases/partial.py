@@ -191,6 +191,26 @@ def _stored_parts() -> list[Case]:
             Step(expect="cached", expect_status=200, expect_body=BODY),
         ),
         case(
+            "part-completes-fields",
+            "9111 3.4",
+            "required",
+            "a completed response has the newer fields",
+            Step(
+                send=[("Range", "bytes=0-4")],
+                status=206,
+                answer=[*part, ("A", "1"), ("B", "1")],
+                body=BODY[:5],
+            ),
+            Step(
+                status=206,
+                answer=[HOUR, ETAG, ("Content-Range", "bytes 5-9/10"), ("A", "2")],
+                body=BODY[5:],
+                see=[("A", "2"), ("B", "1")],
+                expect_status=200,
+                unseen=["content-range"],
+            ),
+        ),
+        case(
             "part-keeps-whole",
             "9111 3.3",
             "required",

@@ -153,6 +153,14 @@ def _fields() -> list[Case]:
 def _keys() -> list[Case]:
     return [
         case(
+            "key-cookie",
+            "9111 2",
+            "optimal",
+            "a request with a Cookie gets what is stored",
+            Step(answer=[HOUR]),
+            Step(send=[("Cookie", "a=b")], expect="cached"),
+        ),
+        case(
             "key-query",
             "9111 2",
             "required",
