@@ -178,6 +178,7 @@ class WireClient:
 
     async def __aexit__(self, *exc: object) -> None:
         self.close()
+        await asyncio.sleep(0)  # the transports close in the loop's next round
 
     def close(self) -> None:
         while self._idle:

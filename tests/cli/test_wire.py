@@ -20,11 +20,14 @@ async def canned(*connections: Sequence[bytes]) -> AsyncIterator[tuple[Origin, l
     scripts = iter(connections)
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        for answer in next(scripts):
-            asked.append(await reader.readuntil(b"\r\n\r\n"))
-            writer.write(answer)
-            await (writer.drain() if answer else reader.read())
-        writer.close()
+        try:
+            for answer in next(scripts):
+                asked.append(await reader.readuntil(b"\r\n\r\n"))
+                writer.write(answer)
+                await (writer.drain() if answer else reader.read())
+        finally:
+            writer.close()
+            await writer.wait_closed()
 
     server = await asyncio.start_server(serve, "127.0.0.1", 0)
     async with server:
