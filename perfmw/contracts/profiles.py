@@ -45,7 +45,11 @@ class ThroughputMetrics:
 
 @dataclass(slots=True)
 class ResourceUsageMetrics:
-    """What the target used: CPU seconds and memory, I/O and network bytes, as shares and totals."""
+    """What the target used: CPU seconds and memory, I/O and network bytes, as shares and totals.
+
+    Of a route, CPU and database seconds are estimates for all its requests from ``sampled`` of them;
+    ``event_loop_lag`` is the mean time, in seconds, that a request was ready and waited for the loop.
+    """
 
     cpu_seconds: float | None = None
     cpu_utilization: float | None = None
@@ -55,6 +59,9 @@ class ResourceUsageMetrics:
     io_bytes: int | None = None
     network_bytes: int | None = None
     average: float | None = None
+    database_seconds: float | None = None
+    event_loop_lag: float | None = None
+    sampled: int = 0
 
 
 @dataclass(slots=True)
@@ -70,7 +77,10 @@ class ErrorRateMetrics:
 
 @dataclass(slots=True)
 class UserExperienceMetrics:
-    """Apdex (apdex.org): satisfied within T, tolerating within 4T; errors are frustrated."""
+    """Apdex (apdex.org): satisfied within T, tolerating within 4T; errors are frustrated.
+
+    ``web_vitals``: the 75th percentile of LCP, INP and TTFB in seconds, and of CLS, as browsers told.
+    """
 
     apdex: float | None = None
     apdex_t: float = 0.5

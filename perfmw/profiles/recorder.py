@@ -2,32 +2,73 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import Final
 
 from perfmw.contracts.profiles import ProfileType
+from perfmw.profiles.packing import pack, unpack
 from perfmw.profiles.reading import EXCEPTION, NO_STATUS, Reading
 from perfmw.profiles.sketch import LatencySketch
 
 MAX_OUTCOMES: Final = 64
 """Distinct pairs of status and reason that a recorder keeps apart."""
 
+HIT: Final = -1
+"""Stands for a status where the cache answered."""
+_HIT: Final = (HIT, "")
+
+
+@dataclass(slots=True, frozen=True)
+class Outcome:
+    """All requests of a target with one status; of those answered from the cache the status is not known."""
+
+    hit: bool
+    status: int
+    sketch: LatencySketch
+
+
+@dataclass(slots=True, frozen=True)
+class Counts:
+    """Requests of a target: all, those answered from the cache, and why the others were forwarded."""
+
+    requests: int
+    hits: int
+    reasons: dict[str, int]
+
 
 class Recorder:
     """Counts the requests of one target. Nothing here reads a clock; windows are cut by the store's timer.
 
     Each outcome (status and reason) has a sketch of its own, so that counting a request is one look-up and
-    one ``record``; totals, failures and reasons are summed up when somebody reads.
+    one ``record``; totals, failures and reasons are summed up when somebody reads. The timer takes away
+    what was counted (``drain``), so that a cut costs what came since, not all there ever was.
+
+    :param compact: keep the totals as bytes, for stores of so many targets that most are idle.
     """
 
-    __slots__ = ("_hits", "_outcomes", "_sketches", "hit", "name", "type")
+    __slots__ = (
+        "_hits",
+        "_outcomes",
+        "_stamp",
+        "_taken",
+        "compact",
+        "detailed",
+        "hit",
+        "name",
+        "type",
+    )
 
-    def __init__(self, name: str, type: ProfileType = "component") -> None:
+    def __init__(self, name: str, type: ProfileType = "component", compact: bool = False) -> None:
         self.name = name
         self.type: ProfileType = type
+        self.compact = compact
+        self.detailed: dict[int, LatencySketch] | None = None
+        """Totals by status, kept if somebody sets a dictionary: some exporters need them."""
         self._hits = LatencySketch()
-        self._sketches: dict[tuple[int, str], LatencySketch] = {}
         self._outcomes: dict[tuple[int, str], Callable[[float], None]] = {}
+        self._taken: Reading | bytes | None = None
+        self._stamp = 0
         self.hit: Callable[[float], None] = self._hits.record
         """A request was answered from the cache in so many seconds."""
 
@@ -55,24 +96,99 @@ class Recorder:
         """The sketch of an outcome not seen before; beyond the bound one a status class."""
         code = status if isinstance(status, int) else EXCEPTION
         outcome = (code, str(reason))
-        if len(self._sketches) >= MAX_OUTCOMES:
+        if len(self._outcomes) >= MAX_OUTCOMES:
             outcome = (code // 100 * 100 if 100 <= code < 600 else EXCEPTION, "other")
-        sketch = self._sketches.setdefault(outcome, LatencySketch())
-        if len(self._outcomes) < MAX_OUTCOMES:
-            self._outcomes[outcome] = sketch.record
-        return sketch.record
+        return self._outcomes.setdefault(outcome, LatencySketch().record)
 
-    def activity(self) -> tuple[float, int]:
+    def activity(self) -> tuple[int, float, int]:
         """Changes whenever a request was counted; far cheaper than a reading."""
         total, zeros = self._hits.sum, self._hits.zeros
-        for sketch in self._sketches.copy().values():
+        for _, sketch in self._all():
             total += sketch.sum
             zeros += sketch.zeros
-        return total, zeros
+        return self._stamp, total, zeros
+
+    def drain(self) -> Reading | None:
+        """What was counted since the last call; None when nothing was. It stays part of ``reading``."""
+        delta = self._live(LatencySketch.take)
+        if delta is None:
+            return None
+        taken = self._total()
+        taken.add(delta)
+        self._taken = pack(taken) if self.compact else taken
+        self._stamp += 1
+        return delta
 
     def reading(self) -> Reading:
         """All that was counted so far, as copies."""
-        reading = Reading(hit_sketch=self._hits.copy())
-        for (status, reason), sketch in self._sketches.copy().items():
-            reading.add_outcome(status, reason, sketch)
+        total = self._total()
+        if isinstance(self._taken, Reading):
+            total = total.copy()
+        live = self.live()
+        if live is not None:
+            total.add(live)
+        return total
+
+    def absorb(self, other: Reading) -> None:
+        """Count in ``reading`` what another recorder had counted before this one took its place."""
+        taken = self._total()
+        taken.add(other)
+        self._taken = pack(taken) if self.compact else taken
+        self._stamp += 1
+
+    def statuses(self) -> list[Outcome]:
+        """All that was counted so far by status; only what came since ``detailed`` was set is known."""
+        kept = {key: sketch.copy() for key, sketch in (self.detailed or {}).items()}
+        for (status, _), sketch in self._busy():
+            kept.setdefault(status, LatencySketch()).merge(sketch)
+        return [Outcome(status == HIT, status, sketch) for status, sketch in kept.items()]
+
+    def _total(self) -> Reading:
+        if isinstance(self._taken, bytes):
+            return unpack(self._taken)
+        return Reading() if self._taken is None else self._taken
+
+    def live(self) -> Reading | None:
+        """What was counted since the last ``drain``, as copies; None when nothing was."""
+        return self._live(LatencySketch.copy)
+
+    def count(self) -> int:
+        """How many requests were counted so far."""
+        return self._total().count + sum(sketch.count for _, sketch in self._busy())
+
+    def counts(self) -> Counts:
+        """What was counted so far, without the sketches."""
+        total = self._total()
+        requests, hits, reasons = total.count, total.hits, dict(total.reasons)
+        for outcome, sketch in self._busy():
+            count = sketch.count
+            requests += count
+            if outcome is _HIT:
+                hits += count
+            elif outcome[1]:
+                reasons[outcome[1]] = reasons.get(outcome[1], 0) + count
+        return Counts(requests, hits, reasons)
+
+    def _live(self, how: Callable[[LatencySketch], LatencySketch]) -> Reading | None:
+        reading: Reading | None = None
+        for outcome, sketch in self._busy():
+            reading = reading or Reading()
+            part = how(sketch)
+            if how is LatencySketch.take and self.detailed is not None:
+                self.detailed.setdefault(outcome[0], LatencySketch()).merge(part)
+            if outcome is _HIT:
+                reading.hit_sketch = part
+            else:
+                reading.add_outcome(*outcome, part)
         return reading
+
+    def _busy(self) -> Iterator[tuple[tuple[int, str], LatencySketch]]:
+        if not self._hits.untouched():
+            yield _HIT, self._hits
+        for outcome, sketch in self._all():
+            if not sketch.untouched():
+                yield outcome, sketch
+
+    def _all(self) -> Iterator[tuple[tuple[int, str], LatencySketch]]:
+        for outcome, record in self._outcomes.copy().items():
+            yield outcome, record.__self__  # type: ignore[attr-defined]

@@ -101,6 +101,22 @@ class LatencySketch:
         for key in keys[:surplus]:
             buckets[self._floor] += buckets.pop(key)
 
+    def untouched(self) -> bool:
+        """Whether nothing was ever recorded; far cheaper than ``count``."""
+        return not (self._buckets or self.zeros or self.rejected)
+
+    def take(self) -> LatencySketch:
+        """What was recorded so far, as a sketch of its own; this one begins anew."""
+        taken = LatencySketch.from_state(
+            (self._buckets, self._floor, self.zeros, self.rejected,
+             self._sum, self._squares, self._min, self._max)
+        )  # fmt: skip
+        self._buckets = {}
+        self._sum = self._squares = 0.0
+        self._min, self._max = inf, -inf
+        self.zeros = self.rejected = 0
+        return taken
+
     @property
     def count(self) -> int:
         """How many durations were recorded."""

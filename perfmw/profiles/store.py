@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import threading
 import time
-from collections import deque
-from collections.abc import Callable, Sequence
+from collections import Counter, deque
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from time import perf_counter
 from typing import Final
 
 from perfmw.contracts.profiles import (
@@ -22,11 +23,22 @@ from perfmw.contracts.profiles import (
 from perfmw.profiles import baseline as baselines
 from perfmw.profiles.baseline import TargetFactors
 from perfmw.profiles.reading import Reading
-from perfmw.profiles.recorder import Recorder
+from perfmw.profiles.recorder import Counts, Recorder
 from perfmw.profiles.score import total, weighted_mean
+from perfmw.profiles.topk import Candidates
 from perfmw.profiles.tracked import Tracked, profile_id
+from perfmw.profiles.windows import COARSE, LEVELS
 
 OTHER: Final = "other"
+MANY: Final = 2_000
+"""Above so many profiles, totals are kept as bytes and windows have fewer slots."""
+REVIEW_SECONDS: Final = 10.0
+"""Between two looks at whether a busier target should take the place of an idle one."""
+COOLING: Final = 0.94
+"""Activity halves in about two minutes."""
+PATIENCE: Final = 0.010
+"""Seconds that a snapshot of many profiles may take for describing those that changed."""
+_STEP: Final = 64
 SERIES_POINTS: Final = 600
 
 
@@ -58,7 +70,8 @@ class ProfileStore:
     """Recorders by name, and what is known about them.
 
     At most ``max_profiles`` names are kept apart; the requests of further ones are counted under
-    ``other`` (one more profile a type). ``apdex_t`` is the Apdex threshold in seconds, ``clock`` gives unix
+    ``other`` (one more profile a type), until such a name has been busier for a while than the least busy
+    one that is kept, and takes its place. ``apdex_t`` is the Apdex threshold in seconds, ``clock`` gives unix
     seconds, ``factors`` make targets out of baselines.
     """
 
@@ -75,15 +88,22 @@ class ProfileStore:
         self.factors = factors or TargetFactors()
         self._clock = clock
         self.started_at = clock()
-        self._components: dict[str, Recorder] = {}
-        self._by_type: dict[str, dict[str, Recorder]] = {"component": self._components}
+        self._compact = max_profiles > MANY
+        self._by_type: dict[str, dict[str, Recorder]] = {"component": {}}
         self._tracked: dict[str, Tracked] = {}
         self._apart = 0
         self._lock = threading.Lock()
-        self._ticked_at = self.started_at
+        self._ticked_at = self._reviewed_at = self.started_at
         self._series: deque[SeriesPoint] = deque(maxlen=series_points)
+        self._candidates: Candidates[tuple[ProfileType, str]] = Candidates()
+        self._retired: list[tuple[Recorder, Recorder]] = []
+        self._turn = 0
+        self.detailed = False
+        """Set by who needs the sketches of each status; see ``Recorder.statuses``."""
         self.refused = 0
         """How often a name was asked for that had to go to ``other``."""
+        self.replaced = 0
+        """How often a busier target took the place of another."""
 
     def recorder(self, name: str, type: ProfileType = "component") -> Recorder:
         """The recorder of a target, made when first asked for; ``other`` beyond the bound."""
@@ -97,31 +117,117 @@ class ProfileStore:
             known = self._by_type.setdefault(type, {})
             if self._apart >= self.max_profiles and name not in known:
                 self.refused += 1
+                self._candidates.add((type, name))
                 name = OTHER
             return known.get(name) or self._add(known, name, type)
 
     def _add(self, known: dict[str, Recorder], name: str, type: ProfileType) -> Recorder:
-        recorder = Recorder(name, type)
-        tracked = Tracked(recorder, self._clock(), self.apdex_t, self.factors)
+        recorder = Recorder(name, type, self._compact)
+        if self.detailed:
+            recorder.detailed = {}
+        levels = COARSE if self._compact else LEVELS
+        tracked = Tracked(recorder, self._clock(), self.apdex_t, self.factors, levels)
         self._tracked[tracked.id] = tracked
         known[name] = recorder
         self._apart += name != OTHER
         return recorder
 
+    def tracked(self, profile_id: str) -> Tracked | None:
+        """What is known of a profile, for the rooms beside; None if there is none."""
+        return self._tracked.get(profile_id)
+
+    def everything(self) -> list[Tracked]:
+        """What is known of every profile, in the order of first appearance."""
+        return list(self._tracked.values())
+
+    def keep_details(self) -> None:
+        """From now on keep the sketches of each status."""
+        self.detailed = True
+        for tracked in self.everything():
+            if tracked.recorder.detailed is None:
+                tracked.recorder.detailed = {}
+
+    def delete(self, profile_id: str) -> bool:
+        """Forget a profile; the next request of its target begins a new one. False if there is none."""
+        with self._lock:
+            return self._remove(profile_id) is not None
+
+    def _remove(self, profile_id: str) -> Tracked | None:
+        tracked = self._tracked.pop(profile_id, None)
+        if tracked is not None:
+            recorder = tracked.recorder
+            self._by_type[recorder.type].pop(recorder.name, None)
+            self._apart -= recorder.name != OTHER
+        return tracked
+
     def tick(self, now: float) -> None:
         """Cut windows and the series; called by a timer, about once a second. ``now`` in unix seconds."""
+        for _ in self.steps(now):
+            pass
+
+    def steps(self, now: float) -> Iterator[None]:
+        """``tick`` in steps of a fraction of a millisecond or so, for an event loop that has better to do."""
         whole = Reading()
-        for tracked in list(self._tracked.values()):
+        for number, tracked in enumerate(self.everything()):
             delta = tracked.tick(now)
             if delta is not None and tracked.recorder.type == "component":
                 whole.add(delta)
+            if number % _STEP == _STEP - 1:
+                yield
         self._series.append(_point(whole, now, now - self._ticked_at))
         self._ticked_at = now
+        if now - self._reviewed_at >= REVIEW_SECONDS:
+            self._reviewed_at = now
+            self._review()
 
-    def snapshot(self) -> list[PerformanceProfile]:
-        """Every profile as of now, in the order of first appearance."""
-        now = self._clock()
-        return [tracked.profile(now) for tracked in list(self._tracked.values())]
+    def _review(self) -> None:
+        """Let busy targets that were refused take the places of idle ones."""
+        with self._lock:
+            for recorder, into in self._retired:
+                late = recorder.drain()
+                if late is not None:
+                    into.absorb(late)
+            self._retired.clear()
+            idle = sorted(
+                ((tracked.cool(COOLING), tracked) for tracked in self._tracked.values()),
+                key=lambda one: one[0],
+            )
+            places = [(heat, one) for heat, one in idle if one.replaceable and one.recorder.name != OTHER]
+            for ((type, name), count), (heat, tracked) in zip(self._candidates.take(), places, strict=False):
+                if count <= 2.0 * heat + 1.0:
+                    break
+                self._replace(tracked, name, type)
+
+    def _replace(self, tracked: Tracked, name: str, type: ProfileType) -> None:
+        old = tracked.recorder
+        known = self._by_type.setdefault(old.type, {})
+        other = known.get(OTHER) or self._add(known, OTHER, old.type)
+        self._remove(tracked.id)
+        old.drain()
+        other.absorb(old.reading())
+        self._retired.append((old, other))  # a request under way may still count there
+        self._add(self._by_type.setdefault(type, {}), name, type)
+        self.replaced += 1
+
+    def snapshot(self, patience: float = PATIENCE) -> list[PerformanceProfile]:
+        """Every profile as of now, in the order of first appearance.
+
+        Those that changed are described anew for at most ``patience`` seconds; of the rest the last
+        description is given, and the next call begins with them. Few profiles are always up to date.
+        """
+        now, tracked = self._clock(), self.everything()
+        deadline = perf_counter() + patience
+        turn = self._turn % len(tracked) if tracked else 0
+        found: list[PerformanceProfile | None] = [None] * len(tracked)
+        for place in (*range(turn, len(tracked)), *range(turn)):
+            one = tracked[place]
+            profile = one.known(now)
+            if profile is None and perf_counter() > deadline:
+                profile = one.last
+            elif profile is None:
+                self._turn = place + 1
+            found[place] = profile or one.profile(now)
+        return [profile for profile in found if profile is not None]
 
     def get(self, profile_id: str) -> PerformanceProfile | None:
         """One profile by its id, None if there is none."""
@@ -134,7 +240,7 @@ class ProfileStore:
 
     def names(self) -> list[str]:
         """The names of all profiles."""
-        return [tracked.recorder.name for tracked in list(self._tracked.values())]
+        return [tracked.recorder.name for tracked in self.everything()]
 
     def metrics(self, name: str, type: ProfileType = "component") -> ProfileMetrics | None:
         """The metrics of one target since the start, None if it is not known."""
@@ -142,17 +248,32 @@ class ProfileStore:
         return profile.metrics if profile else None
 
     def reading(self, profile_id: str) -> Reading | None:
-        """The cumulative reading of a profile; subtract an earlier one to see a block."""
+        """What this process counted for a profile; subtract an earlier one to see a block."""
         tracked = self._tracked.get(profile_id)
         return tracked.recorder.reading() if tracked else None
 
     def readings(self, type: ProfileType = "component") -> dict[str, Reading]:
-        """The cumulative readings of all profiles of a type, by name; they are shared: not to be changed."""
+        """The cumulative readings of all profiles of a type, by name; the caller's own."""
+        return {one.recorder.name: one.reading() for one in self.everything() if one.recorder.type == type}
+
+    def counts(self, type: ProfileType = "component") -> dict[str, Counts]:
+        """What this process counted for all profiles of a type, by name, without any sketch."""
         return {
-            tracked.recorder.name: tracked.reading()
-            for tracked in list(self._tracked.values())
-            if tracked.recorder.type == type
+            one.recorder.name: one.recorder.counts() for one in self.everything() if one.recorder.type == type
         }
+
+    def status_counts(self) -> dict[str, int]:
+        """How often each outcome was given: ``hit``, and the Cache-Status words for forwarding."""
+        total: Counter[str] = Counter()
+        for one in self.everything():
+            if one.recorder.type == "component":
+                counts = one.recorder.counts()
+                total.update(counts.reasons)
+                total["hit"] += counts.hits
+                if one.foreign is not None:
+                    total.update(one.foreign.reasons)
+                    total["hit"] += one.foreign.hits
+        return dict(total)
 
     def window(self, profile_id: str, seconds: float) -> Reading | None:
         """What a profile counted in the last ``seconds``, at most 24 hours."""
@@ -169,7 +290,7 @@ class ProfileStore:
         now = self._clock()
         return weighted_mean(
             (total(tracked.current_parts(now)), tracked.weight())
-            for tracked in list(self._tracked.values())
+            for tracked in self.everything()
             if tracked.recorder.type == "component"
         )
 
@@ -188,6 +309,7 @@ class ProfileStore:
         if baseline is None:
             seconds, elapsed = tracked.recent(now)
             baseline = baselines.baseline_of(tracked.window(seconds, now), elapsed, now, source="pinned")
+        tracked.chosen = True
         tracked.set_baseline(baseline)
 
     def set_targets(self, profile_id: str, targets: PerformanceTargets | None) -> None:
@@ -196,6 +318,7 @@ class ProfileStore:
         :raises KeyError: no such profile.
         """
         tracked = self._tracked[profile_id]
+        tracked.chosen = True
         tracked.config.targets = targets
         tracked.configure(tracked.config)
 
@@ -204,7 +327,9 @@ class ProfileStore:
 
         :raises KeyError: no such profile.
         """
-        self._tracked[profile_id].configure(config)
+        tracked = self._tracked[profile_id]
+        tracked.chosen = True
+        tracked.configure(config)
 
     def optimizations(self, profile_id: str) -> ProfileOptimizations:
         """The profile's own lists of optimizations, for the engine to fill; snapshots copy them.

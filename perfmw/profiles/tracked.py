@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from collections import deque
 from dataclasses import replace
 from typing import Final
 
@@ -21,16 +20,19 @@ from perfmw.contracts.profiles import (
 )
 from perfmw.profiles import baseline as baselines
 from perfmw.profiles.baseline import TargetFactors
+from perfmw.profiles.extras import Extras
 from perfmw.profiles.metrics import error_metrics, experience_metrics, latency_metrics, throughput_metrics
 from perfmw.profiles.reading import Reading
 from perfmw.profiles.recorder import Recorder
 from perfmw.profiles.score import score_parts, total
 from perfmw.profiles.tally import Tally, tally_of
 from perfmw.profiles.trend import STEADY, Trend, trend
-from perfmw.profiles.windows import Windows
+from perfmw.profiles.windows import LEVELS, Levels, Windows
 
 COURSE_POINTS: Final = 128
 """Slots (of five seconds) that the trend looks back on."""
+STILL_GOOD: Final = 1.0
+"""Seconds for which an idle profile is not described anew."""
 ENOUGH_FOR_SCORE: Final = 20
 WINDOWS: Final = (60.0, 300.0, 3600.0, 86_400.0)
 NOTICEABLE: Final = 0.01
@@ -43,52 +45,126 @@ def profile_id(type: str, name: str) -> str:
 
 
 class Tracked:
-    """Not on the request path: only the recorder is."""
+    """Not on the request path: only the recorder is.
 
-    def __init__(self, recorder: Recorder, now: float, apdex_t: float, factors: TargetFactors) -> None:
+    What other processes counted of the same target is ``foreign``: it is part of every figure here, of the
+    baseline and of the windows, so that all workers of a host tell the same.
+    """
+
+    __slots__ = (
+        "_arrived",
+        "_config",
+        "_course",
+        "_described",
+        "_last",
+        "_last_activity",
+        "_mark_at",
+        "_optimizations",
+        "_trend",
+        "analyzed_at",
+        "apdex_t",
+        "baseline",
+        "chosen",
+        "created_at",
+        "extras",
+        "factors",
+        "foreign",
+        "heat",
+        "id",
+        "recent_count",
+        "recorder",
+        "revision",
+        "targets",
+        "windows",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        recorder: Recorder,
+        now: float,
+        apdex_t: float,
+        factors: TargetFactors,
+        levels: Levels = LEVELS,
+    ) -> None:
         self.recorder = recorder
         self.id = profile_id(recorder.type, recorder.name)
         self.created_at = now
         self.analyzed_at = now
         self.apdex_t = apdex_t
         self.factors = factors
-        self.config = PerformanceProfileConfig(name=recorder.name)
+        self._config: PerformanceProfileConfig | None = None
+        self.chosen = False
+        """Somebody asked for this profile by name or chose something for it: it is never given up."""
+        self.revision = 0
+        """Grows with every change of baseline, targets or configuration."""
         self.baseline: PerformanceBaseline | None = None
         self.targets: PerformanceTargets | None = None
-        self.optimizations = ProfileOptimizations()
-        self.windows = Windows(now)
-        self._mark = Reading()
+        self._optimizations: ProfileOptimizations | None = None
+        self.windows = Windows(now, levels)
+        self.foreign: Reading | None = None
+        self.extras: Extras | None = None
+        self.heat = 0.0
+        self.recent_count = 0
+        self._arrived: Reading | None = None
         self._mark_at = now
-        self._mark_activity = recorder.activity()
-        self._reading = self._mark
-        self._reading_activity = self._mark_activity
-        self._described: tuple[Reading, ProfileMetrics] | None = None
-        self._course: deque[tuple[float, float]] = deque(maxlen=COURSE_POINTS)
+        self._described: tuple[object, ProfileMetrics] | None = None
+        self._last: PerformanceProfile | None = None
+        self._last_activity: object = None
+        self._course: tuple[tuple[float, float], ...] = ()
         self._trend: Trend | None = STEADY
 
     def reading(self) -> Reading:
-        """The recorder's reading, shared until something new is counted: not to be changed."""
-        activity = self.recorder.activity()
-        if activity != self._reading_activity:
-            self._reading, self._reading_activity = self.recorder.reading(), activity
-        return self._reading
+        """Everything counted so far, here and by other processes: the caller's own."""
+        reading = self.recorder.reading()
+        if self.foreign is not None:
+            reading.add(self.foreign)
+        return reading
+
+    def adopt(self, foreign: Reading, delta: Reading | None) -> None:
+        """``foreign`` is what other processes counted by now, ``delta`` what of it is new to the windows."""
+        self.foreign = foreign
+        if delta is not None and delta.count:
+            self._arrived = delta if self._arrived is None else self._arrived + delta
+
+    def _activity(self) -> object:
+        return self.recorder.activity(), id(self.foreign), self.revision
 
     def tick(self, now: float) -> Reading | None:
         """Cut what came since the last tick into the windows; None when nothing came."""
-        delta = None
-        if self.recorder.activity() != self._mark_activity:
-            current = self.reading()
-            delta = current - self._mark
-            self._mark, self._mark_activity = current, self._reading_activity
-            self.windows.add(delta, tally_of(delta, self.apdex_t), self._mark_at)
+        delta, arrived = self.recorder.drain(), self._arrived
+        self._arrived = None
+        if arrived is not None:
+            delta = arrived if delta is None else delta + arrived
+        if delta is not None:
+            tally = tally_of(delta, self.apdex_t)
+            self.recent_count += tally.count
+            self.windows.add(delta, tally, self._mark_at)
         self._mark_at = now
         closed = self.windows.close(now)
         if closed is not None and closed.tally.count:
-            self._course.append(((closed.start + now) / 2, closed.reading.mean))
+            self._course = (*self._course[1 - COURSE_POINTS :], ((closed.start + now) / 2, closed.mean))
             self._trend = None
         if delta is not None and self.baseline is None:
             self.learn(now)
         return delta
+
+    def cool(self, factor: float) -> float:
+        """The recent activity by which profiles are compared when one must go; halves at every review."""
+        self.heat, self.recent_count = self.heat * factor + self.recent_count, 0
+        return self.heat
+
+    @property
+    def optimizations(self) -> ProfileOptimizations:
+        """The profile's own lists, for the engine to fill."""
+        if self._optimizations is None:
+            self._optimizations = ProfileOptimizations()
+        return self._optimizations
+
+    @property
+    def replaceable(self) -> bool:
+        """Whether a busier target may take this one's place."""
+        kept = self._optimizations
+        return not (self.chosen or (kept is not None and (kept.applied or kept.identified)))
 
     def learn(self, now: float) -> None:
         """Take the requests so far as the baseline, once there are enough of them."""
@@ -99,10 +175,22 @@ class Tracked:
     def set_baseline(self, baseline: PerformanceBaseline) -> None:
         """Measure against ``baseline`` from now on; targets follow it unless the user chose them."""
         self.baseline = baseline
-        self.targets = self.config.targets or baselines.targets_of(baseline, self.factors)
+        self.targets = self._chosen_targets() or baselines.targets_of(baseline, self.factors)
+        self.revision += 1
+
+    @property
+    def config(self) -> PerformanceProfileConfig:
+        """What the user chose, by default nothing."""
+        if self._config is None:
+            self._config = PerformanceProfileConfig(name=self.recorder.name)
+        return self._config
+
+    def _chosen_targets(self) -> PerformanceTargets | None:
+        return self._config.targets if self._config is not None else None
 
     def configure(self, config: PerformanceProfileConfig) -> None:
-        self.config = config
+        self._config = config
+        self.revision += 1
         if config.targets is not None:
             self.targets = config.targets
         elif self.baseline is not None:
@@ -111,8 +199,9 @@ class Tracked:
     def window(self, seconds: float, now: float) -> Reading:
         """What was counted in the last ``seconds``, up to this moment."""
         view = self.windows.view(seconds, now)
-        if self.reading() is not self._mark:
-            view.add(self.reading() - self._mark)
+        live = self.recorder.live()
+        if live is not None:
+            view.add(live)
         return view
 
     def recent(self, now: float, enough: int = ENOUGH_FOR_SCORE) -> tuple[float, float]:
@@ -126,8 +215,9 @@ class Tracked:
     def tally(self, seconds: float, now: float) -> Tally:
         """The sums of ``window``."""
         total = self.windows.tally(seconds, now)
-        if self.recorder.activity() != self._mark_activity:
-            total.add(tally_of(self.reading() - self._mark, self.apdex_t))
+        live = self.recorder.live()
+        if live is not None:
+            total.add(tally_of(live, self.apdex_t))
         return total
 
     def parts(self, reading: Reading, elapsed: float) -> list[ScorePart]:
@@ -144,52 +234,77 @@ class Tracked:
     def _judge(self, tally: Tally, elapsed: float) -> list[ScorePart]:
         if self.baseline is None or self.targets is None:
             return []
-        floor = 0.0 if self.config.targets is not None else NOTICEABLE * self.apdex_t
+        floor = 0.0 if self._chosen_targets() is not None else NOTICEABLE * self.apdex_t
         return score_parts(tally.observed(elapsed), self.baseline, self.targets, floor)
 
     def weight(self) -> float:
         """What the profile counts in the score of all: the time its requests would take at the baseline."""
-        return self.reading().count * self.baseline.latency if self.baseline else 0.0
+        if self.baseline is None:
+            return 0.0
+        foreign = self.foreign.count if self.foreign is not None else 0
+        return (self.recorder.count() + foreign) * self.baseline.latency
 
     def trend(self) -> Trend:
         if self._trend is None:
             self._trend = trend(list(self._course))
         return self._trend
 
+    def known(self, now: float) -> PerformanceProfile | None:
+        """The profile as last described, if nothing was counted since and it is no second old."""
+        if (
+            self._last is None
+            or now - self.analyzed_at >= STILL_GOOD
+            or self._last_activity != self._activity()
+        ):
+            return None
+        return self._last
+
+    @property
+    def last(self) -> PerformanceProfile | None:
+        """The profile as last described, however long ago."""
+        return self._last
+
     def profile(self, now: float) -> PerformanceProfile:
         """The profile as of ``now``: metrics since the start, score and trend of the recent windows."""
+        activity = self._activity()
         if self.baseline is None:
             self.learn(now)
         self.analyzed_at = now
-        return PerformanceProfile(
+        described = PerformanceProfile(
             id=self.id,
             name=self.recorder.name,
             type=self.recorder.type,
             metrics=self._metrics(now),
             performance=self._state(now),
-            optimizations=self._optimizations(),
+            optimizations=self._listed(),
             monitoring=self._monitoring(),
             metadata=self._metadata(),
         )
+        self._last, self._last_activity = described, activity
+        return described
 
     def _metrics(self, now: float) -> ProfileMetrics:
+        activity = self._activity()
         reading, age = self.reading(), max(now - self.created_at, 0.0)
-        if self._described is None or self._described[0] is not reading:
+        if self._described is None or self._described[0] != activity:
             described = ProfileMetrics(
                 latency=latency_metrics(reading.sketch),
                 error_rates=error_metrics(reading),
                 user_experience=experience_metrics(reading, self.apdex_t),
             )
-            self._described = (reading, described)
+            self._described = (activity, described)
         known = self._described[1]
         minute = min(60.0, age)
         recent = self.tally(60.0, now).count / minute if minute > 0.0 else 0.0
-        return ProfileMetrics(
+        metrics = ProfileMetrics(
             latency=replace(known.latency),
             throughput=throughput_metrics(reading, age, recent),
             error_rates=replace(known.error_rates),
             user_experience=replace(known.user_experience),
         )
+        if self.extras is not None:
+            self.extras.fill(metrics)
+        return metrics
 
     def _state(self, now: float) -> PerformanceState:
         parts = self.current_parts(now)
@@ -203,8 +318,10 @@ class Tracked:
             score_parts=parts,
         )
 
-    def _optimizations(self) -> ProfileOptimizations:
-        kept = self.optimizations
+    def _listed(self) -> ProfileOptimizations:
+        kept = self._optimizations
+        if kept is None:
+            return ProfileOptimizations()
         return ProfileOptimizations(
             list(kept.identified), list(kept.applied), list(kept.potential), list(kept.recommendations)
         )

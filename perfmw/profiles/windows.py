@@ -2,95 +2,136 @@
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from struct import Struct
 from typing import Final
 
 from perfmw.profiles.packing import pack, unpack
 from perfmw.profiles.reading import Reading
 from perfmw.profiles.tally import Tally
 
-LEVELS: Final = ((5.0, 12), (60.0, 5), (300.0, 12), (3600.0, 24))
+Levels = tuple[tuple[float, int], ...]
+
+LEVELS: Final[Levels] = ((5.0, 12), (60.0, 5), (300.0, 12), (3600.0, 24))
 """Slot length in seconds and number of slots: windows of 1 minute, 5 minutes, 1 hour and 24 hours."""
+COARSE: Final[Levels] = ((20.0, 3), (100.0, 3), (900.0, 4), (10_800.0, 8))
+"""The same windows in fewer slots, for stores of many thousands of profiles."""
+
+_HEAD: Final = Struct("<ddIIIddII")
+_MOST_PARTS: Final = 6
 
 
-@dataclass(slots=True)
-class Filling:
-    """A slot that has not ended."""
-
-    start: float
-    reading: Reading
-    tally: Tally
-
-
-@dataclass(slots=True)
 class Slot:
-    """What was counted between two moments (unix seconds), packed."""
+    """What was counted between two moments (unix seconds), unpacked when looked at."""
 
-    start: float
-    end: float
-    packed: bytes
-    tally: Tally
+    __slots__ = ("_data", "end", "start", "tally", "total_seconds")
+
+    def __init__(self, data: bytes) -> None:
+        self._data = data
+        start, end, count, hits, errors, seconds, total, satisfied, tolerating = _HEAD.unpack_from(data)
+        self.start: float = start
+        self.end: float = end
+        self.tally = Tally(count, hits, errors, seconds, satisfied, tolerating)
+        self.total_seconds: float = total
 
     @property
     def reading(self) -> Reading:
-        """Unpacked: the caller's own."""
-        return unpack(self.packed)
+        """The caller's own."""
+        return unpack(self._data[_HEAD.size :])
+
+    @property
+    def mean(self) -> float:
+        """Mean seconds a request; 0.0 without requests."""
+        return self.total_seconds / self.tally.count if self.tally.count else 0.0
+
+
+def _encode(start: float, end: float, tally: Tally, reading: Reading) -> bytes:
+    head = _HEAD.pack(
+        start, end, tally.count, tally.hits, tally.errors, tally.seconds, reading.seconds,
+        tally.satisfied, tally.tolerating,
+    )  # fmt: skip
+    return head + pack(reading)
+
+
+def _joined(parts: Sequence[bytes], end: float) -> bytes:
+    """Neighbouring slots as one that ends at ``end``."""
+    if len(parts) == 1:
+        # A part that has its end already is shared with the level below.
+        slot = Slot(parts[0])
+        return parts[0] if slot.end > slot.start else _with_end(parts[0], end)
+    slots = [Slot(part) for part in parts]
+    tally, reading = Tally(), slots[0].reading
+    for slot in slots[1:]:
+        reading.add(slot.reading)
+    for slot in slots:
+        tally.add(slot.tally)
+    return _encode(slots[0].start, end, tally, reading)
+
+
+def _with_end(data: bytes, end: float) -> bytes:
+    head = list(_HEAD.unpack_from(data))
+    head[1] = end
+    return _HEAD.pack(*head) + data[_HEAD.size :]
 
 
 class _Level:
-    """Closed slots of one length, and the one being filled."""
+    """Closed slots of one length, and the parts of the one being filled."""
 
-    __slots__ = ("filling", "length", "slots", "start")
+    __slots__ = ("length", "most", "parts", "slots", "start")
 
-    def __init__(self, length: float, slots: int, now: float) -> None:
+    def __init__(self, length: float, most: int, now: float) -> None:
         self.length = length
-        self.slots: deque[Slot] = deque(maxlen=slots)
-        self.filling: Filling | None = None
+        self.most = most
+        self.slots: tuple[bytes, ...] = ()
+        self.parts: tuple[bytes, ...] = ()
         self.start = now
 
     @property
     def span(self) -> float:
         """Seconds that all slots together cover."""
-        return self.length * (self.slots.maxlen or 0)
+        return self.length * self.most
 
-    def add(self, reading: Reading, tally: Tally, start: float) -> None:
-        if self.filling is None:
-            self.filling = Filling(start, Reading(), Tally())
-        self.filling.reading.add(reading)
-        self.filling.tally.add(tally)
+    def add(self, part: bytes) -> None:
+        self.parts += (part,)
 
-    def close(self, now: float) -> Filling | None:
+    def close(self, now: float) -> bytes | None:
         """End the slot being filled if it is old enough; None while it is not, or when it is empty."""
         if now - self.start < self.length:
             return None
-        filled, self.start, self.filling = self.filling, now, None
-        if filled is not None:
-            self.slots.append(Slot(filled.start, now, pack(filled.reading), filled.tally))
-        return filled
+        parts, self.start, self.parts = self.parts, now, ()
+        if not parts:
+            return None
+        slot = _joined(parts, now)
+        self.slots = (*self.slots[-self.most + 1 :], slot) if self.most > 1 else (slot,)
+        return slot
 
 
 class Windows:
-    """Keeps deltas of one recorder; empty stretches take no memory. Pure: time is an argument."""
+    """Keeps deltas of one recorder; empty stretches take no memory. Pure: time is an argument.
+
+    Slots are bytes: of the thousands that a store keeps, hardly any is looked at again.
+    """
 
     __slots__ = ("_levels",)
 
-    def __init__(self, now: float) -> None:
-        self._levels = [_Level(length, slots, now) for length, slots in LEVELS]
+    def __init__(self, now: float, levels: Levels = LEVELS) -> None:
+        self._levels = [_Level(length, slots, now) for length, slots in levels]
 
     def add(self, delta: Reading, tally: Tally, start: float) -> None:
         """Count a delta that began at ``start``."""
-        self._levels[0].add(delta, tally, start)
+        first = self._levels[0]
+        first.add(_encode(start, start, tally, delta))
+        if len(first.parts) > _MOST_PARTS:
+            first.parts = (_joined(first.parts, start),)
 
-    def close(self, now: float) -> Filling | None:
+    def close(self, now: float) -> Slot | None:
         """End the slots that are old enough; gives the shortest one, if it ended and is not empty."""
         first = below = self._levels[0].close(now)
         for level in self._levels[1:]:
             if below is not None:
-                level.add(below.reading, below.tally, below.start)
+                level.add(below)
             below = level.close(now)
-        return first
+        return None if first is None else Slot(first)
 
     def view(self, seconds: float, now: float) -> Reading:
         """Everything since ``now - seconds``, at most 24 hours, on slot bounds."""
@@ -106,14 +147,13 @@ class Windows:
             total.add(slot.tally)
         return total
 
-    def _since(self, seconds: float, now: float) -> Iterator[Slot | Filling]:
+    def _since(self, seconds: float, now: float) -> Iterator[Slot]:
         for level in self._levels:
-            if level.filling is not None:
-                yield level.filling
+            yield from map(Slot, level.parts)
             if seconds <= level.span or level is self._levels[-1]:
-                yield from (slot for slot in level.slots if slot.end > now - seconds)
+                yield from (slot for slot in map(Slot, level.slots) if slot.end > now - seconds)
                 return
 
     def slots(self) -> list[Slot]:
         """The closed slots of the shortest length, oldest first."""
-        return list(self._levels[0].slots)
+        return [Slot(data) for data in self._levels[0].slots]

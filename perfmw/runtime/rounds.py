@@ -6,7 +6,7 @@ import asyncio
 import logging
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from perfmw.contracts import Alert, Exporter, OptimizationRequest, Overview, PoolSample
@@ -44,15 +44,21 @@ class Rounds:
         while True:
             await asyncio.sleep(self._runtime.settings.sample_interval)
             try:
-                self.tick(time.time())
+                for _ in self.steps(time.time()):
+                    await asyncio.sleep(0)  # requests go first
             except Exception:
                 log.exception("a round of sampling failed")
 
     def tick(self, now: float) -> None:
         """One round at unix time ``now``."""
+        for _ in self.steps(now):
+            pass
+
+    def steps(self, now: float) -> Iterator[None]:
+        """``tick`` in steps, so that a round over many profiles does not hold up the event loop."""
         self.pools = self._sampler.sample(now)
         self._efficiencies.append((now, efficiency(self.pools)))
-        self._runtime.profiles.tick(now)
+        yield from self._runtime.profiles.steps(now)
         if now - self._checked_at >= CHECK_SECONDS:
             self._checked_at = now
             self._check(now)

@@ -6,7 +6,6 @@ import asyncio
 import logging
 import time
 import weakref
-from collections import Counter
 from collections.abc import Callable, Coroutine, Iterable
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -258,11 +257,7 @@ class Runtime:
 
     def status_counts(self) -> dict[str, int]:
         """How often each outcome was given since the start: ``hit``, and the reasons for forwarding."""
-        counts: Counter[str] = Counter()
-        for reading in self.profiles.readings().values():
-            counts.update(reading.reasons)
-            counts["hit"] += reading.hits
-        return dict(counts)
+        return self.profiles.status_counts()
 
     def _reading(self, name: str) -> Reading:
         reading = self.profiles.reading(profile_id("component", name))
@@ -272,9 +267,9 @@ class Runtime:
 
     def _observations(self) -> list[RouteObservation]:
         observed = {item.route: item for item in self.workload.observations(now=time.time())}
-        for name, reading in self.profiles.readings().items():
+        for name, counts in self.profiles.counts().items():
             seen = observed.setdefault(name, RouteObservation(name))
-            seen.requests, seen.hits, seen.reasons = reading.count, reading.hits, dict(reading.reasons)
+            seen.requests, seen.hits, seen.reasons = counts.requests, counts.hits, counts.reasons
         return list(observed.values())
 
     # ---- building
