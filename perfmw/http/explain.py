@@ -101,7 +101,7 @@ REASONS: dict[str, tuple[str, str]] = {
         "",
     ),
     "control-character": (
-        "A header field contains a control character or has a name that is none.",
+        "A field of the response or the request has a control character, or a name that is none.",
         "Find what is reflected into the header, it is a way in for attackers.",
     ),
     # by what the lifetime was given

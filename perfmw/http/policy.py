@@ -39,7 +39,9 @@ class Policy:
     freshness_names: frozenset[bytes] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "freshness_names", _FRESHNESS.union(self.targets))
+        names = _FRESHNESS.union(self.targets)
+        # some frameworks send "Cache-Control" where ASGI asks for lower case
+        object.__setattr__(self, "freshness_names", names.union(name.title() for name in names))
 
     @classmethod
     def from_settings(cls, settings: Settings, rules: RuleBook) -> Policy:

@@ -38,6 +38,8 @@ class RuleBook:
         self._dynamic: dict[str, _Compiled] = {}
         self._known: dict[tuple[str, bytes], CacheRule | None] = {}
         self._listeners: list[Callable[[], None]] = []
+        self.active = {compiled.name for compiled in self._static}
+        """Names of the rules in force; what was stored under another rule's TTL is not to be served."""
 
     def on_change(self, listener: Callable[[], None]) -> None:
         """Have ``listener`` called after every ``put`` and ``remove``."""
@@ -65,7 +67,8 @@ class RuleBook:
 
     def put(self, rule: CacheRule) -> None:
         """Add a rule at run time, or replace the one of the same name (its path, when it has none)."""
-        self._dynamic[rule.name or rule.path] = _Compiled(rule)
+        compiled = _Compiled(rule)
+        self._dynamic[compiled.name] = compiled
         self._changed()
 
     def remove(self, name: str) -> CacheRule | None:
@@ -76,6 +79,8 @@ class RuleBook:
 
     def _changed(self) -> None:
         self._known.clear()
+        self.active.clear()
+        self.active.update(compiled.name for compiled in (*self._static, *self._dynamic.values()))
         for listener in self._listeners:
             listener()
 
@@ -89,9 +94,10 @@ class RuleBook:
 
 
 class _Compiled:
-    __slots__ = ("methods", "pattern", "rule")
+    __slots__ = ("methods", "name", "pattern", "rule")
 
     def __init__(self, rule: CacheRule) -> None:
         self.rule = rule
+        self.name = rule.name or rule.path
         self.methods = frozenset(method.upper() for method in rule.methods)
         self.pattern = compile_pattern(rule.path)

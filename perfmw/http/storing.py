@@ -175,7 +175,7 @@ def refusal(
         _by_status(head, terms, policy, partial=partial)
         or _by_directives(request, head, terms, policy)
         or ("vary-star" if names is None else _by_person(request, head, terms, names, policy, rule))
-        or _by_content(head)
+        or _by_content(request, head)
         or _by_freshness(head.fields, terms)
     )
 
@@ -262,13 +262,14 @@ def _authorization_ok(terms: Terms, names: tuple[bytes, ...], policy: Policy, ru
     return allowed and (policy.rfc_strict or terms.source in EXPLICIT)
 
 
-def _by_content(head: ResponseHead) -> str:
+def _by_content(request: Request, head: ResponseHead) -> str:
     if head.fields.get(b"content-type", b"").lower().startswith(b"text/event-stream"):
         return "event-stream"
     for name, value in head.headers:
         if _CONTROL.search(value) or not _NAME.fullmatch(name):
             return "control-character"
-    return ""
+    # whoever sends such a field is trying something out, and the response may show what came of it
+    return "control-character" if any(_CONTROL.search(value) for _, value in request.headers) else ""
 
 
 def _by_freshness(fields: Fields, terms: Terms) -> str:
