@@ -194,7 +194,8 @@ def perfmw_register_commands(cli: click.Group) -> None:
 def perfmw_cache_key(request: Any) -> str | None:
     """Replace the primary cache key of a request.
 
-    Fires for every cacheable request that a plugin with this hook sees; without one it costs nothing.
+    Fires for every cacheable request that a plugin with this hook sees; without one it costs nothing. If it
+    raises, the request stays away from the cache.
     The answer becomes part of the key beside scheme and authority, so it cannot mix hosts.
 
     :param request: ``perfmw.http.messages.Request``: method, scheme, authority, path, query, headers.
@@ -208,11 +209,12 @@ def perfmw_cache_key(request: Any) -> str | None:
     """
 
 
-@hookspec(firstresult=True)
+@hookspec
 def perfmw_should_cache(request: Any, response: Any) -> bool | None:
     """Veto storing a response.
 
-    Fires once for each response that perfmw is about to store.
+    Fires once for each response that perfmw is about to store. Every plugin is asked; one that says False,
+    or raises, is enough.
 
     :param request: ``perfmw.http.messages.Request``.
     :param response: ``perfmw.http.messages.ResponseHead``: status and headers.

@@ -46,6 +46,7 @@ class PerfMiddleware:
         self.app = app
         self.runtime = runtime or Runtime(settings, plugins)
         self._cache = HttpCache(app, self.runtime)
+        self._rules = self.runtime.rules.active
         self._held = self._cache.passing.held
         self._lookup = self.runtime.cache.get_nowait
         self._recorder = self.runtime.profiles.recorder
@@ -78,7 +79,7 @@ class PerfMiddleware:
                     if route is not None:
                         route.append(exchange.name)
                     return
-            elif (stored := fresh(self._lookup, key, now, scope, self._strict)) is not None:
+            elif (stored := fresh(self._lookup, key, now, scope, self._strict, self._rules)) is not None:
                 status, headers, body = stored.status, None, stored.body
                 if conditions is not None and (headers := confirmed(stored, conditions, now)) is not None:
                     status, body = 304, b""

@@ -195,6 +195,32 @@ async def test_plugins_hear_of_start_stop_and_invalidations() -> None:
     assert listener.heard == ["start", ([], ["everything"]), "stop"]
 
 
+async def test_a_plugin_that_fails_to_give_a_key_or_a_verdict_keeps_responses_out() -> None:
+    class Broken:
+        @hookimpl
+        def perfmw_cache_key(self, request: Any) -> str | None:
+            return str({b"": 1}[request.query]) if request.path.endswith(b"1") else None
+
+        @hookimpl
+        def perfmw_should_cache(self, request: Any, response: Any) -> bool | None:
+            return {b"/items/2": True}[request.path]
+
+    class Willing:
+        @hookimpl
+        def perfmw_should_cache(self, request: Any, response: Any) -> bool | None:
+            return True
+
+    client = Client(site(plugins=[Broken(), Willing()]))
+    answers = [
+        (await client.get(path)).header("cache-status") for path in ("/items/1?x", "/items/2", "/items/3")
+    ]
+    assert answers == [
+        "perfmw; fwd=bypass; detail=plugin",
+        "perfmw; fwd=uri-miss; stored",
+        "perfmw; fwd=uri-miss; detail=plugin",
+    ]
+
+
 async def test_a_background_task_that_fails_is_logged_and_gone(caplog: pytest.LogCaptureFixture) -> None:
     async def failing() -> None:
         raise OSError("disk on fire")

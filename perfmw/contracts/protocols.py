@@ -78,10 +78,13 @@ class Controls(Protocol):
         vary: Sequence[str] = (),
         tags: Sequence[str] = (),
     ) -> None:
-        """Add or replace a dynamic cache rule; it takes effect with the next request."""
+        """Add or replace a dynamic cache rule; it takes effect with the next request.
+
+        Putting in again what was removed finds what is still fresh of what was stored under it.
+        """
 
     def remove_cache_rule(self, rule_id: str) -> None:
-        """Remove a dynamic cache rule and drop what was stored under it; unknown ids are ignored."""
+        """Remove a dynamic cache rule; what was stored under it is not served. Unknown ids are ignored."""
 
 
 class Optimizer(Protocol):

@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from perfmw.exchange.background import Background
 
 
+_FAILED = object()
+
+
 class HttpCache:
     """The HTTP cache of one host app. An Exchange holds the state of a request; nothing here does."""
 
@@ -52,12 +55,17 @@ class HttpCache:
             self._background = Background(self)
         return self._background
 
-    def key(self, request: Request) -> str:
-        """The key of a request's URL, or what a plugin makes of it."""
+    def key(self, request: Request) -> str | None:
+        """The key of a request's URL, or what a plugin makes of it.
+
+        None if the plugin raised or gave something else than a text: without the key it wanted, one tenant
+        might be answered with another's page.
+        """
         if not self.plain_keys:
-            text = self.runtime.plugins.ask("perfmw_cache_key", request=request)
-            if isinstance(text, str):
-                return custom_key(request.scheme, request.authority, text)
+            text = self.runtime.plugins.ask("perfmw_cache_key", on_error=_FAILED, request=request)
+            if text is not None:
+                known = isinstance(text, str)
+                return custom_key(request.scheme, request.authority, text) if known else None
         return request_key(request.scheme, request.authority, request.path, request.query)
 
     def judge(
@@ -72,10 +80,7 @@ class HttpCache:
         return verdict
 
     def _veto(self, request: Request, head: ResponseHead) -> bool:
-        answer = self.runtime.plugins.ask(
-            "perfmw_should_cache", on_error=False, request=request, response=head
-        )
-        return answer is False
+        return self.runtime.plugins.forbids("perfmw_should_cache", request=request, response=head)
 
     def glance(self, headers: HeaderList, rule: CacheRule | None, held: Held | None) -> Storing | None:
         """The verdict where it needs no thought: nothing gives freshness, or the same field forbids it."""
@@ -120,6 +125,7 @@ class HttpCache:
         keys = outdated_keys(request, head)
         if keys:
             if not self.plain_keys:
-                keys.append(self.key(replace(request, method="GET")))
+                own = self.key(replace(request, method="GET"))
+                keys += [own] if own is not None else []
             self.runtime.cache.invalidate_nowait(keys=keys)
         return [] if self.runtime.cache.all_memory else keys

@@ -32,11 +32,13 @@ class Exchange(Forwarding):
         request, cache = self.request, self.cache
         self.rule = cache.rules.match(request.method, request.path)
         reason = precheck(request, cache.policy, self.rule)
+        if reason is None:
+            self.key = cache.key(request)
+            reason = None if self.key is not None else "plugin"
         if reason is not None:
             self.fwd, self.detail = ("method", "") if reason == "method" else ("bypass", reason)
             await self.forward()
             return
-        self.key = cache.key(request)
         decision = await self._decide()
         if self._may_wait(decision):
             decision = await self._wait(decision)

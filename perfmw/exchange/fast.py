@@ -6,7 +6,7 @@ answer, any stored response that is not plainly fresh.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Container
 
 from perfmw.asgi.types import HeaderList, Scope
 from perfmw.cache.entries import Entry
@@ -94,18 +94,26 @@ def plain_key(scope: Scope) -> tuple[str, Fields | None] | None:
 
 
 def fresh(
-    lookup: Callable[[str], Entry | None], key: str, now: float, scope: Scope, strict: bool
+    lookup: Callable[[str], Entry | None],
+    key: str,
+    now: float,
+    scope: Scope,
+    strict: bool,
+    rules: Container[str],
 ) -> StoredResponse | None:
-    """The stored response of ``key`` if it needs no further thought at ``now`` (unix seconds)."""
+    """The stored response of ``key`` if it needs no further thought at ``now`` (unix seconds).
+
+    :param rules: names of the rules in force, for responses that owe their freshness to one.
+    """
     entry = lookup(key)
     if entry is None:
         return None
     stored = entry.value
     if type(stored) is VariantIndex:
         stored = _variant(lookup, stored, scope, strict)
-    if type(stored) is StoredResponse and now < stored.fresh_until:
-        return stored
-    return None
+    if type(stored) is not StoredResponse or now >= stored.fresh_until:
+        return None
+    return stored if not stored.rule or stored.rule in rules else None
 
 
 def _variant(

@@ -263,6 +263,7 @@ class Forwarding(Tee, Collector):
         verdict = cache.judge(self.request, head, self.now, self.rule)
         if verdict.stored is not None:
             self.key = cache.key(self.request)
+        if self.key is not None:
             self.epoch = cache.tags.epoch
             self._accept(verdict, message, headers)
 
@@ -344,7 +345,7 @@ class Forwarding(Tee, Collector):
         wanted = status == 200 and self.scope["method"] == "GET"
         if wanted and self.cache.workload.wants(self.key, self.now):
             self.digest = blake2b(digest_size=16)
-            self.cookies = any(name == b"set-cookie" for name, _ in headers)
+            self.cookies = any(name.lower() == b"set-cookie" for name, _ in headers)
 
     def _learn(self, route: str) -> None:
         if not self.ended or self.disconnected or self.key is None:

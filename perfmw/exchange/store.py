@@ -29,13 +29,15 @@ class ResponseStore:
     async def find(self, key: str, request: Request) -> list[StoredResponse]:
         """Every stored response of the URL that may be the one for ``request``."""
         value = await self._value(key)
-        if isinstance(value, StoredResponse):
-            return [value]
-        if not isinstance(value, VariantIndex):
-            return []
-        names = value.select(request.fields, strict=self._policy.rfc_strict) or value.keys()[:1]
-        found = [await self._value(name) for name in names]
-        return [stored for stored in found if isinstance(stored, StoredResponse)]
+        found = [value]
+        if isinstance(value, VariantIndex):
+            names = value.select(request.fields, strict=self._policy.rfc_strict) or value.keys()[:1]
+            found = [await self._value(name) for name in names]
+        return [stored for stored in found if isinstance(stored, StoredResponse) and self._in_force(stored)]
+
+    def _in_force(self, stored: StoredResponse) -> bool:
+        """Not one that owes its freshness to a rule which has been taken out since."""
+        return not stored.rule or stored.rule in self._policy.rules.active
 
     async def forget(self, key: str, stored: StoredResponse) -> None:
         """Drop one response of a URL."""

@@ -112,6 +112,18 @@ class Plugins:
                 return answer
         return None
 
+    def forbids(self, hook: str, **arguments: Any) -> bool:
+        """Whether any plugin answers False; one that raises does, too."""
+        answers = [self._answer(impl, hook, arguments) for impl in self._impls[hook]]
+        return any(answer is False for answer in answers)
+
+    def _answer(self, impl: HookImpl, hook: str, arguments: Mapping[str, Any]) -> Any:
+        try:
+            return call(impl, arguments)
+        except Exception as error:
+            self._log_failure(impl, hook, error)
+            return False
+
     def choose(self, kind: str, name: str, *, setting: str) -> Any:
         """What a setting names, such as ``choose("eviction_policies", "lru", setting="eviction_policy")``.
 

@@ -15,6 +15,7 @@ class RuntimeControls:
     def __init__(self, rules: RuleBook, cache: TieredCache) -> None:
         self._rules = rules
         self._cache = cache
+        self._last: dict[str, CacheRule] = {}
 
     def put_cache_rule(
         self,
@@ -26,12 +27,17 @@ class RuntimeControls:
         vary: Sequence[str] = (),
         tags: Sequence[str] = (),
     ) -> None:
-        """Add or replace a dynamic rule; what was stored under an earlier one of that id is dropped."""
-        self.remove_cache_rule(rule_id)
+        """Add or replace a dynamic rule; what was stored under another one of that id is dropped.
+
+        The same rule, put in again after it was taken out, finds what is still fresh of before, so that an
+        experiment measures a cache at work and not one that is filling.
+        """
         rule = CacheRule(path=path, ttl=ttl, methods=methods, vary=vary, tags=tags, name=rule_id)
+        if self._last.get(rule_id, rule) != rule:
+            self._cache.invalidate_nowait(tags=[f"rule:{rule_id}"])
+        self._last[rule_id] = rule
         self._rules.put(rule)
 
     def remove_cache_rule(self, rule_id: str) -> None:
-        """Remove a dynamic rule and what was stored under it."""
-        if self._rules.remove(rule_id) is not None:
-            self._cache.invalidate_nowait(tags=[f"rule:{rule_id}"])
+        """Remove a dynamic rule; what was stored under it is no longer served, and ages out."""
+        self._rules.remove(rule_id)

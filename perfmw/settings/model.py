@@ -126,7 +126,7 @@ class Settings:
         "How long, in seconds, a request waits for another's call before it makes its own.",
     )
     hit_for_miss_seconds: float = option(
-        2.0,
+        1.0,
         SECONDS_OR_ZERO,
         "How long, in seconds, requests for a URL found uncacheable do not wait for each other.",
     )
