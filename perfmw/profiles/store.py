@@ -140,6 +140,11 @@ class ProfileStore:
         """What is known of every profile, in the order of first appearance."""
         return list(self._tracked.values())
 
+    @property
+    def full(self) -> bool:
+        """Whether new names go to ``other``."""
+        return self._apart >= self.max_profiles
+
     def keep_details(self) -> None:
         """From now on keep the sketches of each status."""
         self.detailed = True

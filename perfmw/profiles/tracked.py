@@ -56,6 +56,7 @@ class Tracked:
         "_config",
         "_course",
         "_described",
+        "_foreign_stamp",
         "_last",
         "_last_activity",
         "_mark_at",
@@ -102,6 +103,7 @@ class Tracked:
         self._optimizations: ProfileOptimizations | None = None
         self.windows = Windows(now, levels)
         self.foreign: Reading | None = None
+        self._foreign_stamp = 0
         self.extras: Extras | None = None
         self.heat = 0.0
         self.recent_count = 0
@@ -123,11 +125,12 @@ class Tracked:
     def adopt(self, foreign: Reading, delta: Reading | None) -> None:
         """``foreign`` is what other processes counted by now, ``delta`` what of it is new to the windows."""
         self.foreign = foreign
+        self._foreign_stamp += 1
         if delta is not None and delta.count:
             self._arrived = delta if self._arrived is None else self._arrived + delta
 
     def _activity(self) -> object:
-        return self.recorder.activity(), id(self.foreign), self.revision
+        return self.recorder.activity(), self._foreign_stamp, self.revision
 
     def tick(self, now: float) -> Reading | None:
         """Cut what came since the last tick into the windows; None when nothing came."""

@@ -17,6 +17,7 @@ from perfmw.cache.scope import set_provider
 from perfmw.cache.tagging import collect, collecting
 from perfmw.contracts import (
     Alert,
+    CacheLayerInfo,
     DashboardPanel,
     OptimizationRequest,
     Overview,
@@ -33,9 +34,12 @@ from perfmw.monitoring import ProfileWatch
 from perfmw.optimization import EngineHost, Ledger, LedgerEntry, PerformanceOptimizationEngine
 from perfmw.plugins import Plugins
 from perfmw.profiles import ProfileStore, Reading, profile_id
+from perfmw.profiles.meeting import archive_path
+from perfmw.profiles.sharing import Sharing
 from perfmw.profiles.tracing import HostSpans, RequestTracing
 from perfmw.runtime.controls import RuntimeControls
 from perfmw.runtime.rounds import Rounds
+from perfmw.runtime.workers import layers_to_json, merged_layers
 from perfmw.settings import CacheRule, Settings
 
 if TYPE_CHECKING:
@@ -69,6 +73,9 @@ class Runtime:
         self.rules = RuleBook(settings.cache_rules)
         self.policy = Policy.from_settings(settings, self.rules)
         self.profiles = ProfileStore(max_profiles=settings.max_profiles, apdex_t=settings.apdex_t)
+        path = archive_path(settings.state_dir)
+        self.sharing = Sharing(self.profiles, path, self._about) if path is not None else None
+        """Profiles that survive a restart, and that the workers of this host have in common."""
         self.tracing: RequestTracing | None = (
             RequestTracing(settings.trace_ratio) if settings.trace_ratio else None
         )
@@ -119,6 +126,8 @@ class Runtime:
         self.started, self._loop = True, loop
         self.engine.restore()
         self.watch_spans()
+        if self.sharing is not None and await self.sharing.start():
+            self.spawn(self.sharing.run(), name="perfmw-sharing")
         self.spawn(self.rounds.run(), name="perfmw-rounds")
         self.plugins.fire("perfmw_startup", runtime=self)
 
@@ -133,6 +142,8 @@ class Runtime:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        if self.sharing is not None:
+            await self.sharing.close()
         for exporter in self.exporters.values():
             await _close(exporter)
         await self.cache.close()
@@ -245,11 +256,19 @@ class Runtime:
             window_seconds=time.time() - self.profiles.started_at,
             profiles=profiles,
             routes=self._observations(),
-            layers=self.cache.infos(),
+            layers=self._layer_infos(),
             pools=self.rounds.pools,
             cache_rules=[_rule_row(rule) for rule in self.rules],
             cache_status=self.status_counts(),
         )
+
+    def _about(self) -> bytes:
+        """What the other workers of this host are told beside the profiles."""
+        return layers_to_json(self.cache.infos())
+
+    def _layer_infos(self) -> list[CacheLayerInfo]:
+        peers = self.sharing.peers.values() if self.sharing is not None else ()
+        return merged_layers(self.cache.infos(), peers)
 
     def overview(self) -> Overview:
         """The dashboard's four figures."""

@@ -1,0 +1,255 @@
+"""What survives a restart, and what the workers of a host have in common."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from perfmw.contracts import AlertThreshold, PerformanceBaseline, PerformanceProfileConfig, PerformanceTargets
+from perfmw.profiles import ProfileStore, profile_id
+from perfmw.profiles.archive import Archive
+from perfmw.profiles.sharing import Sharing
+
+pytestmark = pytest.mark.anyio
+
+A = profile_id("component", "GET /a")
+
+
+class Worker:
+    def __init__(self, path: Path, max_profiles: int = 100) -> None:
+        self.store = ProfileStore(max_profiles=max_profiles)
+        self.sharing = Sharing(self.store, path)
+
+    def serve(self, count: int, name: str = "GET /a", seconds: float = 0.1) -> None:
+        for _ in range(count):
+            self.store.recorder(name).origin(seconds, 200, "uri-miss")
+
+    def counts(self) -> dict[str, int]:
+        return {profile.name: profile.metrics.latency.count for profile in self.store.snapshot()}
+
+
+async def sync(*workers: Worker) -> None:
+    for _ in range(2):
+        for worker in workers:
+            await worker.sharing.exchange()
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "state" / "profiles.sqlite"
+
+
+async def test_all_workers_tell_the_same(path: Path) -> None:
+    workers = [Worker(path) for _ in range(4)]
+    for number, worker in enumerate(workers):
+        assert await worker.sharing.start()
+        worker.serve(10 * (number + 1), seconds=0.1 * (number + 1))
+    workers[3].serve(5, "GET /b")
+    await sync(*workers)
+    for worker in workers:
+        assert worker.counts() == {"GET /a": 100, "GET /b": 5}
+        worker.store.tick(worker.store.started_at + 2.0)
+    first = workers[0].store.snapshot(patience=9.0)[0].metrics.latency
+    for worker in workers:
+        latency = worker.store.find("GET /a")
+        assert latency is not None
+        assert latency.metrics.latency.p95 == first.p95
+        assert latency.metrics.latency.mean == pytest.approx(0.3)
+        assert worker.store.status_counts()["uri-miss"] == 105
+    for worker in workers:
+        await worker.sharing.close()
+
+
+async def test_counts_baselines_and_choices_survive_a_restart(path: Path) -> None:
+    before = Worker(path)
+    await before.sharing.start()
+    before.serve(70)
+    before.store.pin_baseline(A, PerformanceBaseline(0.5, 3.0, None, 1000.0, "file"))
+    config = PerformanceProfileConfig(
+        targets=PerformanceTargets(0.01, 100.0),
+        alert_thresholds=[AlertThreshold("latency.p95", 0.2)],
+        reporting_schedule="weekly",
+    )
+    before.store.configure(A, config)
+    await before.sharing.close()
+    after = Worker(path)
+    await after.sharing.start()
+    profile = after.store.get(A)
+    assert profile is not None
+    assert profile.metrics.latency.count == 70
+    assert profile.metrics.throughput.recent_per_second == 0.0
+    assert profile.performance.baseline == PerformanceBaseline(0.5, 3.0, None, 1000.0, "file")
+    assert profile.performance.targets == PerformanceTargets(0.01, 100.0)
+    assert profile.monitoring.reporting_schedule == "weekly"
+    assert profile.metadata.created_at == before.store.get(A).metadata.created_at  # type: ignore[union-attr]
+    after.serve(5)
+    assert after.counts() == {"GET /a": 75}
+    await after.sharing.close()
+
+
+async def test_nothing_is_counted_twice_over_many_restarts(path: Path) -> None:
+    stays = Worker(path)
+    await stays.sharing.start()
+    for number in range(1, 5):
+        comes = Worker(path)
+        await comes.sharing.start()
+        comes.serve(10)
+        stays.serve(1)
+        await comes.sharing.close()
+        await sync(stays)
+        assert stays.counts() == {"GET /a": 11 * number}
+    await stays.sharing.close()
+
+
+@pytest.mark.parametrize("another_looked", [False, True])
+async def test_a_runtime_that_starts_again_keeps_its_counts_once(path: Path, another_looked: bool) -> None:
+    worker = Worker(path)
+    await worker.sharing.start()
+    worker.serve(10)
+    await worker.sharing.close()
+    if another_looked:
+        other = Worker(path)
+        await other.sharing.start()
+        await other.sharing.close()
+    worker.serve(0 if another_looked else 3)
+    await worker.sharing.start()
+    worker.serve(5)
+    await sync(worker)
+    assert worker.counts() == {"GET /a": 15 if another_looked else 18}
+    await worker.sharing.close()
+    last = Worker(path)
+    await last.sharing.start()
+    assert last.counts() == {"GET /a": 15 if another_looked else 18}
+    await last.sharing.close()
+
+
+async def test_what_a_killed_process_counted_stays(path: Path) -> None:
+    program = f"""
+import asyncio, os
+from perfmw.profiles import ProfileStore
+from perfmw.profiles.sharing import Sharing
+async def main():
+    store = ProfileStore()
+    sharing = Sharing(store, {str(path)!r})
+    await sharing.start()
+    for _ in range(7): store.recorder("GET /a").hit(0.1)
+    await sharing.exchange()
+    os.kill(os.getpid(), 9)
+asyncio.run(main())
+"""
+    done = await asyncio.to_thread(subprocess.run, [sys.executable, "-c", program], capture_output=True)
+    assert done.returncode == -9
+    worker = Worker(path)
+    await worker.sharing.start()
+    await sync(worker)
+    assert worker.counts() == {"GET /a": 7}
+    assert not worker.sharing.peers
+    await worker.sharing.close()
+
+
+async def test_a_choice_reaches_the_others_and_the_first_learned_baseline_holds(path: Path) -> None:
+    one, two = Worker(path), Worker(path)
+    await one.sharing.start()
+    await two.sharing.start()
+    one.serve(60, seconds=0.1)
+    two.serve(60, seconds=0.3)
+    one.store.tick(one.store.started_at + 1.0)
+    two.store.tick(two.store.started_at + 1.0)
+    await sync(one, two)
+    learned = [worker.store.get(A).performance.baseline for worker in (one, two)]  # type: ignore[union-attr]
+    assert learned[0] is not None
+    assert learned[0] == learned[1]
+    two.store.set_targets(A, PerformanceTargets(0.05, 10.0))
+    await sync(one, two)
+    assert one.store.get(A).performance.targets == PerformanceTargets(0.05, 10.0)  # type: ignore[union-attr]
+    for worker in (one, two):
+        await worker.sharing.close()
+
+
+async def test_a_deleted_profile_is_gone_everywhere_until_it_is_used_again(path: Path) -> None:
+    one, two = Worker(path), Worker(path)
+    await one.sharing.start()
+    await two.sharing.start()
+    one.serve(3)
+    two.serve(4)
+    await sync(one, two)
+    tracked = one.store.tracked(A)
+    assert tracked is not None
+    one.store.delete(A)
+    one.sharing.forget(tracked)
+    await sync(one, two)
+    assert one.counts() == two.counts() == {}
+    two.serve(2)
+    await sync(two, one)
+    assert one.counts() == two.counts() == {"GET /a": 2}
+    for worker in (one, two):
+        await worker.sharing.close()
+
+
+async def test_a_target_that_gave_up_its_place_is_not_counted_twice(path: Path) -> None:
+    small, large = Worker(path, max_profiles=1), Worker(path)
+    await small.sharing.start()
+    await large.sharing.start()
+    small.serve(2, "GET /idle")
+    await sync(small, large)
+    small.serve(100, "GET /busy")
+    small.store.tick(small.store.started_at + 60.0)
+    await sync(small, large)
+    assert sum(large.counts().values()) == 102
+    for worker in (small, large):
+        await worker.sharing.close()
+
+
+@pytest.fixture
+def damaged(path: Path) -> Path:
+    path.parent.mkdir(parents=True)
+    path.write_bytes(b"no database at all, but long enough to be taken for one " * 100)
+    return path
+
+
+async def test_a_damaged_file_is_put_aside(damaged: Path, caplog: pytest.LogCaptureFixture) -> None:
+    worker = Worker(damaged)
+    assert await worker.sharing.start()
+    worker.serve(1)
+    await worker.sharing.close()
+    assert "damaged" in caplog.text
+    assert damaged.with_suffix(".damaged").exists()
+
+
+@pytest.fixture
+def unusable(tmp_path: Path) -> Path:
+    (tmp_path / "file").write_text("not a directory")
+    return tmp_path / "file" / "profiles.sqlite"
+
+
+async def test_where_nothing_can_be_written_profiles_go_on(
+    unusable: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    worker = Worker(unusable)
+    assert not await worker.sharing.start()
+    worker.serve(1)
+    await worker.sharing.exchange()
+    await worker.sharing.close()
+    assert worker.counts() == {"GET /a": 1}
+    assert "cannot be kept" in caplog.text
+
+
+def test_the_file_is_the_owners_alone(path: Path) -> None:
+    Archive(path).close()
+    assert path.stat().st_mode & 0o077 == 0
+    assert path.parent.stat().st_mode & 0o077 == 0
+
+
+def test_a_file_of_another_format_begins_anew(path: Path) -> None:
+    Archive(path).close()
+    with sqlite3.connect(path) as db:
+        db.execute("PRAGMA user_version=99")
+    db.close()
+    archive = Archive(path)
+    assert archive.exchange([], [("x", b"")], b"", 1.0).counts == []
+    archive.close()
