@@ -11,7 +11,7 @@ from collections.abc import Callable, Container
 from perfmw.asgi.types import HeaderList, Scope
 from perfmw.cache.entries import Entry
 from perfmw.http.keys import request_key
-from perfmw.http.messages import Fields, StoredResponse
+from perfmw.http.messages import StoredResponse
 from perfmw.http.messages import index as fields_of
 from perfmw.http.serve import headers_of_304, unchanged
 from perfmw.http.variants import VariantIndex
@@ -67,7 +67,7 @@ def raw_path(scope: Scope) -> bytes:
     return raw.partition(b"?")[0] if b"?" in raw else raw
 
 
-def plain_key(scope: Scope) -> tuple[str, Fields | None] | None:
+def plain_key(scope: Scope) -> tuple[str, HeaderList | None] | None:
     """The cache key of a GET with no field that needs a closer look, and its conditions if it has any.
 
     None for every other request. A condition is the client's own copy: it turns a hit into a 304 at most.
@@ -75,22 +75,23 @@ def plain_key(scope: Scope) -> tuple[str, Fields | None] | None:
     if scope["method"] != "GET":
         return None
     host = conditions = None
-    for name, value in scope["headers"]:
+    for field in scope["headers"]:
+        name = field[0]
         if name in DECISIVE:
-            if name in CONDITIONS:
-                conditions = conditions or []
-                conditions.append((name, value))
-            elif name != b"host" or host is not None:
+            if name == b"host" and host is None:
+                host = field[1]
+            elif name not in CONDITIONS:
                 return None
+            elif conditions is None:
+                conditions = [field]
             else:
-                host = value
+                conditions.append(field)
     if host is None:
         return None
     path: bytes | None = scope.get("raw_path")
     if path is None or b"?" in path:
         path = raw_path(scope)
-    key = request_key(scope["scheme"], host, path, scope["query_string"])
-    return key, fields_of(conditions) if conditions else None
+    return request_key(scope["scheme"], host, path, scope["query_string"]), conditions
 
 
 def fresh(
@@ -126,11 +127,21 @@ def _variant(
     return stored if type(stored) is StoredResponse and stored.range is None else None
 
 
-def confirmed(stored: StoredResponse, conditions: Fields, now: float) -> HeaderList | None:
+def confirmed(stored: StoredResponse, conditions: HeaderList, now: float) -> HeaderList | None:
     """The fields of a 304, when the client's copy is the stored response; None when it is not."""
-    if not (200 <= stored.status < 300 and unchanged(conditions, stored)):
+    if not 200 <= stored.status < 300:
         return None
-    return [*headers_of_304(stored), *hit_headers(stored, now)[-2:]]
+    name, value = conditions[0]
+    same = value == stored.etag and name == b"if-none-match" and len(conditions) == 1
+    if not same and not unchanged(fields_of(conditions), stored):
+        return None
+    age = int(now - stored.response_time + stored.initial_age)
+    ttl = int(stored.fresh_until - now)
+    return [
+        *(stored.brief or headers_of_304(stored)),
+        _ages[age] if 0 <= age < 4096 else (b"age", b"%d" % max(0, age)),
+        _hits[ttl] if ttl < 4096 else (b"cache-status", b"perfmw; hit; ttl=%d" % ttl),
+    ]
 
 
 _ages = [(b"age", b"%d" % age) for age in range(4096)]

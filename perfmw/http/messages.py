@@ -107,7 +107,8 @@ class StoredResponse:
     Times are unix seconds, ages and lifetimes seconds. ``fresh_until`` is 0 for a response that must be
     validated each time (no-cache), so ``now < fresh_until`` alone says "fresh". ``range`` is
     (first, last, complete length) of a partial response. ``vary_values`` are normalised. ``own_etag``:
-    the entity tag was made here, so the origin does not know it.
+    the entity tag was made here, so the origin does not know it. ``brief``: the fields of a 304, once one was
+    sent.
     """
 
     status: int
@@ -136,6 +137,7 @@ class StoredResponse:
     own_etag: bool = False
     route: str = ""
     rule: str = ""
+    brief: list[Header] | None = None
 
     @property
     def has_validator(self) -> bool:
