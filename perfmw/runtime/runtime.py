@@ -34,6 +34,7 @@ from perfmw.monitoring import ProfileWatch
 from perfmw.optimization import EngineHost, Ledger, LedgerEntry, PerformanceOptimizationEngine
 from perfmw.plugins import Plugins
 from perfmw.profiles import ProfileStore, Reading, profile_id
+from perfmw.profiles.management import ProfileManager
 from perfmw.profiles.meeting import archive_path
 from perfmw.profiles.sharing import Sharing
 from perfmw.profiles.tracing import HostSpans, RequestTracing
@@ -76,6 +77,7 @@ class Runtime:
         path = archive_path(settings.state_dir)
         self.sharing = Sharing(self.profiles, path, self._about) if path is not None else None
         """Profiles that survive a restart, and that the workers of this host have in common."""
+        self.profile_manager = ProfileManager(self.profiles, self.sharing)
         self.tracing: RequestTracing | None = (
             RequestTracing(settings.trace_ratio) if settings.trace_ratio else None
         )
