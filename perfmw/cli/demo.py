@@ -17,15 +17,17 @@ from perfmw.cli.output import FAILURE_FOUND, Failure, note, print_json, table
 from perfmw.cli.showing import Demonstration, Phase, Shown, Stage
 from perfmw.cli.wire import WireError
 
+_SHORTEST = 10.0
+
 
 @click.command()
 @click.option(
     "--seconds",
-    type=click.FloatRange(min=10, max=3600),
-    default=30,
+    type=click.FloatRange(min=0, min_open=True, max=3600),
+    default=60,
     show_default=True,
     envvar="PERFMW_DEMO_SECONDS",
-    help="How long it takes in all.",
+    help="How long it takes in all; below 10 there is no room for an experiment, so it takes 10.",
 )
 @click.option("--no-browser", is_flag=True, envvar="PERFMW_NO_BROWSER", help="Do not open the dashboard.")
 @click.option(
@@ -42,7 +44,7 @@ def demo(seconds: float, no_browser: bool, as_json: bool, stay: bool | None) -> 
     The first line is the dashboard's URL. Everything runs on this machine, on free ports of 127.0.0.1, and
     ends with the command. Exit code 1 if a visitor got an error or a page made for somebody else.
     """
-    deadline = perf_counter() + seconds
+    deadline = perf_counter() + max(seconds, _SHORTEST)
     terminal = sys.stdout.isatty() and not as_json
     stay = terminal if stay is None else stay
     try:

@@ -53,8 +53,9 @@ def schedule(seconds: float) -> Schedule:
     baseline = max(_MIN_BASELINE, 0.33 * seconds)
     after = max(_MIN_AFTER, 0.15 * seconds)
     optimization = max(_MIN_OPTIMIZATION, seconds - baseline - after)
-    experiments = max(1, min(4, int(optimization // 6)))
-    return Schedule(baseline, optimization, after, experiments, 8 if optimization >= 8 else _FEWEST_BLOCKS)
+    experiments = max(1, min(4, int(optimization // 12)))
+    blocks = max(_FEWEST_BLOCKS, min(12, 2 * int(optimization / experiments / 2)))
+    return Schedule(baseline, optimization, after, experiments, blocks)
 
 
 @dataclass(slots=True)
