@@ -108,16 +108,15 @@ def main() -> None:
     if "--json" in sys.argv:
         print(json.dumps(figures))
         return
-    print(f"Starlette, uncached        {figures['starlette_us']:6.2f} µs")
-    print(
-        f"perfmw, hit                {figures['hit_us']:6.2f} µs   ratio {figures['hit_ratio']:.3f} (≤ 0.50)"
-    )
-    print(
-        f"perfmw, uncacheable        {figures['uncacheable_us']:6.2f} µs   added {figures['added_ratio']:.3f} (≤ 0.60)"
-    )
-    print(
-        f"perfmw, no-store           {figures['no_store_us']:6.2f} µs   added {figures['added_no_store_ratio']:.3f} (≤ 0.60)"
-    )
+    rows = [
+        ("Starlette, uncached", "starlette_us", "", ""),
+        ("perfmw, hit", "hit_us", "hit_ratio", "≤ 0.50"),
+        ("perfmw, uncacheable", "uncacheable_us", "added_ratio", "added ≤ 0.60"),
+        ("perfmw, no-store", "no_store_us", "added_no_store_ratio", "added ≤ 0.60"),
+    ]
+    for label, cost_name, ratio_name, wanted in rows:
+        ratio = f"ratio {figures[ratio_name]:.3f} ({wanted})" if ratio_name else ""
+        print(f"{label:22s} {figures[cost_name]:6.2f} µs   {ratio}")
 
 
 if __name__ == "__main__":
