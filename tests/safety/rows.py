@@ -32,7 +32,7 @@ def leaks(answer: Answer, secret: bytes) -> str:
 async def cached(ask: Ask) -> str:
     await ask("/plain")
     answer = await ask("/plain")
-    return "" if answer.body.endswith(b"call 1") else f"not cached: {answer.body!r}"
+    return "" if b"call 1" in answer.body else f"not cached: {answer.body!r}"
 
 
 @row("two users with different Authorization")
@@ -181,5 +181,5 @@ async def splitting(ask: Ask) -> str:
 @row("30 concurrent misses make one call")
 async def herd(ask: Ask) -> str:
     answers = await asyncio.gather(*(ask("/slow") for _ in range(30)))
-    calls = {answer.body for answer in answers}
-    return "" if calls == {b"slow call 1"} else f"{len(calls)} different answers"
+    called = max(answer.body.rpartition(b" ")[2] for answer in answers).decode("latin-1")
+    return "" if {answer.body for answer in answers} == {b"slow call 1"} else f"{called} calls"
