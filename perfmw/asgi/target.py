@@ -45,7 +45,9 @@ def load_app(target: str, *, factory: bool = False, app_dir: str | None = None) 
 def _import(name: str, target: str, directory: str) -> Any:
     try:
         missing = find_spec(name) is None
-    except ModuleNotFoundError:
+    except ModuleNotFoundError as error:
+        if error.name is None or not f"{name}.".startswith(f"{error.name}."):
+            raise  # a package on the way imports something that is not there
         missing = True
     if missing:
         raise TargetError(

@@ -33,8 +33,7 @@ def load(target: str, *, factory: bool = False, bare: bool = False) -> ASGIApp:
     """
     hand_down(target, factory=factory)
     try:
-        # Asked for directly: as an attribute, an AttributeError of the app's own code would read as its lack.
-        app: ASGIApp = load_app(target, factory=factory) if bare else perfmw.asgi.__getattr__("app")
+        app: ASGIApp = load_app(target, factory=factory) if bare else perfmw.asgi.app.load()
     except (TargetError, SettingsError) as error:
         raise Refusal(str(error)) from None
     except Exception as error:

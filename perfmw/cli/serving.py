@@ -75,7 +75,7 @@ def serve_hypercorn(plan: Plan, listener: socket.socket) -> int:
     port = _give_back(listener)
     host = f"[{plan.host}]" if ":" in plan.host else plan.host
     command = ["hypercorn", "--bind", f"{host}:{port}", "--workers", str(plan.workers)]
-    return _become([*command, *["--reload"] * plan.reload, "perfmw.cli.wrapped:app"])
+    return _become([*command, *["--reload"] * plan.reload, _APP])
 
 
 SERVERS: Mapping[str, Callable[[Plan, socket.socket], int]] = {
