@@ -121,8 +121,8 @@ def _variant(
     lookup: Callable[[str], Entry | None], index: VariantIndex, scope: Scope, strict: bool
 ) -> StoredResponse | None:
     """The one complete variant that Vary selects; among several the full exchange chooses."""
-    keys = index.select(fields_of(scope["headers"]), strict=strict)
-    entry = lookup(keys[0]) if len(keys) == 1 else None
+    key = index.choose(scope["headers"], strict=strict)
+    entry = lookup(key) if key else None
     stored = entry.value if entry is not None else None
     return stored if type(stored) is StoredResponse and stored.range is None else None
 

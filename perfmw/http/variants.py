@@ -5,12 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from hashlib import blake2b
 
-from perfmw.http.messages import Fields, Header, StoredResponse
+from perfmw.http.fields import MEMO_LONGEST
+from perfmw.http.messages import Fields, Header, Headers, StoredResponse, index
 from perfmw.http.vary import Values, selects
 
 _SECRET = frozenset({b"authorization", b"cookie", b"proxy-authorization"})
 _NEGOTIATED = frozenset({b"content-encoding", b"content-language"})
 _READABLE = 120
+_REMEMBERED = 64
 
 
 @dataclass(slots=True)
@@ -24,11 +26,41 @@ class Variant:
     chosen: list[Header]
 
 
+class _Choices:
+    """What is derived from an index and stays in the process: it is no field of the dataclass below."""
+
+    __slots__ = ("choices", "names")
+
+    choices: dict[tuple[Header, ...], str]
+    names: frozenset[bytes]
+
+    def remember_for(self, variants: list[Variant]) -> None:
+        self.names = frozenset(name for variant in variants for name in variant.vary)
+        self.choices = {}
+
+
 @dataclass(slots=True)
-class VariantIndex:
-    """Stored under the URL's key in place of a response once a response varies; newest first."""
+class VariantIndex(_Choices):
+    """Stored under the URL's key in place of a response once a response varies; newest first.
+
+    It is never changed, so that choices made once can be remembered.
+    """
 
     variants: list[Variant] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.remember_for(self.variants)
+
+    def choose(self, headers: Headers, *, strict: bool) -> str:
+        """The key of the one response these request fields select; empty when it is none or several."""
+        selecting = tuple([(name, value) for name, value in headers if name in self.names])
+        key = self.choices.get(selecting)
+        if key is None:
+            keys = self.select(index(headers), strict=strict)
+            key = keys[0] if len(keys) == 1 else ""
+            if len(self.choices) < _REMEMBERED and sum(len(value) for _, value in selecting) <= MEMO_LONGEST:
+                self.choices[selecting] = key
+        return key
 
     def select(self, fields: Fields, *, strict: bool) -> list[str]:
         """Keys of the responses these request fields select, newest first."""

@@ -139,3 +139,19 @@ def test_keys_of_variants_show_no_secret_and_stay_short() -> None:
     assert variant_key("k", absent) == "k {x absent}"
     assert variant_key("k", plain) == "k"
     assert variant_key("k", part) == "k {partial}"
+
+
+def test_a_choice_among_variants_is_remembered_and_the_same() -> None:
+    one, two = (b"accept-encoding", b"gzip"), (b"accept-encoding", b"br")
+    index = VariantIndex()
+    for sent in (one, two):
+        stored = kept(head("max-age=60", vary="accept-encoding"), get(accept_encoding=sent[1].decode()))
+        index, _ = index.with_response(variant_key("GET http://h/", stored), stored, 8)
+    for _ in range(2):
+        assert index.choose([(b"accept", b"x"), one], strict=False) == "GET http://h/ {accept-encoding=gzip}"
+        assert index.choose([two], strict=False) == "GET http://h/ {accept-encoding=br}"
+        assert index.choose([(b"accept-encoding", b"zstd")], strict=False) == ""
+    for number in range(200):
+        index.choose([(b"accept-encoding", b"x%d" % number)], strict=False)
+    index.choose([(b"accept-encoding", b"x" * 10_000)], strict=False)
+    assert len(index.choices) <= 64
