@@ -35,9 +35,16 @@ class _Holder:
     lock = threading.Lock()
 
 
-def set_provider(provider: Callable[[], Scope | None] | None) -> None:
-    """Say how to find the current scope; where it answers None, the process's own is used."""
-    _Holder.provider = provider
+Provider = Callable[[], Scope | None]
+
+
+def set_provider(provider: Provider | None) -> Provider | None:
+    """Say how to find the current scope; where it answers None, the process's own is used.
+
+    :return: what said so before.
+    """
+    before, _Holder.provider = _Holder.provider, provider
+    return before
 
 
 def current_scope() -> Scope:

@@ -37,9 +37,9 @@ class Scope:
 @pytest.fixture(autouse=True)
 def scope() -> Iterator[Scope]:
     mine = Scope()
-    set_provider(lambda: mine)
+    before = set_provider(lambda: mine)
     yield mine
-    set_provider(None)
+    set_provider(before)
 
 
 @dataclass
