@@ -79,10 +79,10 @@ def _if_range_holds(request: Request, stored: StoredResponse) -> bool:
     condition = condition.strip()
     if condition[:1] == b'"' or condition[:2] == b"W/":
         return condition == stored.etag and condition[:1] == b'"'
-    return condition == stored.last_modified and _strong_date(stored)
+    return condition == stored.last_modified and strong_date(stored)
 
 
-def _strong_date(stored: StoredResponse) -> bool:
-    """A date proves sameness only when it is older than the response (RFC 9110 section 8.8.2.2)."""
+def strong_date(stored: StoredResponse) -> bool:
+    """Whether Last-Modified proves sameness: it is older than the response (RFC 9110 section 8.8.2.2)."""
     modified = parse_date(stored.last_modified) if stored.last_modified else None
     return modified is not None and modified + 1 <= stored.date

@@ -8,7 +8,7 @@ from perfmw.http.dates import format_date
 from perfmw.http.fields import names_in
 from perfmw.http.messages import Header, Request, ResponseHead, StoredResponse
 from perfmw.http.policy import Policy
-from perfmw.http.ranges import parse_content_range
+from perfmw.http.ranges import parse_content_range, strong_date
 from perfmw.http.serve import opaque_tag
 from perfmw.http.storing import HOP_BY_HOP, Storing, assess
 from perfmw.settings import CacheRule
@@ -19,19 +19,24 @@ _OF_THE_BODY = frozenset({b"content-digest", b"content-encoding", b"content-leng
 _OF_THE_PART = frozenset({b"content-digest", b"content-length", b"content-md5", b"content-range"})
 
 
-def answers(stored: StoredResponse, head: ResponseHead) -> bool:
+def answers(stored: StoredResponse, head: ResponseHead, *, strict: bool = False) -> bool:
     """Whether a 304 is about this stored response (section 4.3.4).
 
-    A 304 that carries no validator answers our own condition, which named this response.
+    A 304 that carries no validator answers our own condition, which named this response. Of several strong
+    validators one is enough; by default an entity tag has to be the same, whatever the date says.
     """
-    etag = head.fields.get(b"etag")
-    if etag is not None:
-        if stored.etag is None:
-            return False
-        weak = etag.startswith(b"W/")
-        return opaque_tag(etag) == opaque_tag(stored.etag) if weak else etag == stored.etag
-    modified = head.fields.get(b"last-modified")
-    return modified is None or stored.last_modified is None or modified == stored.last_modified
+    etag, modified = head.fields.get(b"etag"), head.fields.get(b"last-modified")
+    if etag is None:
+        return modified is None or stored.last_modified is None or modified == stored.last_modified
+    if _same_tag(etag, stored.etag):
+        return True
+    return strict and modified is not None and modified == stored.last_modified and strong_date(stored)
+
+
+def _same_tag(etag: bytes, known: bytes | None) -> bool:
+    if known is None:
+        return False
+    return opaque_tag(etag) == opaque_tag(known) if etag.startswith(b"W/") else etag == known
 
 
 def freshen(
@@ -49,7 +54,7 @@ def freshen(
     :return: ``stored`` is always set, to answer with; ``store`` says whether to keep it. None when the 304
         is about something else: the request has to be sent again without conditions.
     """
-    if not answers(stored, head):
+    if not answers(stored, head, strict=policy.rfc_strict):
         return None
     merged = ResponseHead(stored.status, _merged(stored, head, policy, response_time))
     return assess(

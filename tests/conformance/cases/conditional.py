@@ -365,6 +365,20 @@ def _updating() -> list[Case]:
             Step(expect="cached", unseen=["foo", "proxy-authenticate"]),
         ),
         case(
+            "304-lm-etag",
+            "9111 4.3.4",
+            "required",
+            "a 304 with the same strong date updates the tag",
+            Step(answer=[SHORT, etag, ("Last-Modified", OLD)], wait=2.2),
+            Step(
+                answer=[HOUR, ("ETag", '"new"'), ("Last-Modified", OLD)],
+                expect="validated",
+                see=[("ETag", '"new"')],
+                expect_status=200,
+            ),
+            Step(expect="cached", see=[("ETag", '"new"')]),
+        ),
+        case(
             "304-other-etag",
             "9111 4.3.4",
             "required",
