@@ -16,43 +16,14 @@ from perfmw.http.messages import index as fields_of
 from perfmw.http.serve import headers_of_304, unchanged
 from perfmw.http.variants import VariantIndex
 
-DECISIVE = frozenset(
-    {
-        b"authorization",
-        b"cache-control",
-        b"content-length",
-        b"cookie",
-        b"expect",
-        b"forwarded",
-        b"host",
-        b"if-match",
-        b"if-modified-since",
-        b"if-none-match",
-        b"if-range",
-        b"if-unmodified-since",
-        b"pragma",
-        b"proxy-authorization",
-        b"range",
-        b"transfer-encoding",
-        b"upgrade",
-        b"x-forwarded-host",
-        b"x-forwarded-port",
-        b"x-forwarded-prefix",
-        b"x-forwarded-proto",
-        b"x-forwarded-scheme",
-        b"x-forwarded-server",
-        b"x-forwarded-ssl",
-        b"x-host",
-        b"x-http-host-override",
-        b"x-http-method",
-        b"x-http-method-override",
-        b"x-method-override",
-        b"x-original-host",
-        b"x-original-url",
-        b"x-rewrite-url",
-        b"x-url-scheme",
-    }
-)
+DECISIVE = SPECIAL | {
+    b"content-length",
+    b"expect",
+    b"host",
+    b"proxy-authorization",
+    b"transfer-encoding",
+    b"upgrade",
+}
 """Request fields that may change which response is right, or whether the cache may be asked at all."""
 CONDITIONS = frozenset({b"if-modified-since", b"if-none-match"})
 
