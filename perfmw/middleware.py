@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Iterable
+from copy import copy
 from importlib import import_module
 from time import perf_counter
 
@@ -14,6 +15,7 @@ from perfmw.asgi.types import ASGIApp, Receive, Scope, Send
 from perfmw.exchange.cache import HttpCache
 from perfmw.exchange.exchange import Exchange
 from perfmw.exchange.fast import confirmed, fresh, hit_headers, plain_key
+from perfmw.profiles.breakdown import metered
 from perfmw.runtime import Runtime
 from perfmw.settings import Settings
 
@@ -55,15 +57,16 @@ class PerfMiddleware:
         chosen = self.runtime.settings
         self._mount = chosen.dashboard_path if chosen.enabled and chosen.dashboard != "off" else None
         self._dashboard: ASGIApp | None = None
+        self._twin: PerfMiddleware | None = None
 
     async def __call__(
-        self, scope: Scope, receive: Receive, send: Send, route: list[str] | None = None
+        self, scope: Scope, receive: Receive, send: Send, told: list[object] | None = None
     ) -> None:
-        """Answer by the shortest way that is right. ``route``: a list to be told the route's name."""
+        """Answer by the shortest way that is right. ``told``: a list to be told by what."""
         if scope["type"] != "http":
             await self._other(scope, receive, send)
             return
-        if route is None and self.runtime.tracing is not None:
+        if told is None and self.runtime.tracing is not None:
             await self.runtime.tracing.run(self, scope, receive, send)
             return
         started = perf_counter()
@@ -75,9 +78,9 @@ class PerfMiddleware:
             if held is not None and now < held.until:
                 if conditions is None:
                     exchange = Exchange(self._cache, scope, receive, send, started, now, key, held)
+                    if told is not None:
+                        told.append(exchange)
                     await exchange.forward()
-                    if route is not None:
-                        route.append(exchange.name)
                     return
             elif (stored := fresh(self._lookup, key, now, scope, self._strict, self._rules)) is not None:
                 status, headers, body = stored.status, None, stored.body
@@ -87,10 +90,10 @@ class PerfMiddleware:
                 await send({"type": "http.response.start", "status": status, "headers": headers})
                 await send({"type": "http.response.body", "body": body})
                 self._recorder(stored.route).hit(perf_counter() - started)
-                if route is not None:
-                    route.append(stored.route)
+                if told is not None:
+                    told.append(stored)
                 return
-        await self._at_length(scope, receive, send, started, now, route)
+        await self._at_length(scope, receive, send, started, now, told)
 
     async def _at_length(
         self,
@@ -99,7 +102,7 @@ class PerfMiddleware:
         send: Send,
         started: float,
         now: float,
-        route: list[str] | None,
+        told: list[object] | None,
     ) -> None:
         runtime = self.runtime
         if not runtime.settings.enabled:
@@ -107,16 +110,25 @@ class PerfMiddleware:
             return
         if not runtime.started:
             await runtime.start()  # a host that sends no lifespan
-            if route is None and runtime.tracing is not None:
+            if told is None and runtime.tracing is not None:
                 await runtime.tracing.run(self, scope, receive, send)
                 return
         if self._mount is not None and (below := _below(self._mount, scope)) is not None:
             await self._serve_dashboard(below, receive, send)
             return
         exchange = Exchange(self._cache, scope, receive, send, started, now)
+        if told is not None:
+            told.append(exchange)
         await exchange.run()
-        if route is not None:
-            route.append(exchange.name)
+
+    @property
+    def observed(self) -> PerfMiddleware:
+        """The same, with a look at when the app runs: for sampled requests."""
+        if self._twin is None:
+            self._twin = copy(self)
+            self._twin._cache = copy(self._cache)
+            self._twin._cache.app = metered(self.app)
+        return self._twin
 
     async def _other(self, scope: Scope, receive: Receive, send: Send) -> None:
         runtime = self.runtime

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from opentelemetry import trace
 from opentelemetry.instrumentation.asgi import OpenTelemetryMiddleware
-from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.util._once import Once
@@ -111,3 +112,101 @@ async def test_without_opentelemetry_nothing_is_observed() -> None:
     async with Client(middleware) as client:
         await client.get("/items/1")
         assert middleware.runtime.tracing is None
+
+
+def shop(provided: Provided) -> Starlette:
+    async def rows(request: Request) -> Response:
+        tracer = trace.get_tracer("app")
+        trace.get_current_span().set_attribute("shop.rows", 8)
+        trace.get_current_span().add_event("looked up")
+        for _ in range(8):
+            with tracer.start_as_current_span("orders", kind=trace.SpanKind.CLIENT) as span:
+                span.set_attributes(
+                    {"db.system.name": "sqlite", "db.query.text": "SELECT * FROM t WHERE id = 1"}
+                )
+        return PlainTextResponse("rows")
+
+    async def slow(request: Request) -> Response:
+        await asyncio.sleep(0.03)
+        return PlainTextResponse("slow")
+
+    async def failing(request: Request) -> Response:
+        return PlainTextResponse("no", 503)
+
+    async def raising(request: Request) -> Response:
+        raise LookupError("gone")
+
+    names = {"rows": rows, "slow": slow, "failing": failing, "raising": raising}
+    return Starlette(routes=[Route(f"/{name}/{{id}}", endpoint) for name, endpoint in names.items()])
+
+
+def servers(provided: Provided) -> list[ReadableSpan]:
+    return [span for span in provided[1].get_finished_spans() if span.kind is trace.SpanKind.SERVER]
+
+
+async def test_slow_and_failed_requests_get_a_span_though_nobody_sampled_them(provided: Provided) -> None:
+    middleware = PerfMiddleware(shop(provided), settings=Settings(trace_ratio=1e-12, trace_slow=0.02))
+    parent = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-00"
+    async with Client(middleware) as client:
+        await client.get("/rows/1")
+        await client.get("/slow/1")
+        await client.get("/failing/1", {"traceparent": parent})
+        with pytest.raises(LookupError):
+            await client.get("/raising/1")
+        tracing = middleware.runtime.tracing
+    found = {span.name: span for span in servers(provided)}
+    assert set(found) == {"GET /slow/{id}", "GET /failing/{id}", "GET /raising/{id}"}
+    slow, failing, raising = found.values()
+    assert slow.end_time is not None
+    assert slow.start_time is not None
+    assert 0.03 <= (slow.end_time - slow.start_time) / 1e9 < 5.0
+    assert failing.context is not None
+    assert f"{failing.context.trace_id:032x}" in parent
+    assert (failing.attributes or {})["error.type"] == "503"
+    assert not failing.status.is_ok
+    assert raising.events[0].name == "exception"
+    assert tracing is not None
+    assert [one.route for one in tracing.traces.slow()] == ["GET /slow/{id}"]
+    assert {one.route for one in tracing.traces.failed()} == {"GET /failing/{id}", "GET /raising/{id}"}
+    assert [one.trace_id for one in tracing.traces.exemplars("GET /failing/{id}")] == [
+        failing.context.trace_id
+    ]
+
+
+async def test_a_sampled_request_is_broken_down(provided: Provided) -> None:
+    middleware = PerfMiddleware(shop(provided), settings=Settings(trace_ratio=1.0))
+    async with Client(middleware) as client:
+        await client.get("/rows/1")
+        kept = middleware.runtime.tracing.traces.slow("GET /rows/{id}")[0]  # type: ignore[union-attr]
+        usage = middleware.runtime.profiles.metrics("GET /rows/{id}").resource_usage  # type: ignore[union-attr]
+    (span,) = servers(provided)
+    attributes = dict(span.attributes or {})
+    assert attributes["shop.rows"] == 8
+    assert attributes["http.route"] == "/rows/{id}"
+    assert attributes["http.request.method"] == "GET"
+    assert [event.name for event in span.events] == ["looked up"]
+    children = [one for one in provided[1].get_finished_spans() if one.kind is trace.SpanKind.CLIENT]
+    assert {one.parent.span_id for one in children if one.parent} == {span.context.span_id}  # type: ignore[union-attr]
+    assert kept.trace_id == f"{span.context.trace_id:032x}"  # type: ignore[union-attr]
+    assert [part.kind for part in kept.parts] == ["query"] * 8
+    assert kept.breakdown is not None
+    assert [(one.statement, one.count) for one in kept.breakdown.repeated] == [
+        ("SELECT * FROM t WHERE id = ?", 8)
+    ]
+    assert kept.breakdown.database > 0.0
+    assert kept.breakdown.app > 0.0
+    assert usage.sampled == 1
+    assert usage.cpu_seconds is not None
+    assert usage.cpu_seconds > 0.0
+
+
+async def test_the_instrumentation_of_opentelemetry_may_make_the_spans(provided: Provided) -> None:
+    settings = Settings(trace_ratio=1.0, trace_with="opentelemetry")
+    middleware = PerfMiddleware(shop(provided), settings=settings)
+    async with Client(middleware) as client:
+        await client.get("/rows/1")
+        counted = counts(middleware)
+    (span,) = servers(provided)
+    assert span.instrumentation_scope is not None
+    assert span.instrumentation_scope.name == "opentelemetry.instrumentation.asgi"
+    assert counted["component", "GET /rows/{id}"] == 1

@@ -7,31 +7,42 @@ from dataclasses import replace
 from typing import Final
 
 from perfmw.contracts.profiles import ProfileMetrics, ResourceUsageMetrics
+from perfmw.profiles.breakdown import Breakdown
 from perfmw.profiles.sketch import LatencySketch
 
 VITALS: Final = ("LCP", "INP", "CLS", "TTFB")
 """Largest Contentful Paint, Interaction to Next Paint and Time to First Byte in seconds; Cumulative Layout
 Shift without a unit (web.dev/articles/vitals)."""
+SHARES: Final = (
+    "queueing", "cache", "app", "database", "integrations", "serialisation", "loop_lag", "other", "cpu",
+)  # fmt: skip
+MOST_REPEATED: Final = 20
 
 
 class Extras:
     """Made for the few profiles that have such figures."""
 
-    __slots__ = ("cpu_seconds", "database_seconds", "lag_seconds", "sampled", "usage", "vitals")
+    __slots__ = ("repeated", "sampled", "shares", "usage", "vitals")
 
     def __init__(self) -> None:
         self.sampled = 0
-        self.cpu_seconds = self.database_seconds = self.lag_seconds = 0.0
+        self.shares: dict[str, float] = dict.fromkeys(SHARES, 0.0)
+        """Seconds of the sampled requests, by where they went."""
+        self.repeated: dict[str, tuple[int, int]] = {}
+        """Statement -> requests that ran it again and again, and the most runs of one request."""
         self.usage: Callable[[], ResourceUsageMetrics] | None = None
         """For the profile of the process: what it used."""
         self.vitals: dict[str, LatencySketch] = {}
 
-    def sample(self, cpu_seconds: float, database_seconds: float, lag_seconds: float) -> None:
-        """One sampled request's share of the process, in seconds."""
+    def sample(self, breakdown: Breakdown) -> None:
+        """Where one sampled request's time went."""
         self.sampled += 1
-        self.cpu_seconds += cpu_seconds
-        self.database_seconds += database_seconds
-        self.lag_seconds += lag_seconds
+        for name in SHARES:
+            self.shares[name] += getattr(breakdown, name)
+        for one in breakdown.repeated:
+            if one.statement in self.repeated or len(self.repeated) < MOST_REPEATED:
+                requests, most = self.repeated.get(one.statement, (0, 0))
+                self.repeated[one.statement] = (requests + 1, max(most, one.count))
 
     def vital(self, name: str, value: float) -> None:
         """One browser's figure."""
@@ -50,8 +61,8 @@ class Extras:
     def _estimate(self, requests: int) -> ResourceUsageMetrics:
         each = max(requests, self.sampled) / self.sampled
         return ResourceUsageMetrics(
-            cpu_seconds=self.cpu_seconds * each,
-            database_seconds=self.database_seconds * each,
-            event_loop_lag=self.lag_seconds / self.sampled,
+            cpu_seconds=self.shares["cpu"] * each,
+            database_seconds=self.shares["database"] * each,
+            event_loop_lag=self.shares["loop_lag"] / self.sampled,
             sampled=self.sampled,
         )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping
-from typing import Any, Final
+from typing import Any, Final, cast
 from urllib.parse import urlsplit
 
 from opentelemetry.context import Context
@@ -12,9 +12,11 @@ from opentelemetry.sdk.trace import ReadableSpan, Span, SpanProcessor, TracerPro
 from opentelemetry.trace import SpanContext, SpanKind, StatusCode, get_tracer_provider
 
 from perfmw.contracts.profiles import ProfileType
+from perfmw.profiles.breakdown import Part, PartKind
 from perfmw.profiles.covered import SpanMark, covered, open_server_span
 from perfmw.profiles.paths import PathNames
 from perfmw.profiles.recorder import Recorder
+from perfmw.profiles.request_span import RequestSpan
 from perfmw.profiles.routes import METHODS, OTHER_METHOD, UNMATCHED, plain_template
 from perfmw.profiles.statements import normalise_statement
 from perfmw.profiles.store import ProfileStore
@@ -27,6 +29,9 @@ TYPES: Final = frozenset({"component", "workflow", "integration", "query", "syst
 WORKFLOW_ATTRIBUTE: Final = "perfmw.workflow"
 """A span with this attribute is a workflow of that name."""
 
+SERIALISATION: Final = "serialise"
+"""A span of this name is the making of a response's body."""
+
 _MAX_OPEN: Final = 10_000
 _log = logging.getLogger("perfmw.profiles")
 
@@ -36,18 +41,26 @@ class ProfileSpanProcessor(SpanProcessor):
 
     ``classify`` may say (type, name) for a span, and is asked first; None leaves it to the semantic
     conventions. ``covered_by_host`` says of a server span's context that somebody records its request
-    already; requests recorded by perfmw's middleware are recognised without it.
+    already, and ``counted`` says so of the code that runs now; requests that the middleware marked are
+    recognised without them. ``on_part`` is told of every span that has a parent, with its trace's id.
     """
+
+    leaves_requests_to_perfmw = True
+    """The spans that perfmw opens are of no interest here: their requests are counted already."""
 
     def __init__(
         self,
         store: ProfileStore,
         classify: Classifier | None = None,
         covered_by_host: Callable[[SpanContext], bool] | None = None,
+        counted: Callable[[], bool] | None = None,
+        on_part: Callable[[int, Part], None] | None = None,
     ) -> None:
         self._store: ProfileStore | None = store
         self._classify = classify
         self._covered_by_host = covered_by_host
+        self._counted = counted
+        self._on_part = on_part
         self._classifier = SpanClassifier()
         self._open: dict[int, SpanMark] = {}
         self.failures = 0
@@ -55,7 +68,7 @@ class ProfileSpanProcessor(SpanProcessor):
 
     def on_start(self, span: Span, parent_context: Context | None = None) -> None:
         try:
-            if self._store is not None and span.kind is SpanKind.SERVER:
+            if self._store is not None and span.kind is SpanKind.SERVER and not _is_own(span):
                 self._open_server(span)
         except Exception as error:
             self._failed(error)
@@ -63,7 +76,7 @@ class ProfileSpanProcessor(SpanProcessor):
     def _open_server(self, span: Span) -> None:
         context = span.get_span_context()
         by_host = self._covered_by_host is not None and self._covered_by_host(context)
-        mark = SpanMark(by_host or covered.get())
+        mark = SpanMark(by_host or covered.get() or (self._counted is not None and self._counted()))
         open_server_span.set(mark)
         if len(self._open) >= _MAX_OPEN:
             self._open.pop(next(iter(self._open)), None)
@@ -71,12 +84,14 @@ class ProfileSpanProcessor(SpanProcessor):
 
     def on_end(self, span: ReadableSpan) -> None:
         store = self._store
-        if store is None:
-            return
+        if store is None or _is_own(span):
+            return  # its request is counted already
         try:
             if span.kind is SpanKind.SERVER and self._is_covered(span):
                 return
             target = self._target(span)
+            if self._on_part is not None and span.parent is not None and span.context is not None:
+                self._on_part(span.context.trace_id, _part(span, target))
             if target is not None:
                 record_span(store.recorder(target[1], target[0]), span)
         except Exception as error:
@@ -108,6 +123,25 @@ class ProfileSpanProcessor(SpanProcessor):
 
     def force_flush(self, timeout_millis: int = 30_000) -> bool:
         return True
+
+
+def _is_own(span: object) -> bool:
+    """Spans of requests that the middleware counts itself."""
+    return type(span) is RequestSpan
+
+
+def _part(span: ReadableSpan, target: Target | None) -> Part:
+    """The span as a part of its request."""
+    kind: PartKind = "internal"
+    name = target[1] if target is not None else span.name
+    if name == SERIALISATION:
+        kind = "serialisation"
+    elif target is not None and target[0] in ("query", "integration", "workflow"):
+        kind = cast(PartKind, target[0])
+    start, end = (span.start_time or 0) / 1e9, (span.end_time or 0) / 1e9
+    failed = span.status.status_code is StatusCode.ERROR
+    own = span.context.span_id if span.context else 0
+    return Part(kind, name, start, end, failed, own, span.parent.span_id if span.parent else 0)
 
 
 def _checked(chosen: tuple[str, str]) -> Target:

@@ -1,24 +1,59 @@
 """Spans that perfmw opens itself, for sampled requests alone, and who counts which request.
 
 It is at work only where somebody wants spans: a share of requests was asked for (``trace_ratio``), or the
-host has a tracer provider of the OpenTelemetry SDK, whose spans feed the profiles too.
+host has a tracer provider of the OpenTelemetry SDK, whose spans feed the profiles too. A request that is
+not sampled pays for two clock readings; if it turns out slow or failed, its span is made afterwards.
 """
 
 from __future__ import annotations
 
 import random
 import sys
-from collections.abc import Awaitable, Callable, Mapping, MutableMapping
-from typing import Any
+import time
+from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping
+from contextvars import Token
+from time import perf_counter
+from typing import Any, Protocol
 
-from perfmw.profiles.covered import cover, uncover
+from perfmw.http.messages import StoredResponse
+from perfmw.profiles.breakdown import Part, Watch, broken_down, queued_seconds, watched
+from perfmw.profiles.covered import mark_covered, open_server_span
 from perfmw.profiles.store import ProfileStore
+from perfmw.profiles.traces import Exemplar, Trace, Traces
+from perfmw.profiles.tracked import profile_id
 
 Messages = Callable[[Any], Awaitable[None]]
-Answer = Callable[[MutableMapping[str, Any], Any, Messages, list[str]], Awaitable[None]]
-"""Answers a request, and appends the name of its route to the list, such as ``GET /items/{id}``."""
+Scope = MutableMapping[str, Any]
+Lags = Callable[[], Iterable[tuple[float, float]]]
 
 _SAMPLED = 0x01
+_MOST_OPEN = 10_000
+_LOOKS = 50
+"""Sampled requests a second that are watched step by step; enough for any breakdown."""
+
+
+class Answers(Protocol):
+    """Answers requests, and tells by what: a response that was stored, or who has a name and a status.
+
+    ``observed`` does the same and tells ``breakdown.watched`` when the app runs.
+    """
+
+    async def __call__(
+        self, scope: Any, receive: Any, send: Any, told: list[object] | None = None
+    ) -> None: ...
+
+    @property
+    def observed(self) -> Answers: ...
+
+
+def named(told: list[object]) -> tuple[str, int]:
+    """Route and status of what answered a request; empty and 0 where nothing says."""
+    if not told:
+        return "", 0
+    answered: Any = told[0]
+    if type(answered) is StoredResponse:
+        return answered.route, answered.status
+    return getattr(answered, "name", "") or answered.route(), answered.status
 
 
 class RequestTracing:
@@ -26,23 +61,52 @@ class RequestTracing:
 
     :param ratio: the share of requests without a parent that get a span, 0..1. A request with a valid
         ``traceparent`` gets one if and only if its parent was sampled (W3C Trace Context), and ``ratio`` > 0.
+    :param slow: seconds from which a request gets a span however it was sampled; so do failed ones.
+    :param store: where estimates of what requests used are kept.
+    :param foreign: let the instrumentation of OpenTelemetry for ASGI make the spans of sampled requests.
     """
 
-    def __init__(self, ratio: float) -> None:
-        self.ratio = ratio
-
-    async def run(
-        self, answer: Answer, scope: MutableMapping[str, Any], receive: Any, send: Messages
+    def __init__(
+        self,
+        ratio: float,
+        *,
+        slow: float = 2.0,
+        store: ProfileStore | None = None,
+        foreign: bool = False,
+        lags: Lags = tuple,
     ) -> None:
-        """Have ``answer`` answer the request, within a span if it is sampled."""
-        token = cover()
+        self.ratio = ratio
+        self.slow = slow
+        self.foreign = foreign
+        self.traces = Traces()
+        self.processor: Any = None
+        """A span processor of perfmw's own, such as the one of an exporter."""
+        self._store = store
+        self._lags = lags
+        self._sink: Any = None
+        self._kit: Any = None
+        self._looks = _LOOKS
+        self._looks_at = 0.0
+        self._open: dict[int, Watch] = {}
+
+    async def run(self, answers: Answers, scope: Scope, receive: Any, send: Messages) -> None:
+        """Have the request answered, within a span if it is sampled."""
+        mark = open_server_span.get()
+        if mark is not None:
+            mark.covered = True  # the host's span around perfmw need not be counted
+        if self.ratio > 0 and self._sampled(scope):
+            await self._traced(answers, scope, receive, send)
+            return
+        told: list[object] = []
+        begun = perf_counter()
         try:
-            if self.ratio > 0 and self._sampled(scope):
-                await self._traced(answer, scope, receive, send)
-            else:
-                await answer(scope, receive, send, [])
-        finally:
-            uncover(token)
+            await answers(scope, receive, send, told)
+        except Exception as error:
+            self._afterwards(scope, perf_counter() - begun, told, error)
+            raise
+        seconds = perf_counter() - begun
+        if seconds >= self.slow or (told and told[0].status >= 500):  # type: ignore[attr-defined]
+            self._afterwards(scope, seconds, told, None)
 
     def _sampled(self, scope: Mapping[str, Any]) -> bool:
         for name, value in scope["headers"]:
@@ -54,72 +118,167 @@ class RequestTracing:
                     break
         return random.random() < self.ratio
 
-    async def _traced(
-        self, answer: Answer, scope: MutableMapping[str, Any], receive: Any, send: Messages
+    @property
+    def sink(self) -> Any:
+        """Where spans go; made when the first one does, since it imports the SDK."""
+        if self._sink is None:
+            from perfmw.profiles import request_span
+
+            self._kit = request_span
+            self._sink = request_span.SpanSink(self.processor, getattr(self.processor, "resource", None))
+        return self._sink
+
+    def refresh(self) -> None:
+        """The host may have a tracer provider by now."""
+        if self._sink is not None:
+            self._sink.refresh()
+
+    # ---- sampled
+
+    async def _traced(self, answers: Answers, scope: Scope, receive: Any, send: Messages) -> None:
+        if self.foreign:
+            await self._by_others(answers, scope, receive, send)
+            return
+        sink, kit = self.sink, self._kit
+        started, begun = time.time_ns(), perf_counter()
+        span, context = sink.open(scope, started)
+        watch, noted = self._watch(begun), _Noted(send)
+        trace_id = span._context[0]
+        watching = None
+        if watch is not None and len(self._open) < _MOST_OPEN:
+            self._open[trace_id], watching, answers = watch, watched.set(watch), answers.observed
+        token, error = kit.attach(context), None
+        told: list[object] = []
+        try:
+            await answers(scope, receive, noted, told)
+        except BaseException as problem:
+            error = problem
+            raise
+        finally:
+            seconds = perf_counter() - begun
+            kit.detach(token)
+            if watching is not None:
+                _unwatch(watching)
+                del self._open[trace_id]
+            route = named(told)[0]
+            kit.describe(span, scope, route=route, status=noted.status, cache_status=noted.cache, error=error)
+            span._end_time = started + int(seconds * 1e9)
+            sink.send(span)
+            if route:
+                self._note(scope, span, route, noted.status, seconds, watch)
+
+    def _watch(self, now: float) -> Watch | None:
+        """A watch for this request, unless there have been enough in this second."""
+        if now - self._looks_at >= 1.0:
+            self._looks, self._looks_at = _LOOKS, now
+        if self._looks <= 0:
+            return None
+        self._looks -= 1
+        return Watch(now)
+
+    async def _by_others(self, answers: Answers, scope: Scope, receive: Any, send: Messages) -> None:
+        from opentelemetry.instrumentation.asgi import OpenTelemetryMiddleware
+
+        async def app(scope: Scope, receive: Any, send: Messages) -> None:
+            await answers.observed(scope, receive, send, [])
+
+        with mark_covered():
+            await OpenTelemetryMiddleware(app)(scope, receive, send)
+
+    def _note(
+        self, scope: Scope, span: Any, route: str, status: int, seconds: float, watch: Watch | None
     ) -> None:
-        from opentelemetry import propagate, trace
+        context, at = span._context, time.time() - seconds
+        self.traces.point_at(route, Exemplar(context[0], context[1], seconds, at))
+        breakdown = None
+        if watch is not None:
+            queueing = queued_seconds(scope["headers"], at)
+            breakdown = broken_down(watch, seconds, queueing, self._lags())
+            self._account(route, breakdown)
+        if self.traces.wants(route, seconds, status >= 500 or status == 0):
+            parts = watch.parts if watch is not None else ()
+            self.traces.keep(_trace(span, route, at, seconds, status, breakdown, parts))
 
-        carrier = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
-        tracer = trace.get_tracer("perfmw")
-        with tracer.start_as_current_span(
-            scope["method"],
-            context=propagate.extract(carrier),
-            kind=trace.SpanKind.SERVER,
-            attributes=_request_attributes(scope, carrier),
-        ) as span:
+    def _account(self, route: str, breakdown: Any) -> None:
+        tracked = self._store.tracked(profile_id("component", route)) if self._store is not None else None
+        if tracked is not None:
+            tracked.account(breakdown)
 
-            async def noting(message: Any) -> None:
-                if message["type"] == "http.response.start":
-                    _note_response(span, message)
-                await send(message)
+    def add_part(self, trace_id: int, part: Part) -> None:
+        """A span below a request's own has ended."""
+        watch = self._open.get(trace_id)
+        if watch is not None:
+            watch.add(part)
 
-            route: list[str] = []
-            await answer(scope, receive, noting, route)
-            if route and route[0]:
-                span.update_name(route[0])
-                span.set_attribute("http.route", route[0].partition(" ")[2])
+    # ---- not sampled, but slow or failed
 
-
-def _request_attributes(scope: Mapping[str, Any], fields: Mapping[str, str]) -> dict[str, str | int]:
-    """The stable HTTP semantic conventions of OpenTelemetry, for a server."""
-    known: dict[str, str | int] = {
-        "http.request.method": scope["method"],
-        "url.scheme": scope.get("scheme", "http"),
-        "url.path": scope["path"],
-        "network.protocol.version": scope.get("http_version", ""),
-    }
-    host, _, port = fields.get("host", "").partition(":")
-    if host:
-        known["server.address"] = host
-    if port.isdigit():
-        known["server.port"] = int(port)
-    if scope.get("client"):
-        known["client.address"] = scope["client"][0]
-    if "user-agent" in fields:
-        known["user_agent.original"] = fields["user-agent"]
-    return known
+    def _afterwards(
+        self, scope: Scope, seconds: float, told: list[object], error: BaseException | None
+    ) -> None:
+        ended, sink = time.time_ns(), self.sink
+        span = sink.retrospective(scope, ended - int(seconds * 1e9))
+        route, status = named(told)
+        self._kit.describe(span, scope, route=route, status=status, cache_status=None, error=error)
+        span.end(ended)
+        sink.send(span)
+        if route:
+            context, at = span.get_span_context(), ended / 1e9 - seconds
+            self.traces.point_at(route, Exemplar(context.trace_id, context.span_id, seconds, at))
+            self.traces.keep(_trace(span, route, at, seconds, status, None, ()))
 
 
-def _note_response(span: Any, message: Mapping[str, Any]) -> None:
-    from opentelemetry.trace import Status, StatusCode
+def _trace(
+    span: Any, route: str, at: float, seconds: float, status: int, breakdown: Any, parts: Iterable[Part]
+) -> Trace:
+    context = span.get_span_context()
+    ids = f"{context.trace_id:032x}", f"{context.span_id:016x}"
+    return Trace(*ids, route, at, seconds, status, breakdown, tuple(parts))
 
-    status = message["status"]
-    span.set_attribute("http.response.status_code", status)
-    for name, value in message.get("headers", ()):
-        if name == b"cache-status":
-            span.set_attribute("http.response.header.cache-status", [value.decode("latin-1")])
-    if status >= 500:
-        span.set_attribute("error.type", str(status))
-        span.set_status(Status(StatusCode.ERROR))
+
+def _unwatch(token: Token[Watch | None]) -> None:
+    try:
+        watched.reset(token)
+    except ValueError:  # the request ended in another context
+        watched.set(None)
+
+
+class _Noted:
+    """The client's ``send``, which notes the status and Cache-Status that pass by."""
+
+    __slots__ = ("_send", "cache", "status")
+
+    def __init__(self, send: Messages) -> None:
+        self._send = send
+        self.status = 0
+        self.cache: str | None = None
+
+    def __call__(self, message: Any) -> Awaitable[None]:
+        if message["type"] == "http.response.start":
+            self.status = message["status"]
+            for name, value in message.get("headers", ()):
+                if name == b"cache-status":
+                    self.cache = value.decode("latin-1")
+        return self._send(message)
 
 
 class HostSpans:
-    """Lets the spans of the host's own OpenTelemetry instrumentation feed the profiles, once it has any."""
+    """Lets the spans of the host's own OpenTelemetry instrumentation feed the profiles, once it has any.
 
-    def __init__(self, store: ProfileStore, classify: Callable[[Any], Any] | None) -> None:
+    ``counted``: whether the running code belongs to a request that the middleware counts.
+    """
+
+    def __init__(
+        self,
+        store: ProfileStore,
+        classify: Callable[[Any], Any] | None,
+        counted: Callable[[], bool] | None = None,
+    ) -> None:
         self._store = store
         self._classify = classify
+        self._counted = counted
         self._detach: Callable[[], None] | None = None
+        self.tracing: RequestTracing | None = None
+        """Who is told of spans below a request's."""
 
     @property
     def attached(self) -> bool:
@@ -130,8 +289,15 @@ class HostSpans:
         if self._detach is None and "opentelemetry.sdk.trace" in sys.modules:
             from perfmw.profiles.spans import ProfileSpanProcessor, attach
 
-            self._detach = attach(ProfileSpanProcessor(self._store, self._classify))
+            processor = ProfileSpanProcessor(
+                self._store, self._classify, counted=self._counted, on_part=self._part
+            )
+            self._detach = attach(processor)
         return self.attached
+
+    def _part(self, trace_id: int, part: Part) -> None:
+        if self.tracing is not None:
+            self.tracing.add_part(trace_id, part)
 
     def detach(self) -> None:
         """Take in no more spans."""

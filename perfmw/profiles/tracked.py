@@ -20,6 +20,7 @@ from perfmw.contracts.profiles import (
 )
 from perfmw.profiles import baseline as baselines
 from perfmw.profiles.baseline import TargetFactors
+from perfmw.profiles.breakdown import Breakdown
 from perfmw.profiles.extras import Extras
 from perfmw.profiles.metrics import error_metrics, experience_metrics, latency_metrics, throughput_metrics
 from perfmw.profiles.reading import Reading
@@ -150,6 +151,16 @@ class Tracked:
         if delta is not None and self.baseline is None:
             self.learn(now)
         return delta
+
+    def more(self) -> Extras:
+        """What is known beside requests, made when first asked for."""
+        if self.extras is None:
+            self.extras = Extras()
+        return self.extras
+
+    def account(self, breakdown: Breakdown) -> None:
+        """Count where the time of a sampled request went."""
+        self.more().sample(breakdown)
 
     def cool(self, factor: float) -> float:
         """The recent activity by which profiles are compared when one must go; halves at every review."""

@@ -78,11 +78,9 @@ class Runtime:
         self.sharing = Sharing(self.profiles, path, self._about) if path is not None else None
         """Profiles that survive a restart, and that the workers of this host have in common."""
         self.profile_manager = ProfileManager(self.profiles, self.sharing)
-        self.tracing: RequestTracing | None = (
-            RequestTracing(settings.trace_ratio) if settings.trace_ratio else None
-        )
+        self.tracing: RequestTracing | None = self._new_tracing() if settings.trace_ratio else None
         """Set where somebody wants spans; without it no request pays for the thought."""
-        self._host_spans = HostSpans(self.profiles, self._classifier())
+        self._host_spans = HostSpans(self.profiles, self._classifier(), _is_counted)
         self.workload = Workload()
         self.controls = RuntimeControls(self.rules, self.cache)
         self.ledger = Ledger(settings.state_dir)
@@ -315,7 +313,19 @@ class Runtime:
     def watch_spans(self) -> None:
         """Let the host's spans feed the profiles, if it has any by now."""
         if self._host_spans.attach() and self.tracing is None:
-            self.tracing = RequestTracing(self.settings.trace_ratio)
+            self.tracing = self._new_tracing()
+        self._host_spans.tracing = self.tracing
+        if self.tracing is not None:
+            self.tracing.refresh()
+
+    def _new_tracing(self) -> RequestTracing:
+        settings = self.settings
+        return RequestTracing(
+            settings.trace_ratio,
+            slow=settings.trace_slow or 4.0 * settings.apdex_t,
+            store=self.profiles,
+            foreign=settings.trace_with == "opentelemetry",
+        )
 
     def _classifier(self) -> Callable[[Any], Any] | None:
         if not self.plugins.has("perfmw_classify_span"):
@@ -346,6 +356,12 @@ class Runtime:
 
 _keep_alive: list[Runtime] = []
 """The runtime made for a process that has none; ``current`` holds the others weakly."""
+
+
+def _is_counted() -> bool:
+    """Whether a request that the middleware counts is with the app; servers may leave old ones behind."""
+    collector = collecting()
+    return collector is not None and not getattr(collector, "status", 0)
 
 
 def _key_of(url: str) -> str:

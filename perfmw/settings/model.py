@@ -156,6 +156,16 @@ class Settings:
         "A file to which every snapshot is appended as a line of JSON.",
     )
     trace_ratio: float = option(0.0, SHARE, "The share of requests for which perfmw opens a span of its own.")
+    trace_slow: float | None = option(
+        None,
+        optional(POSITIVE_SECONDS, "four times `apdex_t`"),
+        "The time, in seconds, from which a request gets a span though not sampled, as failed ones do.",
+    )
+    trace_with: Literal["perfmw", "opentelemetry"] = option(
+        "perfmw",
+        choice("perfmw", "opentelemetry"),
+        "Who makes the spans of sampled requests: perfmw, or opentelemetry-instrumentation-asgi.",
+    )
     optimization_level: Literal["basic", "advanced", "aggressive"] = option(
         "basic", choice("basic", "advanced", "aggressive"), "How much risk an optimization may take."
     )

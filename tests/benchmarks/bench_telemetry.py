@@ -1,0 +1,180 @@
+"""What it costs to observe everything, on a real uvicorn, and whether what is told is true.
+
+    python tests/benchmarks/bench_telemetry.py [--json]
+
+Servers, each in a process of its own, answer a Starlette hello that cannot be cached: plain; under perfmw
+with 1% of spans; under perfmw with a recorded span for every request; and under
+opentelemetry-instrumentation-asgi as it comes, every request recorded. The SDK's batch processor takes the
+spans of both, and an exporter that throws them away. The figure is requests per second of the server's own
+CPU time, rounds interleaved. Then a route of varying speed is asked by a load generator, and its p50, p95
+and p99 are compared with those that perfmw reports.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import random
+import socket
+import statistics
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from typing import Any
+
+import psutil
+
+REQUESTS, CONNECTIONS, ROUNDS, PACED = 6_000, 16, 7, 2_500
+REQUEST = (
+    "GET {path} HTTP/1.1\r\nhost: shop.example\r\nuser-agent: Mozilla/5.0 (X11; Linux x86_64) Chrome/142\r\n"
+    "accept: text/html,application/xhtml+xml;q=0.9,*/*;q=0.8\r\naccept-language: en-GB,en;q=0.7\r\n"
+    "accept-encoding: gzip, deflate, br, zstd\r\nreferer: https://shop.example/\r\ndnt: 1\r\n\r\n"
+)
+SERVERS = ("plain", "perfmw 1%", "perfmw 100%", "otel asgi")
+NEEDED = {"observing": 0.90, "recording": 3.0}
+
+
+def site() -> Any:
+    from starlette.applications import Starlette
+    from starlette.requests import Request
+    from starlette.responses import PlainTextResponse, Response
+    from starlette.routing import Route
+
+    async def hello(request: Request) -> Response:
+        return PlainTextResponse("hello, world")
+
+    async def varying(request: Request) -> Response:
+        await asyncio.sleep(random.lognormvariate(-4.5, 0.5))
+        return PlainTextResponse("hello, world")
+
+    return Starlette(routes=[Route("/hello", hello), Route("/varying", varying)])
+
+
+def provide() -> None:
+    """An SDK as hosts set it up, with an exporter that costs nothing."""
+    from opentelemetry import trace
+    from opentelemetry.sdk.trace import TracerProvider
+    from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, SpanExportResult
+
+    class Nowhere(SpanExporter):
+        def export(self, spans: Any) -> SpanExportResult:
+            return SpanExportResult.SUCCESS
+
+    provider = TracerProvider()
+    provider.add_span_processor(BatchSpanProcessor(Nowhere(), max_queue_size=65_536))
+    trace.set_tracer_provider(provider)
+
+
+def app(which: str) -> Any:
+    if which == "plain":
+        return site()
+    provide()
+    if which == "otel asgi":
+        from opentelemetry.instrumentation.asgi import OpenTelemetryMiddleware
+
+        return OpenTelemetryMiddleware(site())
+    from perfmw import PerfMiddleware, Settings
+
+    ratio = 1.0 if which == "perfmw 100%" else 0.01
+    return PerfMiddleware(site(), settings=Settings(trace_ratio=ratio, dashboard="loopback"))
+
+
+def serve(which: str) -> None:
+    """Run one server; its port is printed once it is bound."""
+    import uvicorn
+
+    config = uvicorn.Config(app(which), port=0, log_level="error", access_log=False)
+    listening = socket.create_server(("127.0.0.1", 0))
+    print(listening.getsockname()[1], flush=True)
+    uvicorn.Server(config).run(sockets=[listening])
+
+
+@contextmanager
+def server(which: str) -> Iterator[tuple[psutil.Process, int]]:
+    command = [sys.executable, __file__, "--serve", which]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        yield psutil.Process(process.pid), int(process.stdout.readline())
+        process.terminate()
+
+
+async def load(port: int, path: str, requests: int, connections: int = CONNECTIONS) -> list[float]:
+    """Seconds of each request, from the first byte sent to the last one read."""
+    request, times = REQUEST.format(path=path).encode(), []
+
+    async def one(count: int) -> None:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        for _ in range(count):
+            begun = time.perf_counter()
+            writer.write(request)
+            head = await reader.readuntil(b"\r\n\r\n")
+            assert head.startswith(b"HTTP/1.1 200"), head
+            await reader.readexactly(12)
+            times.append(time.perf_counter() - begun)
+        writer.close()
+
+    await asyncio.gather(*(one(requests // connections) for _ in range(connections)))
+    return times
+
+
+def rate(process: psutil.Process, port: int) -> float:
+    """Requests per second of the server's CPU time, user and system."""
+    before = process.cpu_times()
+    asyncio.run(load(port, "/hello", REQUESTS))
+    after = process.cpu_times()
+    return REQUESTS / (after.user + after.system - before.user - before.system)
+
+
+def compare(port: int) -> dict[str, float]:
+    """How far p50, p95 and p99 as reported are from those measured, beyond 0.2 ms, as a share."""
+    seen = sorted(asyncio.run(load(port, "/varying", PACED, 4)))
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/_perfmw/api/v1/profiles") as answer:
+        profiles = json.loads(answer.read())["items"]
+    told = next(one for one in profiles if one["name"] == "GET /varying")["metrics"]["latency"]
+    assert told["count"] == len(seen)
+    figures = {}
+    for name, q in (("p50", 0.5), ("p95", 0.95), ("p99", 0.99)):
+        measured = seen[int(q * (len(seen) - 1))]
+        figures[f"{name}_measured_ms"], figures[f"{name}_told_ms"] = measured * 1e3, told[name] * 1e3
+        figures[f"{name}_off"] = max(0.0, abs(told[name] - measured) - 2e-4) / measured
+    return figures
+
+
+def measure() -> dict[str, float]:
+    with ExitStack() as stack:
+        there = {which: stack.enter_context(server(which)) for which in SERVERS}
+        for process, port in there.values():
+            rate(process, port)
+        rows = [{which: rate(*there[which]) for which in SERVERS} for _ in range(ROUNDS)]
+        truth = compare(there["perfmw 1%"][1])
+    figures = {which: statistics.median(row[which] for row in rows) for which in SERVERS}
+    figures["observing"] = statistics.median(row["perfmw 1%"] / row["plain"] for row in rows)
+    figures["recording"] = statistics.median(row["perfmw 100%"] / row["otel asgi"] for row in rows)
+    return figures | truth
+
+
+def main() -> int:
+    if "--serve" in sys.argv:
+        serve(sys.argv[-1])
+        return 0
+    figures = measure()
+    off = max(figures[f"{name}_off"] for name in ("p50", "p95", "p99"))
+    if "--json" in sys.argv:
+        print(json.dumps(figures))
+    else:
+        for which in SERVERS:
+            print(f"{which:12s} {figures[which]:8.0f} requests per CPU second")
+        print(f"observing everything, 1% spans, to plain  {figures['observing']:.3f} (≥ 0.90)")
+        print(f"every request recorded, to otel asgi      {figures['recording']:.2f} (≥ 3)")
+        for name in ("p50", "p95", "p99"):
+            told, measured = figures[f"{name}_told_ms"], figures[f"{name}_measured_ms"]
+            print(f"{name} told {told:.2f} ms, measured {measured:.2f} ms (within 2% + 0.2 ms)")
+    good = all(figures[name] >= bound for name, bound in NEEDED.items()) and off <= 0.02
+    return 0 if good else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
