@@ -11,7 +11,7 @@ from collections.abc import Callable, Container
 from perfmw.asgi.types import HeaderList, Scope
 from perfmw.cache.entries import Entry
 from perfmw.http.keys import request_key
-from perfmw.http.messages import StoredResponse
+from perfmw.http.messages import SPECIAL, StoredResponse
 from perfmw.http.messages import index as fields_of
 from perfmw.http.serve import headers_of_304, unchanged
 from perfmw.http.variants import VariantIndex
