@@ -60,6 +60,7 @@ class MemoryLayer(BaseCache):  # type: ignore[misc]  # aiocache is untyped
         self._values: dict[Hashable, Any] = {}
         self._book = FactBook()
         self._facts = self._book.by_key
+        self._costs: dict[Hashable, float] = {}  # of values that do not tell their cost themselves
         self._used = 0
         self.hits = self.misses = self.evictions = self.expirations = self.refusals = 0
         self._policies = POLICIES if policies is None else policies
@@ -76,13 +77,17 @@ class MemoryLayer(BaseCache):  # type: ignore[misc]  # aiocache is untyped
             return default
         if self._facts:
             facts = self._facts.get(key)
-            if facts is not None and facts[0] <= self._clock():
+            if facts is not None and facts.real <= self._clock():
                 self._drop_expired(key, facts)
                 self.misses += 1
                 return default
-        touch = self._touch  # calling an attribute that is a function as a method would be slower
+        reads = self._reads
         try:
-            touch(key)
+            if reads is None:
+                touch = self._touch  # calling an attribute that is a function as a method would be slower
+                touch(key)
+            elif reads[key] & 3 != 3:
+                reads[key] += 1
         except KeyError:
             pass  # another thread evicted it just now; the value is still good
         self.hits += 1
@@ -104,27 +109,22 @@ class MemoryLayer(BaseCache):  # type: ignore[misc]  # aiocache is untyped
         """
         if ttl is None:
             ttl = self.ttl
-        weight = 1
-        if self.max_bytes is not None:
-            weight = weigh(key, value) if size is None else max(1, size)
         with self._lock:
-            if self._facts:
-                self._sweep(_SWEEP_PER_WRITE)
-            if weight > self._capacity or (ttl is not None and not ttl > 0):
-                return self._refuse(key)
             values = self._values
-            if key in values:
-                if not self._resize_entry(key, weight, cost or 0.0):
-                    return self._refuse(key)
+            if self._replace is None or ttl is not None or cost or self._facts or key in values:
+                return self._write(key, value, ttl, size, cost or 0.0)
+            # a new key in a layer bounded by entries alone, where nothing expires: the least work
+            if len(values) < self._entry_limit:
+                self._policy.on_insert(key, 1, 0.0)
+                self._used += 1
             else:
-                while self._used + weight > self._capacity or len(values) >= self._entry_limit:
-                    if not self._make_room(key, weight):
-                        return self._refuse(key)
-                self._policy.on_insert(key, weight, cost or 0.0)
-                self._used += weight
+                try:
+                    del values[self._replace(key)]
+                except Exception as error:
+                    self._distrust(repr(error))
+                    return self._write(key, value, ttl, size, 0.0)
+                self.evictions += 1
             values[key] = value
-            if ttl is not None or weight != 1 or cost or self._facts:
-                self._note(key, ttl, weight, cost)
             return True
 
     def delete_nowait(self, key: Hashable) -> bool:
@@ -150,7 +150,7 @@ class MemoryLayer(BaseCache):  # type: ignore[misc]  # aiocache is untyped
         if key not in self._values:
             return False
         facts = self._facts.get(key)
-        return facts is None or facts.expires > self._clock()
+        return facts is None or facts.real > self._clock()
 
     def __len__(self) -> int:
         """How many live entries there are; what has expired is dropped first."""
@@ -171,9 +171,9 @@ class MemoryLayer(BaseCache):  # type: ignore[misc]  # aiocache is untyped
     def ttl_nowait(self, key: Hashable) -> float | None:
         """Seconds that ``key`` has left; None when it is absent or never expires."""
         facts = self._facts.get(key)
-        if facts is None or facts.expires == FOR_EVER:
+        if facts is None or facts.real == FOR_EVER:
             return None
-        remaining = facts.expires - self._clock()
+        remaining = facts.real - self._clock()
         return remaining if remaining > 0 else None
 
     # ---- inspecting and changing a running layer
@@ -228,6 +228,33 @@ class MemoryLayer(BaseCache):  # type: ignore[misc]  # aiocache is untyped
 
     # ---- how it works; everything below runs under the lock unless it says otherwise
 
+    def _write(self, key: Hashable, value: Any, ttl: float | None, size: int | None, cost: float) -> bool:
+        weight = 1
+        if self.max_bytes is not None:
+            weight = weigh(key, value) if size is None else max(1, size)
+        if self._facts:
+            self._sweep(_SWEEP_PER_WRITE)
+        if weight > self._capacity or (ttl is not None and not ttl > 0):
+            return self._refuse(key)
+        values = self._values
+        if key in values:
+            if not self._resize_entry(key, weight, cost):
+                return self._refuse(key)
+        else:
+            while self._used + weight > self._capacity or len(values) >= self._entry_limit:
+                if not self._make_room(key, weight):
+                    return self._refuse(key)
+            self._policy.on_insert(key, weight, cost)
+            self._used += weight
+        values[key] = value
+        if ttl is not None or weight != 1 or self._facts:
+            self._note(key, ttl, weight)
+        if cost and getattr(value, "cost", None) != cost:
+            self._costs[key] = cost
+        elif self._costs:
+            self._costs.pop(key, None)
+        return True
+
     def _set_bounds(self, max_entries: int | None, max_bytes: int | None) -> None:
         for name, bound in (("max_entries", max_entries), ("max_bytes", max_bytes)):
             if bound is not None and bound < 1:
@@ -249,6 +276,12 @@ class MemoryLayer(BaseCache):  # type: ignore[misc]  # aiocache is untyped
         self._policy_name = name
         lock_free = getattr(self._policy, "lock_free_hits", False)
         self._touch: Callable[[Hashable], object] = self._policy.on_hit if lock_free else self._touch_locked
+        # what a policy may offer to save calls: reads that the layer counts, eviction and insertion in one
+        self._reads: dict[Hashable, int] | None = getattr(self._policy, "reads", None)
+        by_entries = self.max_bytes is None
+        self._replace: Callable[[Hashable], Hashable] | None = (
+            getattr(self._policy, "replace", None) if by_entries else None
+        )
 
     def _touch_locked(self, key: Hashable) -> None:
         """Takes the lock itself."""
@@ -258,15 +291,17 @@ class MemoryLayer(BaseCache):  # type: ignore[misc]  # aiocache is untyped
 
     def _size_and_cost(self, key: Hashable) -> tuple[int, float]:
         facts = self._facts.get(key)
-        return (1, 0.0) if facts is None else (facts.size, facts.cost)
+        cost = self._costs.get(key) or getattr(self._values.get(key), "cost", 0.0)
+        return 1 if facts is None else int(facts.imag), cost if isinstance(cost, float) else 0.0
 
-    def _note(self, key: Hashable, ttl: float | None, size: int, cost: float | None) -> None:
+    def _note(self, key: Hashable, ttl: float | None, size: int) -> None:
         endless = ttl is None or ttl == FOR_EVER
-        if endless and size == 1 and not cost:
+        if endless and size == 1:
             self._book.forget(key)
         else:
-            expires = FOR_EVER if ttl is None or endless else self._clock() + ttl
-            self._book.note(key, expires, size, cost or 0.0)
+            now = self._clock()
+            self._book.note(key, FOR_EVER if ttl is None or endless else now + ttl, size, now)
+            self._facts = self._book.by_key  # which the book may have made anew
 
     def _refuse(self, key: Hashable) -> bool:
         if key in self._values:  # what should have been replaced is out of date
@@ -278,7 +313,7 @@ class MemoryLayer(BaseCache):  # type: ignore[misc]  # aiocache is untyped
         """A resident key is about to weigh ``size``; False when the policy gives up this very key."""
         old = self._size_and_cost(key)[0]
         # it has a new value to come, so that making room must not drop it for having expired
-        self._book.note(key, FOR_EVER, old, cost)
+        self._note(key, FOR_EVER, old)
         self._policy.on_update(key, size, cost)
         while self._used + size - old > self._capacity:
             if not self._make_room(None, 0) or key not in self._values:
@@ -293,23 +328,24 @@ class MemoryLayer(BaseCache):  # type: ignore[misc]  # aiocache is untyped
         try:
             victim = self._policy.evict(incoming, size)
         except Exception as error:
-            victim = self._distrust(repr(error))
+            self._distrust(repr(error))
+            victim = self._policy.evict(None, 0)
         if victim not in self._values:
             if victim == incoming:
                 return False
-            victim = self._distrust(f"it chose {victim!r}, which is not resident")
+            self._distrust(f"it chose {victim!r}, which is not resident")
+            victim = self._policy.evict(None, 0)
         self._drop(victim)
         self.evictions += 1
         return True
 
-    def _distrust(self, reason: str) -> Hashable:
+    def _distrust(self, reason: str) -> None:
         """The policy is broken: go on with LRU, which knows the contents in the order they came in."""
         logger.error("eviction policy %r is replaced by lru: %s", self._policy_name, reason)
         self._install(LRUPolicy)
         self._policy_name = "lru"
         for key in self._values:
             self._policy.on_insert(key, *self._size_and_cost(key))
-        return self._policy.evict(None, 0)
 
     def _shrink(self) -> None:
         while self._used > self._capacity or len(self._values) > self._entry_limit:
@@ -324,7 +360,9 @@ class MemoryLayer(BaseCache):  # type: ignore[misc]  # aiocache is untyped
         """Of a key that the policy has forgotten."""
         del self._values[key]
         facts = self._book.forget(key) if self._facts else None
-        self._used -= 1 if facts is None else facts.size
+        if self._costs:
+            self._costs.pop(key, None)
+        self._used -= 1 if facts is None else int(facts.imag)
 
     def _expire_one(self) -> bool:
         """Drop one expired entry, if there is one."""

@@ -7,10 +7,13 @@ turns within one run, so that what else the machine does hits both; each figure 
 from __future__ import annotations
 
 import argparse
+import gc
+import itertools
 import json
 import statistics
 import sys
 import time
+import tracemalloc
 from collections.abc import Callable
 from typing import Any
 
@@ -81,13 +84,40 @@ def measure(policy: str = "lru", entries: int = 1_000, turns: int = 41) -> dict[
     return {"hit": hit, "miss_set_evict": miss}
 
 
+def overhead(policy: str, *, ttl: float | None, by_bytes: bool, churn: bool, entries: int = 100_000) -> float:
+    """Bytes an entry takes beside its key and value, as tracemalloc counts them."""
+    keys = [f"k{number:08d}" for number in range(3 * entries if churn else entries)]
+    bound = {"max_bytes": 1_000 * entries} if by_bytes else {"max_entries": entries}
+    gc.collect()
+    tracemalloc.start()
+    layer = MemoryLayer(policy=policy, **bound)
+    for number, key in enumerate(keys):
+        layer.set_nowait(key, key, ttl and ttl + number % 100 / 7, 1_000 if by_bytes else None)
+    gc.collect()
+    used = tracemalloc.get_traced_memory()[0]
+    tracemalloc.stop()
+    return used / len(layer.keys_nowait())
+
+
+def _report_memory(policy: str) -> int:
+    for by_bytes, ttl, churn in itertools.product((False, True), (None, 600.0), (False, True)):
+        used = overhead(policy, ttl=ttl, by_bytes=by_bytes, churn=churn)
+        bound = "bytes" if by_bytes else "entries"
+        state = "long full" if churn else "filled once"
+        print(f"bounded by {bound:7} ttl {ttl!s:5} {state:11}  {used:4.0f} B an entry")
+    return 0
+
+
 def main() -> int:
     """Print the figures; exit status 1 when a ratio is over its limit."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     parser.add_argument("--policy", default="lru")
     parser.add_argument("--entries", type=int, default=1_000)
+    parser.add_argument("--memory", action="store_true", help="measure the overhead of an entry instead")
     options = parser.parse_args()
+    if options.memory:
+        return _report_memory(options.policy)
     figures = measure(options.policy, options.entries)
     if options.json:
         print(json.dumps(figures))

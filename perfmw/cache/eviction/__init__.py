@@ -12,6 +12,7 @@ from perfmw.cache.eviction.lru import LRUPolicy
 from perfmw.cache.eviction.random import RandomPolicy
 from perfmw.cache.eviction.s3fifo import S3FIFOPolicy
 from perfmw.cache.eviction.sieve import SievePolicy
+from perfmw.cache.eviction.wtinylfu import WTinyLFUPolicy
 from perfmw.contracts import EvictionPolicyFactory
 
 POLICIES: dict[str, EvictionPolicyFactory] = {
@@ -23,6 +24,7 @@ POLICIES: dict[str, EvictionPolicyFactory] = {
     "random": RandomPolicy,
     "s3fifo": S3FIFOPolicy,
     "sieve": SievePolicy,
+    "wtinylfu": WTinyLFUPolicy,
 }
 
 __all__ = [
@@ -35,4 +37,5 @@ __all__ = [
     "RandomPolicy",
     "S3FIFOPolicy",
     "SievePolicy",
+    "WTinyLFUPolicy",
 ]

@@ -51,7 +51,7 @@ class ARCPolicy:
             self._often.append(key, self._once.remove(key))
 
     def on_insert(self, key: Hashable, size: int, cost: float) -> None:
-        self._consider(key, size)
+        self._consider(key)
         self._considered = None
         if key in self._gone_once.sizes:
             self._gone_once.remove(key)
@@ -74,7 +74,7 @@ class ARCPolicy:
 
     def evict(self, incoming: Hashable | None, size: int) -> Hashable:
         if incoming is not None:
-            self._consider(incoming, size)
+            self._consider(incoming)
         once, often = self._once, self._often
         if not once.sizes and not often.sizes:
             raise LookupError("nothing is resident")
@@ -91,16 +91,16 @@ class ARCPolicy:
             self._gone_often.append(key, weight)
         return key
 
-    def _consider(self, key: Hashable, size: int) -> None:
+    def _consider(self, key: Hashable) -> None:
         """Learn from a key that returns, once for each time that it does."""
         if self._considered == key:
             return
         self._considered = key
         once, often = self._gone_once.used, self._gone_often.used
         if key in self._gone_once.sizes:
-            self._target = min(self._capacity, self._target + size * max(1.0, often / once))
+            self._target = min(self._capacity, self._target + max(1.0, often / once))
         elif key in self._gone_often.sizes:
-            self._target = max(0.0, self._target - size * max(1.0, once / often))
+            self._target = max(0.0, self._target - max(1.0, once / often))
 
     def _trim(self) -> None:
         """Remember no more than another cache's worth in all, and what was seen once no more than one's."""

@@ -31,6 +31,13 @@ class LRUPolicy:
     def evict(self, incoming: Hashable | None, size: int) -> Hashable:
         return self._order.popitem(last=False)[0]
 
+    def replace(self, incoming: Hashable) -> Hashable:
+        """``evict`` and ``on_insert`` in one step, for a cache that is full."""
+        order = self._order
+        key = order.popitem(False)[0]
+        order[incoming] = None
+        return key
+
     def resize(self, capacity: int) -> None:
         """The order does not depend on the capacity."""
 

@@ -2,13 +2,42 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
+from collections import deque
 from collections.abc import Hashable, Iterable
+
+from perfmw.cache.eviction.queues import Ghosts, Stale
 
 _SMALL_SHARE = 0.1
 _GHOST_SHARE = 0.9
-_MOST_READS = 3
 _READS_TO_STAY = 2
+_READS = 3
+"""The most reads that are counted, and the bits of ``reads`` that count them."""
+_MAIN = 4
+"""The bit of ``reads`` that says that a key is in the main queue."""
+
+
+class _Queue:
+    __slots__ = ("capacity", "places", "stale", "used")
+
+    def __init__(self) -> None:
+        self.places: deque[Hashable] = deque()
+        self.stale = Stale()
+        self.used = 0
+        self.capacity = 1
+
+    def add(self, key: Hashable, size: int) -> None:
+        self.places.append(key)
+        self.used += size
+
+    def remove(self, key: Hashable, size: int) -> None:
+        self.used -= size
+        self.stale.add(key)
+        if self.stale.crowds(len(self.places)):
+            self.places = self.keys()
+            self.stale.clear()
+
+    def keys(self) -> deque[Hashable]:
+        return self.stale.sift(self.places)[0]
 
 
 class S3FIFOPolicy:
@@ -22,111 +51,129 @@ class S3FIFOPolicy:
     lock_free_hits = True
 
     def __init__(self, capacity: int) -> None:
-        self._small: OrderedDict[Hashable, int] = OrderedDict()
-        self._main: OrderedDict[Hashable, int] = OrderedDict()
-        self._ghost: OrderedDict[Hashable, int] = OrderedDict()
-        self._reads: dict[Hashable, int] = {}
-        self._small_used = self._main_used = self._ghost_used = 0
+        self._small, self._main = _Queue(), _Queue()
+        self._ghosts = Ghosts(0)
+        self._sizes: dict[Hashable, int] = {}  # of those that are not 1
+        self.reads: dict[Hashable, int] = {}
+        """Of each resident key: its reads up to 3, and 4 more in the main queue. A cache may count them."""
         self._has_evicted = False
         self._returning: Hashable | None = None
         self.resize(capacity)
 
     def on_hit(self, key: Hashable) -> None:
-        reads = self._reads[key]
-        if reads < _MOST_READS:
-            self._reads[key] = reads + 1
+        reads = self.reads[key]
+        if reads & _READS != _READS:
+            self.reads[key] = reads + 1
 
     def on_insert(self, key: Hashable, size: int, cost: float) -> None:
         returning = self._recall(key)
         self._returning = None
-        self._reads[key] = 0
-        filling = not self._has_evicted and self._small_used >= self._small_capacity
-        if returning or filling or size > self._small_capacity:
-            self._main[key] = size
-            self._main_used += size
+        if size != 1:
+            self._sizes[key] = size
+        small = self._small
+        filling = not self._has_evicted and small.used >= small.capacity
+        if returning or filling or size > small.capacity:
+            self.reads[key] = _MAIN
+            self._main.add(key, size)
         else:
-            self._small[key] = size
-            self._small_used += size
+            self.reads[key] = 0
+            small.add(key, size)
 
     def on_update(self, key: Hashable, size: int, cost: float) -> None:
-        if key in self._small:
-            self._small_used += size - self._small[key]
-            self._small[key] = size
+        queue = self._main if self.reads[key] & _MAIN else self._small
+        queue.used += size - self._size(key)
+        if size != 1:
+            self._sizes[key] = size
         else:
-            self._main_used += size - self._main[key]
-            self._main[key] = size
+            self._sizes.pop(key, None)
         self.on_hit(key)
 
     def on_remove(self, key: Hashable) -> None:
-        del self._reads[key]
-        if key in self._small:
-            self._small_used -= self._small.pop(key)
-        else:
-            self._main_used -= self._main.pop(key)
+        queue = self._main if self.reads.pop(key) & _MAIN else self._small
+        queue.remove(key, self._sizes.pop(key, 1))
 
     def evict(self, incoming: Hashable | None, size: int) -> Hashable:
         self._has_evicted = True
-        if incoming is not None and not self._recall(incoming) and size >= max(2, self._small_capacity):
+        if incoming is not None and not self._recall(incoming) and size >= max(2, self._small.capacity):
             return incoming
-        while self._small or self._main:
-            from_main = self._main_used > self._main_capacity or not self._small
-            key = self._leave_main() if from_main else self._leave_small()
-            if key is not None:
-                return key
+        return self._leave()
+
+    def replace(self, incoming: Hashable) -> Hashable:
+        """``evict`` and ``on_insert`` in one step, for a full cache bounded by entries."""
+        self._has_evicted = True
+        small, main, reads = self._small, self._main, self.reads
+        ghosts, places = self._ghosts, small.places
+        returning = hash(incoming) in ghosts.sizes and ghosts.recall(incoming)
+        plain = places and not (returning or small.stale.marks or main.used > main.capacity)
+        if plain and reads[places[0]] < _READS_TO_STAY:  # what nearly every newcomer meets
+            victim = places.popleft()
+            del reads[victim]
+            places.append(incoming)
+            reads[incoming] = 0
+            mark = hash(victim)
+            if ghosts.used != ghosts.capacity or ghosts.stale.marks or mark in ghosts.sizes:
+                ghosts.add(victim, 1)
+            else:  # the same in place: one in, one out
+                ghosts.sizes[mark] = 1
+                ghosts.order.append(mark)
+                del ghosts.sizes[ghosts.order.popleft()]
+            return victim
+        victim = self._leave()
+        reads[incoming] = _MAIN if returning else 0
+        (main if returning else small).add(incoming, 1)
+        return victim
+
+    def _leave(self) -> Hashable:
+        """The first of the small queue that was not read enough, or of a main queue that is too large.
+
+        Of the small queue, those before it move to the main one. Of the main queue, those before it go to its
+        end, for one read less.
+        """
+        small, main, reads, sizes = self._small, self._main, self.reads, self._sizes
+        queue = main if main.used > main.capacity or not small.used else small
+        while reads:
+            key = queue.places.popleft()
+            if queue.stale.marks and queue.stale.take(key):
+                continue
+            seen = reads[key]
+            if seen > _MAIN:
+                reads[key] = seen - 1
+                main.places.append(key)
+                continue
+            size = sizes.get(key, 1) if sizes else 1
+            queue.used -= size
+            if queue is small:
+                if seen >= _READS_TO_STAY:
+                    reads[key] = _MAIN
+                    main.add(key, size)
+                    queue = small if small.used else main
+                    continue
+                self._ghosts.add(key, size)
+            del reads[key]
+            if sizes:
+                sizes.pop(key, None)
+            return key
         raise LookupError("nothing is resident")
 
-    def _leave_small(self) -> Hashable | None:
-        """The first of the small queue that was not read enough; those before it move to the main queue."""
-        while self._small:
-            key, size = self._small.popitem(last=False)
-            self._small_used -= size
-            if self._reads[key] < _READS_TO_STAY:
-                del self._reads[key]
-                self._remember(key, size)
-                return key
-            self._main[key] = size
-            self._reads[key] = 0
-            self._main_used += size
-        return None
-
-    def _leave_main(self) -> Hashable:
-        """The first of the main queue that was not read; those before it go to its end, for one read less."""
-        while True:
-            key, size = self._main.popitem(last=False)
-            reads = self._reads[key]
-            if not reads:
-                del self._reads[key]
-                self._main_used -= size
-                return key
-            self._main[key] = size
-            self._reads[key] = reads - 1
+    def _size(self, key: Hashable) -> int:
+        return self._sizes.get(key, 1)
 
     def _recall(self, key: Hashable) -> bool:
         """Whether ``key`` was remembered; asked before room is made, which may push it out of memory."""
-        size = self._ghost.pop(key, None)
-        if size is not None:
-            self._ghost_used -= size
+        if self._ghosts.recall(key):
             self._returning = key
         return self._returning is not None and self._returning == key
 
-    def _remember(self, key: Hashable, size: int) -> None:
-        self._ghost[key] = size
-        self._ghost_used += size
-        self._trim_ghost()
-
-    def _trim_ghost(self) -> None:
-        while self._ghost_used > self._ghost_capacity:
-            self._ghost_used -= self._ghost.popitem(last=False)[1]
-
     def resize(self, capacity: int) -> None:
-        self._small_capacity = max(1, int(capacity * _SMALL_SHARE))
-        self._main_capacity = max(1, capacity - self._small_capacity)
-        self._ghost_capacity = int(capacity * _GHOST_SHARE)
-        self._trim_ghost()
+        self._small.capacity = max(1, int(capacity * _SMALL_SHARE))
+        self._main.capacity = max(1, capacity - self._small.capacity)
+        self._ghosts.capacity = int(capacity * _GHOST_SHARE)
+        self._ghosts.trim()
 
     def keys(self) -> Iterable[Hashable]:
         """The small queue's, then the main queue's, each from its head; those that were read come later."""
-        return sorted([*self._small, *self._main], key=lambda key: (self._reads[key] > 0, key in self._main))
+        keys = [*self._small.keys(), *self._main.keys()]
+        return sorted(keys, key=lambda key: ((self.reads[key] & _READS) > 0, self.reads[key] & _MAIN))
 
     def __len__(self) -> int:
-        return len(self._reads)
+        return len(self.reads)

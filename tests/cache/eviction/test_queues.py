@@ -1,0 +1,112 @@
+"""Queues with stale places, the memory of who left, the sketch, and policies that replace in one step."""
+
+from __future__ import annotations
+
+import random
+from collections import OrderedDict
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from perfmw.cache import MemoryLayer
+from perfmw.cache.eviction import POLICIES
+from perfmw.cache.eviction.queues import Ghosts, Stale
+from perfmw.cache.eviction.sketch import FrequencySketch
+
+
+@given(st.lists(st.tuples(st.integers(0, 8), st.integers(1, 3)), max_size=80), st.sets(st.integers(0, 8)))
+def test_ghosts_remember_the_last_that_fit(entries: list[tuple[int, int]], recalled: set[int]) -> None:
+    ghosts, model = Ghosts(10), OrderedDict[int, int]()
+    for number, (key, size) in enumerate(entries):
+        if number % 5 == 4 and key in recalled:
+            assert ghosts.recall(key) == (model.pop(key, None) is not None)
+            continue
+        model.pop(key, None)
+        ghosts.add(key, size)
+        model[key] = size
+        while sum(model.values()) > 10:
+            model.popitem(last=False)
+        assert {key for key in range(9) if key in ghosts} == set(model)
+        assert ghosts.used == sum(model.values())
+
+
+def test_ghosts_that_are_always_recalled_do_not_pile_up() -> None:
+    ghosts = Ghosts(100)
+    for number in range(10_000):
+        ghosts.add(number % 3, 1)
+        assert ghosts.recall(number % 3)
+    assert len(ghosts.order) < 300
+    assert len(ghosts) == 0
+
+
+def test_a_stale_place_is_the_first_of_its_key() -> None:
+    stale = Stale()
+    stale.add("a")
+    assert [list(queue) for queue in stale.sift(["a", "b", "a"])] == [["b", "a"]]
+    assert stale.take("a")
+    assert not stale.take("a")
+
+
+@pytest.mark.parametrize("name", ["lru", "sieve", "s3fifo"])
+def test_replacing_in_one_step_is_evicting_and_inserting(name: str) -> None:
+    source = random.Random(3)
+    one, two = POLICIES[name](20), POLICIES[name](20)
+    for step in range(6_000):
+        key = int(source.paretovariate(0.6)) % 90
+        resident = set(one.keys())
+        if key in resident:
+            one.on_hit(key)
+            two.on_hit(key)
+        elif len(resident) < 20:
+            one.on_insert(key, 1, 0.0)
+            two.on_insert(key, 1, 0.0)
+        else:
+            victim = two.evict(key, 1)
+            two.on_insert(key, 1, 0.0)
+            assert one.replace(key) == victim  # type: ignore[attr-defined]
+        if step % 11 == 0:
+            gone = source.choice(list(one.keys()))
+            one.on_remove(gone)
+            two.on_remove(gone)
+        assert list(one.keys()) == list(two.keys())
+
+
+def test_the_sketch_never_counts_less_until_it_halves() -> None:
+    sketch = FrequencySketch(1_000)
+    for number in range(200):
+        for _ in range(number % 12):
+            sketch.see(f"key {number}")
+    assert all(sketch.estimate(f"key {number}") >= number % 12 for number in range(200))
+    assert sum(sketch.estimate(f"other {number}") > 0 for number in range(200)) < 5
+
+
+def test_the_sketch_forgets_what_was_popular_once() -> None:
+    sketch = FrequencySketch(16)
+    for _ in range(15):
+        sketch.see("once")
+    before = sketch.estimate("once")
+    for number in range(1_000):
+        sketch.see(number)
+    assert sketch.estimate("once") < before
+
+
+def test_wtinylfu_keeps_what_is_read_often_through_a_scan() -> None:
+    layer = MemoryLayer(max_entries=50, policy="wtinylfu")
+    scan = iter(range(1_000, 10**6))
+    for _ in range(40):
+        for key in [*range(30), *range(30), *(next(scan) for _ in range(60))]:
+            if layer.get_nowait(key) is None:
+                layer.set_nowait(key, True)
+    assert sum(key in layer for key in range(30)) >= 27
+
+
+def test_wtinylfu_widens_its_window_where_recency_pays() -> None:
+    layer = MemoryLayer(max_entries=100, policy="wtinylfu")
+    policy = layer._policy
+    for number in range(40_000):  # each key is read once more, soon, and never again
+        for key in (number, number - 60):
+            if layer.get_nowait(key) is None:
+                layer.set_nowait(key, True)
+    assert policy._share > 0.1  # type: ignore[attr-defined]
+    assert layer.hits > 20_000
