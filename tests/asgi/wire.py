@@ -42,6 +42,12 @@ class Origin:
     port: int
     calls: list[Call] = field(default_factory=list)
     ended: asyncio.Event = field(default_factory=asyncio.Event)
+    server: asyncio.Server | None = None
+
+    def close(self) -> None:
+        """Take no more connections."""
+        assert self.server is not None
+        self.server.close()
 
     @property
     def url(self) -> str:
@@ -66,7 +72,7 @@ async def origin(script: Script, port: int = 0) -> AsyncIterator[Origin]:
         writer.close()
 
     server = await asyncio.start_server(serve, "127.0.0.1", port)
-    here = Origin(server.sockets[0].getsockname()[1])
+    here = Origin(server.sockets[0].getsockname()[1], server=server)
     try:
         yield here
     finally:
