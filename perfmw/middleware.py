@@ -80,7 +80,7 @@ class PerfMiddleware:
                     exchange = Exchange(self._cache, scope, receive, send, started, now, key, held)
                     if told is not None:
                         told.append(exchange)
-                    await exchange.forward()
+                    await exchange.pass_on()
                     return
             elif (stored := fresh(self._lookup, key, now, scope, self._strict, self._rules)) is not None:
                 status, headers, body = stored.status, None, stored.body

@@ -16,7 +16,7 @@ from perfmw.exchange.cache import HttpCache
 from perfmw.exchange.fast import raw_path
 from perfmw.exchange.passing import Held
 from perfmw.http import status as cache_status
-from perfmw.http.messages import Request, ResponseHead, StoredResponse
+from perfmw.http.messages import Header, Request, ResponseHead, StoredResponse
 from perfmw.http.reflection import reflected
 from perfmw.http.reuse import FAILURES, stale_on_error
 from perfmw.http.storing import Storing, complete
@@ -31,8 +31,13 @@ _BY_ITSELF = frozenset({"no-store", "private"})
 _NO_ANSWER = 500
 """What an app that raised is counted as."""
 
-_MOST_SAID = 1024
-_said: dict[tuple[str, str], tuple[bytes, bytes]] = {}
+_passed: dict[str, Header] = {}
+"""Cache-Status of what held URLs answer, by reason; there are as many as perfmw has reasons."""
+
+
+def _pass(reason: str) -> Header:
+    field = _passed[reason] = (b"cache-status", cache_status.forwarded("uri-miss", detail=reason))
+    return field
 
 
 class Forwarding(Tee, Collector):
@@ -110,6 +115,21 @@ class Forwarding(Tee, Collector):
                 self.flight.done("failed")
         self._count()
 
+    async def pass_on(self) -> None:
+        """``forward`` for a held URL: nobody waits for it, and nothing stored could answer instead."""
+        cache = self.cache
+        self.epoch = cache.tags.epoch
+        self.runtime = cache.runtime
+        collect(self)
+        try:
+            await cache.app(self.scope, self.receive, self.send)
+            if self.chunks is not None:
+                await self.finish()
+        except BaseException:
+            self._count_failure()
+            raise
+        self._count()
+
     async def _ask(self) -> None:
         try:
             await self.cache.app(self.scope, self.receive, self.send)
@@ -185,16 +205,17 @@ class Forwarding(Tee, Collector):
         headers: HeaderList = [*message.get("headers", ())]
         held = self.held
         if held is not None and (verdict := self.cache.glance(headers, self.rule, held)) is not None:
-            self.detail = verdict.reason
-        elif self.key is not None:
+            self.detail = reason = verdict.reason
+            headers.append(_passed.get(reason) or _pass(reason))
+            return {**message, "headers": headers}
+        if self.key is not None:
             if self.stored is not None and self._withholds(headers):
                 self.withheld = headers
                 return None
             self._judge(message, headers)
         elif self.fwd == "method":
             self._written(message, headers)
-        plain = self.template is None and not self.collapsed
-        headers.append((plain and _said.get((self.fwd, self.detail))) or self._cache_status())
+        headers.append(self._cache_status())
         return {**message, "headers": headers}
 
     def _withholds(self, headers: HeaderList) -> bool:
@@ -282,13 +303,10 @@ class Forwarding(Tee, Collector):
         self.detail = reason
         self.on_abandon(reason)
 
-    def _cache_status(self) -> tuple[bytes, bytes]:
-        """The Cache-Status field; that of a response which is not stored is remembered for the next one."""
+    def _cache_status(self) -> Header:
         stored = self.template is not None
         detail = "" if stored else self.detail
         value = cache_status.forwarded(self.fwd, stored=stored, collapsed=self.collapsed, detail=detail)
-        if not (stored or self.collapsed) and len(_said) < _MOST_SAID:
-            _said[self.fwd, detail] = (b"cache-status", value)
         return (b"cache-status", value)
 
     # ---- the response ends
