@@ -128,7 +128,13 @@ class Forwarding(Tee, Collector):
         except BaseException:
             self._count_failure()
             raise
-        self._count()
+        held = self.held
+        assert held is not None
+        if held.status == self.status and held.reason == self.detail and held.count is not None:
+            held.count(self.finished_at - self.started)
+            self.name = held.name
+        else:
+            self._count()
 
     async def _ask(self) -> None:
         try:
@@ -167,25 +173,19 @@ class Forwarding(Tee, Collector):
     # ---- counting
 
     def _count(self) -> None:
-        held = self.held
-        if held is not None and held.status == self.status and held.recorder is not None:
-            recorder = held.recorder
-        else:
-            recorder = self._remembered(held)
-        recorder.origin(self.finished_at - self.started, self.status, self.detail or self.fwd)
+        recorder = self._recorder()
         self.name = recorder.name
+        reason = self.detail or self.fwd
+        count = recorder.counter(self.status, reason)
+        count(self.finished_at - self.started)
+        held = self.held
+        if held is not None:
+            held.status, held.reason, held.name, held.count = self.status, reason, self.name, count
         if self.digest is not None:
             self._learn(recorder.name)
 
     def _recorder(self) -> Recorder:
         return self.cache.recorder(self.route())
-
-    def _remembered(self, held: Held | None) -> Recorder:
-        """The same URL is answered by the same route again, unless its status says otherwise."""
-        recorder = self._recorder()
-        if held is not None:
-            held.recorder, held.status = recorder, self.status
-        return recorder
 
     def route(self) -> str:
         """The name of the route that answered, as far as the app has told by now."""

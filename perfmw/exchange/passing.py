@@ -2,29 +2,35 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from perfmw.http.storing import Storing
-from perfmw.profiles import Recorder
 from perfmw.settings import CacheRule
 
 _MOST = 10_000
 
 
 class Held:
-    """What is known of such a URL until ``until``: its rule, and who counts its responses of one status.
+    """What is known of such a URL until ``until``: its rule, and how to count what it last answered.
+
+    ``count`` takes the seconds of a response of ``status`` that was not stored for ``reason``, and counts it
+    under the route ``name``: the same URL is answered by the same route again as long as those stay.
 
     ``until`` is 0 where something is stored all the same: then the store has to be asked, but nobody waits
     until ``queueless``. ``control`` is a Cache-Control value that forbade storing by itself, and ``verdict``
     what it came to.
     """
 
-    __slots__ = ("control", "queueless", "recorder", "rule", "status", "until", "verdict")
+    __slots__ = ("control", "count", "name", "queueless", "reason", "rule", "status", "until", "verdict")
 
     def __init__(self, until: float, rule: CacheRule | None, *, stored: bool = False) -> None:
         self.until = 0.0 if stored else until
         self.queueless = until
         self.rule = rule
         self.status = 0
-        self.recorder: Recorder | None = None
+        self.reason = ""
+        self.name = ""
+        self.count: Callable[[float], None] | None = None
         self.control: bytes | None = None
         self.verdict: Storing | None = None
 

@@ -80,6 +80,10 @@ class Recorder:
             record = self._first(status, reason)
         record(seconds)
 
+    def counter(self, status: int, reason: str) -> Callable[[float], None]:
+        """What ``origin`` does for one status and reason, for who counts many of them: takes the seconds."""
+        return self._outcomes.get((status, reason)) or self._first(status, reason)
+
     def exception(self, seconds: float, reason: str) -> None:
         """A request reached the target and ended without a response."""
         try:
