@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from perfmw.asgi.types import HeaderList, Scope
 from perfmw.http.dates import format_date
-from perfmw.http.fields import names_in
+from perfmw.http.fields import is_token, names_in
 from perfmw.http.storing import HOP_BY_HOP
 
 PSEUDONYM = b"perfmw"
@@ -110,6 +110,16 @@ def response_headers(
         kept.append((b"date", format_date(now)))
     kept.append((b"via", _appended(headers, b"via", version + b" " + PSEUDONYM)))
     return kept
+
+
+def informational_headers(lines: bytes) -> HeaderList:
+    """The fields of an informational response that go on, from its raw lines."""
+    pairs = [line.partition(b":") for line in lines.split(b"\r\n") if line]
+    headers = [
+        (name.lower(), _CONTROL.sub(b" ", value.strip())) for name, _, value in pairs if is_token(name)
+    ]
+    dropped = HOP_BY_HOP | _nominated(headers) | {b"content-length"}
+    return [field for field in headers if field[0] not in dropped]
 
 
 def goes_round(headers: HeaderList) -> bool:

@@ -106,6 +106,9 @@ class ReverseProxy:
     async def _relay(self, scope: Scope, body: AsyncIterator[bytes] | None, send: Send) -> None:
         import httpcore
 
+        from perfmw.asgi.interim import listener, passing_on
+
+        listener.set(passing_on(scope, send))
         try:
             response = await self._ask(scope, body)
         except (httpcore.TimeoutException, httpcore.NetworkError, httpcore.ProtocolError) as error:
@@ -141,7 +144,10 @@ class ReverseProxy:
         if self._pool is None:
             import httpcore
 
+            from perfmw.asgi.interim import Backend
+
             self._pool = httpcore.AsyncConnectionPool(
+                network_backend=Backend(),
                 max_connections=self.limits.connections,
                 max_keepalive_connections=self.limits.connections,
                 keepalive_expiry=_KEEPALIVE,

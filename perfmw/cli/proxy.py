@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import socket
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -92,6 +92,7 @@ def serve(app: ReverseProxy, settings: Settings, listener: socket.socket, *, sho
     # Date and Server are the origin's to send; client addresses are believed only where the settings say so
     config = uvicorn.Config(
         wrapped,
+        http=_protocol(),
         access_log=False,
         date_header=False,
         server_header=False,
@@ -107,6 +108,15 @@ def serve(app: ReverseProxy, settings: Settings, listener: socket.socket, *, sho
     except KeyboardInterrupt:
         pass  # it stopped in order before it passed the signal on
     sys.exit(0 if server.started else 1)
+
+
+def _protocol() -> Any:
+    """The protocol that passes informational responses on, where what it needs is installed."""
+    try:
+        from perfmw.cli.informational import Protocol
+    except ImportError:
+        return "auto"
+    return Protocol
 
 
 def _without_traceback(record: logging.LogRecord) -> bool:

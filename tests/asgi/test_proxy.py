@@ -440,3 +440,62 @@ async def test_the_lifespan_closes_the_connections() -> None:
             await client.get("/")
         await asyncio.wait_for(here.ended.wait(), 5)
         assert len(here.calls) == 1
+
+
+# ---- informational responses
+
+HINTS = (
+    b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: </a>\r\nConnection: x\r\nX: 1\r\n\r\n"
+)
+
+
+async def through(extension: str, *parts: bytes, version: str = "1.1") -> list[dict[str, object]]:
+    async def script(call: Call) -> None:
+        for part in parts:
+            await call.send(part)
+            await asyncio.sleep(0.02)
+
+    async with proxied(script) as (client, _):
+        client.extensions = {extension: {}}
+        response = await client.get("/", http_version=version)
+        assert (response.status, response.body) == (200, b"ok")
+        return [dict(message) for message in response.messages]
+
+
+@pytest.mark.parametrize(
+    "parts", [(HINTS + OK,), (HINTS, OK), (HINTS[:40], HINTS[40:], OK), (HINTS + OK[:3], OK[3:])]
+)
+async def test_informational_responses_are_passed_on_where_the_server_can(parts: tuple[bytes, ...]) -> None:
+    first, *rest = await through("perfmw.informational", *parts)
+    assert first == {"type": "perfmw.informational", "status": 103, "headers": [(b"link", b"</a>")]}
+    assert [message["type"] for message in rest] == ["http.response.start", "http.response.body"]
+
+
+async def test_early_hints_are_passed_on_as_asgi_knows_them() -> None:
+    first, *_ = await through("http.response.early_hint", HINTS + OK)
+    assert first == {"type": "http.response.early_hint", "links": [b"</a>"]}
+
+
+async def test_clients_of_http_1_0_and_other_servers_get_none() -> None:
+    for extension, version in (("perfmw.informational", "1.0"), ("other", "1.1")):
+        messages = await through(extension, HINTS + OK, version=version)
+        assert [message["type"] for message in messages] == ["http.response.start", "http.response.body"]
+
+
+async def test_a_body_that_looks_informational_is_none() -> None:
+    body = b"HTTP/1.1 103 Early Hints\r\nLink: </evil>\r\n\r\n"
+    raw = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(body)
+
+    async def script(call: Call) -> None:
+        await call.send(raw)
+        await asyncio.sleep(0.02)
+        await call.send(body)
+
+    async with proxied(script) as (client, _):
+        client.extensions = {"perfmw.informational": {}}
+        response = await client.get("/")
+        assert response.body == body
+        assert {message["type"] for message in response.messages} == {
+            "http.response.start",
+            "http.response.body",
+        }

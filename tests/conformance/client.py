@@ -35,6 +35,8 @@ async def _read(reader: asyncio.StreamReader, method: str) -> Answer:
             answer.status = int(first.split(" ")[1])
             pairs = (line.partition(":") for line in lines)
             answer.headers = [(name.lower(), value.strip()) for name, _, value in pairs]
+            if answer.status < 200:
+                answer.interim.append((answer.status, answer.headers))
         if method == "HEAD" or answer.status in (204, 304):
             return answer
         if (answer.get("transfer-encoding") or "") == "chunked":

@@ -77,10 +77,11 @@ class Case:
 
 @dataclass
 class Answer:
-    """What the client received."""
+    """What the client received; ``interim``: informational responses before the final one."""
 
     status: int = 0
     headers: list[tuple[str, str]] = field(default_factory=list)
+    interim: list[tuple[int, list[tuple[str, str]]]] = field(default_factory=list)
     body: bytes = b""
     complete: bool = True
 

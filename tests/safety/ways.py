@@ -41,7 +41,7 @@ async def directly(app: Any) -> AsyncIterator[Ask]:
             pairs = [
                 (name.decode("latin-1").lower(), value.decode("latin-1")) for name, value in response.headers
             ]
-            return Answer(500 if response.error else response.status, pairs, response.body)
+            return Answer(500 if response.error else response.status, pairs, body=response.body)
 
         yield ask
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from tests.conformance.cases.build import HOUR, asked_again, case
-from tests.conformance.model import Case, Step, at
+from tests.conformance.model import Case, Step
 
 ETAG = ("ETag", '"abc"')
-LM = ("Last-Modified", at(-86_400 * 30))
+LM = ("Last-Modified", "Wed, 01 Jan 2025 00:00:00 GMT")
 
 
 def _storing() -> list[Case]:

@@ -170,17 +170,31 @@ def _framing() -> list[Case]:
         case(
             "interim-103",
             "9110 15.2",
-            "optimal",
-            "informational responses are no final ones",
-            Step(answer=[HOUR], interim=[(103, [("Link", "</a>; rel=preload")])], expect="origin"),
-            Step(expect="cached"),
+            "required",
+            "a 103 is passed on, with its fields, before the response",
+            Step(
+                answer=[HOUR],
+                interim=[(103, [("Link", "</a>; rel=preload"), ("Connection", "x"), ("X", "1")])],
+                expect="origin",
+                check=lambda a: (
+                    "" if a.interim == [(103, [("link", "</a>; rel=preload")])] else f"{a.interim}"
+                ),
+            ),
+            Step(expect="cached", check=lambda a: "an old 103 was sent" if a.interim else ""),
         ),
         case(
             "interim-102",
             "9110 15.2",
-            "optimal",
-            "a 102 and then a 200",
-            Step(answer=[HOUR], interim=[(102, [])], expect="origin"),
+            "required",
+            "every informational response is passed on",
+            Step(
+                answer=[HOUR],
+                interim=[(102, []), (103, [("Link", "</a>")]), (103, [("Link", "</b>")])],
+                expect="origin",
+                check=lambda a: (
+                    "" if [status for status, _ in a.interim] == [102, 103, 103] else f"{a.interim}"
+                ),
+            ),
             Step(expect="cached"),
         ),
         case(
