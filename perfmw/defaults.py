@@ -5,6 +5,7 @@ Each hook imports its room when it is called, so that importing this module cost
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
         TextExporter,
     )
     from perfmw.settings import Settings
+
+log = logging.getLogger("perfmw.exporters")
 
 
 @hookimpl
@@ -50,11 +53,23 @@ def perfmw_register_optimizers(settings: Settings) -> Mapping[str, Optimizer]:
 
 @hookimpl
 def perfmw_register_exporters(settings: Settings) -> Mapping[str, Exporter | TextExporter]:
-    from perfmw.exporters import JsonExporter, PrometheusExporter
+    from perfmw.exporters import JsonExporter, PrometheusExporter, StatsdExporter
 
-    exporters: dict[str, Exporter | TextExporter] = {PrometheusExporter.name: PrometheusExporter()}
+    prometheus = PrometheusExporter(histograms=settings.prometheus_histograms)
+    exporters: dict[str, Exporter | TextExporter] = {prometheus.name: prometheus}
     if settings.snapshot_file is not None:
         exporters[JsonExporter.name] = JsonExporter(settings.snapshot_file)
+    if settings.statsd_address is not None:
+        host, _, port = settings.statsd_address.rpartition(":")
+        exporters[StatsdExporter.name] = StatsdExporter(host or "127.0.0.1", int(port))
+    if settings.otlp_endpoint is not None:
+        try:
+            from perfmw.exporters.otlp import OtlpExporter
+
+            otlp = OtlpExporter(settings.otlp_endpoint, settings.otlp_protocol)
+            exporters[OtlpExporter.name] = otlp
+        except ImportError as error:
+            log.warning("otlp_endpoint is set, but nothing is sent: %s; install perfmw[otlp]", error)
     return exporters
 
 

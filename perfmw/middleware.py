@@ -146,6 +146,9 @@ class PerfMiddleware:
         await self._dashboard(scope, receive, send)
 
 
+Runtime.serving = (PerfMiddleware.__call__.__code__,)
+
+
 def _below(prefix: str, scope: Scope) -> Scope | None:
     """The scope as a sub-app mounted at ``prefix`` sees it, or None for a path outside it."""
     root, path = scope.get("root_path", ""), scope["path"]

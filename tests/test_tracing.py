@@ -50,7 +50,9 @@ def site() -> Starlette:
 
 def counts(middleware: PerfMiddleware) -> dict[tuple[str, str], int]:
     profiles = middleware.runtime.profiles.snapshot()
-    return {(profile.type, profile.name): profile.metrics.latency.count for profile in profiles}
+    found = {(profile.type, profile.name): profile.metrics.latency.count for profile in profiles}
+    found.pop(("system", "process"), None)
+    return found
 
 
 ITEM, QUERY = ("component", "GET /items/{number}"), ("query", "SELECT * FROM items WHERE id = ?")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -46,8 +46,56 @@ class RouteObservation:
 
 
 @dataclass(slots=True)
+class Distribution:
+    """Durations of one target with one status, counted by one process since ``since`` (unix seconds).
+
+    ``buckets``: key -> count; bucket ``k`` holds the seconds from ``growth ** k`` up to
+    ``growth ** (k + 1)``; ``zeros`` are apart. ``status``: 0 for an exception, 1 for what has none,
+    -1 for answers of the cache.
+    ``exemplars``: (trace id, span id, seconds, unix time) of requests that stand for a bucket.
+    """
+
+    profile_id: str
+    type: str
+    name: str
+    status: int
+    growth: float
+    buckets: Mapping[int, int]
+    zeros: int
+    count: int
+    sum: float
+    min: float
+    max: float
+    since: float
+    exemplars: Sequence[tuple[int, int, float, float]] = ()
+
+
+@dataclass(slots=True)
+class ProcessHealth:
+    """One process: its event loop and what it used. Seconds and bytes; None where it is not known."""
+
+    pid: int
+    workers: int = 1
+    loop_lag_p50: float | None = None
+    loop_lag_p99: float | None = None
+    loop_lag_max: float | None = None
+    slow_callbacks: Sequence[Mapping[str, Any]] = ()
+    tasks: int = 0
+    active_requests: int = 0
+    gc_collections: int = 0
+    gc_seconds: float = 0.0
+    gc_longest: float = 0.0
+    cpu_seconds: float | None = None
+    memory_bytes: int | None = None
+    started_at: float = 0.0
+
+
+@dataclass(slots=True)
 class RuntimeSnapshot:
-    """One moment of one process. ``window_seconds`` is what the profiles cover."""
+    """One moment: profiles, layers and Cache-Status of all workers of the host, the rest of this process.
+
+    ``window_seconds`` is what the profiles cover. ``distributions`` gives the durations when called.
+    """
 
     taken_at: float
     window_seconds: float
@@ -58,6 +106,10 @@ class RuntimeSnapshot:
     cache_rules: Sequence[Mapping[str, Any]] = ()
     cache_status: Mapping[str, int] = field(default_factory=dict)
     """How often each Cache-Status outcome was given: ``hit``, ``stale``, ``uri-miss``, ``bypass`` …"""
+    process: ProcessHealth | None = None
+    distributions: Callable[[], Sequence[Distribution]] = field(default=tuple, repr=False, compare=False)
+    merged: Callable[[], Sequence[Distribution]] = field(default=tuple, repr=False, compare=False)
+    """The same of all workers together: status -1: the cache's answers, 1: the app's, 0: failures."""
 
 
 @dataclass(slots=True)

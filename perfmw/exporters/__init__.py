@@ -2,5 +2,6 @@
 
 from perfmw.exporters.json_lines import JsonExporter
 from perfmw.exporters.prometheus import PrometheusExporter
+from perfmw.exporters.statsd import StatsdExporter
 
-__all__ = ["JsonExporter", "PrometheusExporter"]
+__all__ = ["JsonExporter", "PrometheusExporter", "StatsdExporter"]

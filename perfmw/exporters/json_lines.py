@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable, Mapping
+from dataclasses import fields
 from pathlib import Path
 
 import msgspec
@@ -13,7 +14,9 @@ from perfmw.contracts.snapshot import RuntimeSnapshot
 
 def to_json(snapshot: RuntimeSnapshot) -> bytes:
     """The snapshot as one line of JSON without a newline; what is not known is ``null``."""
-    return msgspec.json.encode(snapshot, enc_hook=_plain)
+    values = {one.name: getattr(snapshot, one.name) for one in fields(snapshot)}
+    values = {name: value for name, value in values.items() if not callable(value)}
+    return msgspec.json.encode(values, enc_hook=_plain)
 
 
 def _plain(value: object) -> object:

@@ -8,19 +8,20 @@ of series is bounded by the number of profiles.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
-from typing import Literal
+from typing import Literal, cast
 
 from perfmw.contracts.caching import CacheLayerInfo
 from perfmw.contracts.profiles import LatencyMetrics, PerformanceProfile
 from perfmw.contracts.resources import PoolSample
-from perfmw.contracts.snapshot import RuntimeSnapshot
+from perfmw.contracts.snapshot import Distribution, ProcessHealth, RuntimeSnapshot
+from perfmw.exporters.buckets import BOUNDS, classic
 from perfmw.profiles.score import overall
 from perfmw.resources.efficiency import efficiency
 
-Kind = Literal["counter", "gauge", "summary"]
+Kind = Literal["counter", "gauge", "summary", "histogram"]
 Labels = tuple[tuple[str, str], ...]
 
 
@@ -75,20 +76,29 @@ def number(value: float) -> str:
 
 
 class PrometheusExporter:
-    """A TextExporter for Prometheus and whatever reads its text format."""
+    """A TextExporter for Prometheus and whatever reads its text format.
+
+    :param histograms: tell durations as classic histograms, which can be added up over hosts and cut into
+        windows, instead of quantiles since the start.
+    """
 
     name = "prometheus"
     content_type = "text/plain; version=0.0.4; charset=utf-8"
 
+    def __init__(self, histograms: bool = False) -> None:
+        self._histograms = histograms
+
     def render(self, snapshot: RuntimeSnapshot) -> str:
-        """The whole exposition of one process, ending in a newline."""
+        """The whole exposition of one host, ending in a newline."""
+        durations = _merged(snapshot) if self._histograms else None
         families = [
-            *_requests([one for one in snapshot.profiles if one.type == "component"]),
-            *_operations([one for one in snapshot.profiles if one.type != "component"]),
+            *_requests([one for one in snapshot.profiles if one.type == "component"], durations),
+            *_operations([one for one in snapshot.profiles if one.type != "component"], durations),
             *_judgements(snapshot.profiles),
             *_cache(snapshot),
             *_layers(snapshot.layers),
             *_pools(snapshot.pools),
+            *_process(snapshot.process),
             *_runtime(snapshot),
         ]
         return "\n".join(line for family in families for line in family.lines()) + "\n"
@@ -108,14 +118,54 @@ def _quantiles(family: Family, latency: LatencyMetrics, *labels: tuple[str, str]
     family.add(latency.count, *labels, suffix="_count")
 
 
-def _requests(profiles: Sequence[PerformanceProfile]) -> Iterator[Family]:
+def _merged(snapshot: RuntimeSnapshot) -> dict[str, list[Distribution]]:
+    """Profile id -> its durations, by outcome."""
+    found: dict[str, list[Distribution]] = {}
+    for one in snapshot.merged():
+        found.setdefault(one.profile_id, []).append(one)
+    return found
+
+
+def _buckets(family: Family, parts: Sequence[Distribution], *labels: tuple[str, str]) -> None:
+    """A classic histogram of several distributions together."""
+    columns = [classic(part) for part in parts]
+    for place, bound in enumerate((*BOUNDS, math.inf)):
+        count = sum(column[place] for column in columns)
+        family.add(count, *labels, ("le", number(bound)), suffix="_bucket")
+    family.add(sum(part.sum for part in parts), *labels, suffix="_sum")
+    family.add(sum(part.count for part in parts), *labels, suffix="_count")
+
+
+def _times(
+    name: str,
+    help_text: str,
+    profiles: Sequence[PerformanceProfile],
+    durations: Mapping[str, Sequence[Distribution]] | None,
+) -> Family:
+    """Durations of several profiles, as quantiles or histograms."""
+    family = Family(name, "summary" if durations is None else "histogram", help_text)
+    for profile in profiles:
+        kind = ("type", profile.type)
+        labels = (("route", profile.name),) if profile.type == "component" else (kind, ("name", profile.name))
+        if durations is None:
+            _quantiles(family, profile.metrics.latency, *labels)
+        else:
+            _buckets(family, durations.get(profile.id, ()), *labels)
+    return family
+
+
+def _requests(
+    profiles: Sequence[PerformanceProfile], durations: Mapping[str, Sequence[Distribution]] | None
+) -> Iterator[Family]:
     total = Family(
         "perfmw_requests_total", "counter", "Requests by route, served from the cache or forwarded."
     )
     errors = Family(
         "perfmw_request_errors_total", "counter", "Failed requests by route and status or exception."
     )
-    times = Family("perfmw_request_duration_seconds", "summary", "Time to answer, cache hits included.")
+    times = _times(
+        "perfmw_request_duration_seconds", "Time to answer, cache hits included.", profiles, durations
+    )
     apdex = Family("perfmw_request_apdex_ratio", "gauge", "Apdex by route, 1 is best.")
     for profile in profiles:
         metrics, route = profile.metrics, ("route", profile.name)
@@ -124,21 +174,24 @@ def _requests(profiles: Sequence[PerformanceProfile]) -> Iterator[Family]:
         total.add(metrics.throughput.count - hits, route, ("outcome", "forwarded"))
         for kind, count in metrics.error_rates.by_kind.items():
             errors.add(count, route, ("kind", kind))
-        _quantiles(times, metrics.latency, route)
         apdex.add(metrics.user_experience.apdex, route)
     yield from (total, errors, times, apdex)
 
 
-def _operations(profiles: Sequence[PerformanceProfile]) -> Iterator[Family]:
+def _operations(
+    profiles: Sequence[PerformanceProfile], durations: Mapping[str, Sequence[Distribution]] | None
+) -> Iterator[Family]:
     errors = Family("perfmw_operation_errors_total", "counter", "Failed queries, calls and jobs.")
-    times = Family(
-        "perfmw_operation_duration_seconds", "summary", "Time of queries, calls to services, and jobs."
+    times = _times(
+        "perfmw_operation_duration_seconds",
+        "Time of queries, calls to services, and jobs.",
+        profiles,
+        durations,
     )
     for profile in profiles:
         labels = (("type", profile.type), ("name", profile.name))
         rates = profile.metrics.error_rates
         errors.add(rates.server_errors + rates.exceptions, *labels)
-        _quantiles(times, profile.metrics.latency, *labels)
     yield from (errors, times)
 
 
@@ -218,6 +271,28 @@ def _pools(pools: Sequence[PoolSample]) -> Iterator[Family]:
     )
     whole.add(efficiency(pools))
     yield from (used, capacity, share, saturation, wait, whole)
+
+
+def _process(process: ProcessHealth | None) -> Iterator[Family]:
+    """The worker that answered; its series say which."""
+    if process is None:
+        return
+    worker = ("pid", str(process.pid))
+    lag = Family("perfmw_event_loop_lag_seconds", "gauge", "How late the event loop of a worker comes.")
+    for name in ("p50", "p99", "max"):
+        lag.add(getattr(process, f"loop_lag_{name}"), worker, ("statistic", name))
+    for name, kind, help_text, value in (
+        ("perfmw_active_requests", "gauge", "Requests under way in a worker.", process.active_requests),
+        ("perfmw_tasks", "gauge", "Tasks of a worker's event loop.", process.tasks),
+        ("perfmw_gc_seconds_total", "counter", "Time of a worker's garbage collection.", process.gc_seconds),
+        ("perfmw_cpu_seconds_total", "counter", "Processor time of a worker.", process.cpu_seconds),
+        ("perfmw_memory_bytes", "gauge", "Resident memory of a worker.", process.memory_bytes),
+        ("perfmw_workers", "gauge", "Workers of this host whose figures these are.", process.workers),
+    ):
+        family = Family(name, cast(Kind, kind), help_text)
+        family.add(value, *(() if name == "perfmw_workers" else (worker,)))
+        yield family
+    yield lag
 
 
 def _runtime(snapshot: RuntimeSnapshot) -> Iterator[Family]:

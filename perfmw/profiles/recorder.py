@@ -142,7 +142,7 @@ class Recorder:
 
     def statuses(self) -> list[Outcome]:
         """All that was counted so far by status; only what came since ``detailed`` was set is known."""
-        kept = {key: sketch.copy() for key, sketch in (self.detailed or {}).items()}
+        kept = {key: sketch.copy() for key, sketch in list((self.detailed or {}).items())}
         for (status, _), sketch in self._busy():
             kept.setdefault(status, LatencySketch()).merge(sketch)
         return [Outcome(status == HIT, status, sketch) for status, sketch in kept.items()]

@@ -4,15 +4,25 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import time
 from collections import deque
 from collections.abc import Iterator, Sequence
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING
 
-from perfmw.contracts import Alert, Exporter, OptimizationRequest, Overview, PoolSample
+from perfmw.contracts import (
+    Alert,
+    Exporter,
+    OptimizationRequest,
+    Overview,
+    PoolSample,
+    ProcessHealth,
+    ResourceUsageMetrics,
+)
 from perfmw.monitoring import AlertManager, degradations
 from perfmw.monitoring.overview import overview_of
-from perfmw.resources import ResourceSampler, efficiency
+from perfmw.resources import ProcessUsage, ResourceSampler, efficiency
 
 if TYPE_CHECKING:
     from perfmw.runtime.runtime import Runtime
@@ -37,6 +47,8 @@ class Rounds:
         self._checked_at = 0.0
         self._exported_at = self._optimized_at = time.time()
         self.alerts = AlertManager()
+        self._usage = ProcessUsage()
+        self._used = ResourceUsageMetrics()
         self.pools: Sequence[PoolSample] = ()
 
     async def run(self) -> None:
@@ -57,6 +69,8 @@ class Rounds:
     def steps(self, now: float) -> Iterator[None]:
         """``tick`` in steps, so that a round over many profiles does not hold up the event loop."""
         self.pools = self._sampler.sample(now)
+        self._used = self._usage.sample(now)
+        self._runtime.watch_process()
         self._efficiencies.append((now, efficiency(self.pools)))
         yield from self._runtime.profiles.steps(now)
         if now - self._checked_at >= CHECK_SECONDS:
@@ -74,6 +88,32 @@ class Rounds:
         now = time.time()
         scores = [*self._scores, (now, self._runtime.profiles.score())]
         return overview_of(self._runtime.profiles.series(), scores, list(self._efficiencies), now)
+
+    def resource_usage(self) -> ResourceUsageMetrics:
+        """What this process used, as of the last round."""
+        return replace(self._used)
+
+    def process(self) -> ProcessHealth:
+        """The event loop and what the process used, as of now."""
+        health, used, runtime = self._runtime.loop.health(), self._used, self._runtime
+        known = health.lag.count > 0
+        p50, p99 = health.lag.quantiles((0.5, 0.99))
+        return ProcessHealth(
+            pid=os.getpid(),
+            workers=1 + (len(runtime.sharing.peers) if runtime.sharing is not None else 0),
+            loop_lag_p50=p50 if known else None,
+            loop_lag_p99=p99 if known else None,
+            loop_lag_max=health.lag.max if known else None,
+            slow_callbacks=[asdict(one) for one in health.slow],
+            tasks=health.tasks,
+            active_requests=health.active_requests,
+            gc_collections=health.gc.count,
+            gc_seconds=health.gc.sum,
+            gc_longest=health.gc.max,
+            cpu_seconds=used.cpu_seconds,
+            memory_bytes=used.memory_bytes,
+            started_at=runtime.profiles.started_at,
+        )
 
     def _check(self, now: float) -> None:
         runtime = self._runtime

@@ -8,6 +8,8 @@ import time
 import weakref
 from collections.abc import Callable, Coroutine, Iterable
 from contextvars import ContextVar
+from functools import partial
+from types import CodeType
 from typing import TYPE_CHECKING, Any, ClassVar
 from urllib.parse import urlsplit
 
@@ -34,9 +36,12 @@ from perfmw.monitoring import ProfileWatch
 from perfmw.optimization import EngineHost, Ledger, LedgerEntry, PerformanceOptimizationEngine
 from perfmw.plugins import Plugins
 from perfmw.profiles import ProfileStore, Reading, profile_id
+from perfmw.profiles.distributions import by_outcome, by_status
+from perfmw.profiles.health import LoopMonitor
 from perfmw.profiles.management import ProfileManager
 from perfmw.profiles.meeting import archive_path
 from perfmw.profiles.sharing import Sharing
+from perfmw.profiles.traces import Exemplar
 from perfmw.profiles.tracing import HostSpans, RequestTracing
 from perfmw.runtime.controls import RuntimeControls
 from perfmw.runtime.rounds import Rounds
@@ -64,6 +69,8 @@ class Runtime:
     :raises SettingsError: for a layer or policy that nobody registered.
     """
 
+    serving: ClassVar[tuple[CodeType, ...]] = ()
+    """The code whose presence in a task means a request under way; the middleware says which."""
     _process: ClassVar[weakref.ref[Runtime] | None] = None
 
     def __init__(self, settings: Settings | None = None, plugins: Iterable[object] = ()) -> None:
@@ -74,10 +81,14 @@ class Runtime:
         self.rules = RuleBook(settings.cache_rules)
         self.policy = Policy.from_settings(settings, self.rules)
         self.profiles = ProfileStore(max_profiles=settings.max_profiles, apdex_t=settings.apdex_t)
+        self.exporters = self.plugins.exporters
+        if any(getattr(exporter, "wants_details", False) for exporter in self.exporters.values()):
+            self.profiles.keep_details()
         path = archive_path(settings.state_dir)
         self.sharing = Sharing(self.profiles, path, self._about) if path is not None else None
         """Profiles that survive a restart, and that the workers of this host have in common."""
         self.profile_manager = ProfileManager(self.profiles, self.sharing)
+        self.loop = LoopMonitor(serving=self.serving)
         self.tracing: RequestTracing | None = self._new_tracing() if settings.trace_ratio else None
         """Set where somebody wants spans; without it no request pays for the thought."""
         self._host_spans = HostSpans(self.profiles, self._classifier(), _is_counted)
@@ -85,7 +96,6 @@ class Runtime:
         self.controls = RuntimeControls(self.rules, self.cache)
         self.ledger = Ledger(settings.state_dir)
         self.engine = self._engine()
-        self.exporters = self.plugins.exporters
         self.panels: list[DashboardPanel] = list(self.plugins.panels.values())
         self.started = False
         self.rounds = Rounds(self)
@@ -128,6 +138,7 @@ class Runtime:
         self.watch_spans()
         if self.sharing is not None and await self.sharing.start():
             self.spawn(self.sharing.run(), name="perfmw-sharing")
+        self.loop.start()
         self.spawn(self.rounds.run(), name="perfmw-rounds")
         self.plugins.fire("perfmw_startup", runtime=self)
 
@@ -138,6 +149,7 @@ class Runtime:
         self.started = False
         self.plugins.fire("perfmw_shutdown", runtime=self)
         self._host_spans.detach()
+        self.loop.stop()
         tasks = [task for task in self._tasks if task is not asyncio.current_task()]
         for task in tasks:
             task.cancel()
@@ -149,6 +161,16 @@ class Runtime:
         await self.cache.close()
         if Runtime._process is not None and Runtime._process() is self:
             Runtime._process = None
+
+    def watch_process(self) -> None:
+        """The process is a target too: its latency is how late its event loop comes."""
+        if self.loop.record is not None:
+            return
+        recorder = self.profiles.recorder("process", "system")
+        tracked = self.profiles.tracked(profile_id("system", "process"))
+        if tracked is not None:
+            tracked.more().usage = self.rounds.resource_usage
+        self.loop.record = recorder.done
 
     def spawn(self, work: Coroutine[Any, Any, Any], *, name: str) -> asyncio.Task[Any]:
         """Run ``work`` in the background: an exception is logged, ``stop`` cancels it."""
@@ -260,7 +282,13 @@ class Runtime:
             pools=self.rounds.pools,
             cache_rules=[_rule_row(rule) for rule in self.rules],
             cache_status=self.status_counts(),
+            process=self.rounds.process(),
+            distributions=partial(by_status, self.profiles, self._exemplars()),
+            merged=partial(by_outcome, self.profiles),
         )
+
+    def _exemplars(self) -> Callable[[str], list[Exemplar]] | None:
+        return self.tracing.traces.exemplars if self.tracing is not None else None
 
     def _about(self) -> bytes:
         """What the other workers of this host are told beside the profiles."""
@@ -320,12 +348,17 @@ class Runtime:
 
     def _new_tracing(self) -> RequestTracing:
         settings = self.settings
-        return RequestTracing(
+        tracing = RequestTracing(
             settings.trace_ratio,
             slow=settings.trace_slow or 4.0 * settings.apdex_t,
             store=self.profiles,
             foreign=settings.trace_with == "opentelemetry",
+            lags=self.loop.lags,
         )
+        for exporter in self.exporters.values():
+            if hasattr(exporter, "span_processor"):
+                tracing.processor = exporter.span_processor()
+        return tracing
 
     def _classifier(self) -> Callable[[Any], Any] | None:
         if not self.plugins.has("perfmw_classify_span"):

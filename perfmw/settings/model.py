@@ -155,6 +155,27 @@ class Settings:
         optional(Kind("the path of a file", read_text), "no file"),
         "A file to which every snapshot is appended as a line of JSON.",
     )
+    prometheus_histograms: bool = option(
+        False, BOOL, "Whether durations are told to Prometheus as histograms instead of quantiles."
+    )
+    otlp_endpoint: str | None = option(
+        None,
+        optional(Kind("a URL such as http://localhost:4318", read_text), "nothing is sent"),
+        "Where metrics and spans are sent by OpenTelemetry's protocol (needs the extra `otlp`).",
+    )
+    otlp_protocol: Literal["http", "grpc"] = option(
+        "http", choice("http", "grpc"), "How they are sent: protobuf over HTTP, or gRPC."
+    )
+    statsd_address: str | None = option(
+        None,
+        optional(Kind("a host and port such as 127.0.0.1:8125", read_text), "nothing is sent"),
+        "Where figures are sent in StatsD's format, over UDP.",
+    )
+    vitals_path: str | None = option(
+        None,
+        optional(Kind('a path that starts with "/" and is longer', read_mount_path), "there is none"),
+        "Where browsers tell their Web Vitals, and get the script for it with `.js` behind.",
+    )
     trace_ratio: float = option(0.0, SHARE, "The share of requests for which perfmw opens a span of its own.")
     trace_slow: float | None = option(
         None,

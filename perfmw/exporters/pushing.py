@@ -1,0 +1,77 @@
+"""Sending without ever holding anybody up: one snapshot under way, the newest one waiting, and retries."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+from collections.abc import Callable
+from typing import Final
+
+from perfmw.contracts.snapshot import RuntimeSnapshot
+
+FIRST_PAUSE: Final = 1.0
+LONGEST_PAUSE: Final = 60.0
+ATTEMPTS: Final = 5
+
+_log = logging.getLogger("perfmw.exporters")
+
+
+class Pusher:
+    """Calls ``send`` in a thread for each snapshot; it raises OSError for what may be tried again.
+
+    Figures are totals since the start, so that a newer snapshot makes an older one needless: at most one
+    waits while another is being sent, and a waiting one that is overtaken is counted in ``dropped``. A
+    failure is tried again after 1, 2, 4 … seconds, with jitter, unless a newer snapshot has come.
+    """
+
+    def __init__(
+        self, name: str, send: Callable[[RuntimeSnapshot], None], first_pause: float = FIRST_PAUSE
+    ) -> None:
+        self._name = name
+        self._send = send
+        self._first_pause = first_pause
+        self._waiting: RuntimeSnapshot | None = None
+        self._busy = False
+        self._closed = False
+        self.sent = self.dropped = self.failures = 0
+
+    async def push(self, snapshot: RuntimeSnapshot) -> None:
+        """Send, or wait to be sent by the call that is sending."""
+        if self._waiting is not None:
+            self.dropped += 1
+        self._waiting = snapshot
+        if self._busy or self._closed:
+            return
+        self._busy = True
+        try:
+            while self._waiting is not None and not self._closed:
+                snapshot, self._waiting = self._waiting, None
+                await self._deliver(snapshot)
+        finally:
+            self._busy = False
+
+    async def _deliver(self, snapshot: RuntimeSnapshot) -> None:
+        for attempt in range(ATTEMPTS):
+            try:
+                await asyncio.to_thread(self._send, snapshot)
+            except OSError as error:
+                self._failed(error)
+            else:
+                self.sent += 1
+                return
+            pause = min(LONGEST_PAUSE, self._first_pause * 2**attempt) * random.uniform(0.5, 1.0)
+            await asyncio.sleep(pause)
+            if self._waiting is not None or self._closed:
+                break
+        self.dropped += 1
+
+    def _failed(self, error: OSError) -> None:
+        self.failures += 1
+        if self.failures in (1, 10, 100) or self.failures % 1000 == 0:
+            _log.warning("exporter %s failed %d times so far: %s", self._name, self.failures, error)
+
+    def close(self) -> None:
+        """Send nothing more."""
+        self._closed = True
+        self._waiting = None

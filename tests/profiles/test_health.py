@@ -1,0 +1,79 @@
+from __future__ import annotations
+
+import asyncio
+import gc
+import time
+
+import pytest
+
+from perfmw.profiles.health import LoopMonitor
+
+pytestmark = pytest.mark.anyio
+
+
+def block_the_loop(seconds: float) -> None:
+    time.sleep(seconds)
+
+
+async def serve_something(event: asyncio.Event) -> None:
+    await event.wait()
+
+
+async def through_a_middleware(event: asyncio.Event) -> None:
+    await serve_something(event)
+
+
+async def test_who_blocks_the_loop_is_named() -> None:
+    lags: list[float] = []
+    monitor = LoopMonitor(lags.append)
+    monitor.start()
+    await asyncio.sleep(0.12)
+    block_the_loop(0.4)
+    await asyncio.sleep(0.12)
+    health = monitor.health()
+    monitor.stop()
+    assert health.slow
+    slowest = max(health.slow, key=lambda one: one.seconds)
+    assert slowest.seconds >= 0.3
+    assert "block_the_loop" in slowest.function
+    assert abs(slowest.at - time.time()) < 60.0
+    assert health.lag.count == len(lags) >= 2
+    assert any(end - start >= 0.3 for start, end in monitor.lags())
+
+
+async def test_requests_under_way_are_found_in_their_tasks() -> None:
+    monitor = LoopMonitor(serving=[serve_something.__code__])
+    monitor.start()
+    event = asyncio.Event()
+    tasks = [asyncio.create_task(through_a_middleware(event)) for _ in range(3)]
+    tasks.append(asyncio.create_task(event.wait(), name="something else"))  # type: ignore[arg-type]
+    await asyncio.sleep(0)
+    health = monitor.health()
+    assert health.active_requests == 3
+    assert health.tasks >= 5
+    event.set()
+    await asyncio.gather(*tasks)
+    assert monitor.health().active_requests == 0
+    monitor.stop()
+
+
+async def test_collections_are_counted_while_it_runs_and_not_after() -> None:
+    monitor = LoopMonitor()
+    before = list(gc.callbacks)
+    monitor.start()
+    monitor.start()
+    gc.collect()
+    assert monitor.health().gc.count >= 1
+    monitor.stop()
+    monitor.stop()
+    assert gc.callbacks == before
+    assert monitor.health().tasks == 0
+
+
+async def test_it_can_be_started_again() -> None:
+    monitor = LoopMonitor()
+    for _ in range(2):
+        monitor.start()
+        await asyncio.sleep(0.12)
+        monitor.stop()
+    assert monitor.health().lag.count >= 2
