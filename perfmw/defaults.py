@@ -29,12 +29,15 @@ log = logging.getLogger("perfmw.exporters")
 
 @hookimpl
 def perfmw_register_cache_layers(settings: Settings) -> Mapping[str, Callable[[], BaseCache[Any]]]:
-    from perfmw.cache import MemoryLayer
+    from perfmw.cache import DiskLayer, MemoryLayer
 
     def memory() -> MemoryLayer:
         return MemoryLayer(max_entries=settings.memory_max_entries, max_bytes=settings.memory_max_bytes)
 
-    return {"memory": memory}
+    def disk() -> DiskLayer:
+        return DiskLayer(settings.cache_file, max_bytes=settings.disk_max_bytes)
+
+    return {"memory": memory, "disk": disk}
 
 
 @hookimpl

@@ -2,6 +2,7 @@
 
 from perfmw.cache.cached import cached
 from perfmw.cache.coalescing import Coalescer, Flight
+from perfmw.cache.disk import DiskLayer
 from perfmw.cache.entries import Entry
 from perfmw.cache.eviction import POLICIES
 from perfmw.cache.memory import MemoryLayer
@@ -13,6 +14,7 @@ from perfmw.cache.tiered import TieredCache
 __all__ = [
     "POLICIES",
     "Coalescer",
+    "DiskLayer",
     "Entry",
     "Flight",
     "MemoryLayer",

@@ -75,7 +75,8 @@ class FarLayer:
         data = self._encode(key, entry)
         if data is None:
             return False
-        return await self._call(self.cache.set, key, data, ttl=ttl) is not None
+        stored = await self._call(self.cache.set, key, data, ttl=ttl)
+        return stored is not None and stored is not False
 
     async def delete(self, key: str, epoch: int) -> int:
         """How many were deleted. When it cannot be done, everything from before ``epoch`` is distrusted."""
@@ -113,7 +114,10 @@ class FarLayer:
             kind=str(getattr(self.cache, "NAME", type(self.cache).__name__)),
             hits=self.hits,
             misses=self.misses,
-            errors=self.errors,
+            errors=self.errors + int(getattr(getattr(self.cache, "file", None), "errors", 0)),
+            bytes=getattr(self.cache, "bytes", None),
+            max_bytes=getattr(self.cache, "max_bytes", None),
+            evictions=int(getattr(self.cache, "evictions", 0)),
         )
 
     @property

@@ -92,6 +92,19 @@ class Settings:
     eviction_policy: str = option(
         "lru", Kind("the name of an eviction policy", read_name), "Who leaves a full memory layer."
     )
+    disk_path: str | None = option(
+        None,
+        optional(
+            Kind("the path of a file", read_text),
+            "cache.sqlite3 in state_dir, or in .perfmw of the directory",
+        ),
+        "The file of the disk layer, shared by the processes of a host.",
+    )
+    disk_max_bytes: int = option(
+        1024**3,
+        bounded(parse_size, f"{BYTES}, at least 1MiB", 1024**2),
+        "The bound of the disk layer in bytes.",
+    )
     max_body_bytes: int = option(
         8 * 1024 * 1024,
         bounded(parse_size, f"{BYTES}, 0 or more", 0),
@@ -216,6 +229,11 @@ class Settings:
         optional(Kind("the path of a directory", read_text), "memory only"),
         "Where what must survive a restart is kept.",
     )
+
+    @property
+    def cache_file(self) -> Path:
+        """Where the disk layer keeps its entries."""
+        return Path(self.disk_path or Path(self.state_dir or ".perfmw") / "cache.sqlite3")
 
     @classmethod
     def load(

@@ -42,7 +42,7 @@ for _name, _factory in BUILT_INS.eviction_policies.items():
 def test_there_are_built_ins_of_each_kind() -> None:
     assert BUILT_INS.problems == []
     assert set(POLICIES) == set(BUILT_INS.eviction_policies)
-    assert list(BUILT_INS.cache_layers) == ["memory"]
+    assert list(BUILT_INS.cache_layers) == ["memory", "disk"]
     assert list(BUILT_INS.optimizers) == ["cache_route"]
     assert list(BUILT_INS.exporters) == ["prometheus"]
     assert list(BUILT_INS.alert_channels) == ["log"]

@@ -17,7 +17,7 @@ from perfmw.cache.eviction.sketch import FrequencySketch
 _WINDOW_SHARE = 0.03
 _PROTECTED_SHARE = 0.8
 _MOST_ENTRIES = 1 << 20
-_FIRST_STEP = 0.03
+_FIRST_STEP = 0.045
 _STEP_DECAY = 0.98
 _RESTART = 0.05
 """A change of the hit ratio this large begins the search for the window anew."""
