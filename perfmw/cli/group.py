@@ -10,6 +10,7 @@ _COMMANDS = {
     "config": ("perfmw.cli.config:config", "Show the settings in force and where each came from."),
     "demo": ("perfmw.cli.demo:demo", "Run a sample shop under traffic, optimize it, show before and after."),
     "explain": ("perfmw.cli.explain:explain", "Say whether a URL's response would be cached, and why."),
+    "export": ("perfmw.cli.export:export", "Write dashboards, metrics and profiles for other tools."),
     "plugins": ("perfmw.cli.plugins:plugins", "Show the plugins that are installed and what they add."),
     "proxy": ("perfmw.cli.proxy:proxy", "Serve a caching reverse proxy in front of an HTTP origin."),
     "replay": ("perfmw.cli.replay:replay", "Replay an access log against an app or a URL."),

@@ -1,0 +1,103 @@
+"""``perfmw export``: dashboards, metrics and profiles for other tools."""
+
+from __future__ import annotations
+
+import json
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+import click
+
+from perfmw.cli.output import Failure, Refusal
+
+_TIMEOUT = 30.0
+_DASHBOARD = click.argument("url", default="http://127.0.0.1:8000/_perfmw")
+_TOKEN = click.option(
+    "--token", envvar="PERFMW_DASHBOARD_TOKEN", help="The dashboard's token, if it wants one."
+)
+_OUTPUT = click.option(
+    "-o", "--output", type=click.Path(path_type=Path, dir_okay=False), help="A file; default: stdout."
+)
+
+
+@click.group()
+def export() -> None:
+    """Write dashboards, metrics and profiles for other tools."""
+
+
+@export.command()
+@click.option("--histograms", is_flag=True, help="For a perfmw with prometheus_histograms.")
+@_OUTPUT
+def grafana(histograms: bool, output: Path | None) -> None:
+    """Write a Grafana dashboard for the metrics that Prometheus scrapes from perfmw."""
+    from perfmw.exporters.grafana import dashboard
+
+    _write(json.dumps(dashboard(histograms), indent=2).encode() + b"\n", output)
+
+
+@export.command()
+@_DASHBOARD
+@_TOKEN
+@_OUTPUT
+def prometheus(url: str, token: str | None, output: Path | None) -> None:
+    """Write the metrics of a running perfmw in Prometheus' text format. URL is that of its dashboard."""
+    _write(_fetch(f"{url.rstrip('/')}/metrics", token), output)
+
+
+@export.command("json")
+@_DASHBOARD
+@_TOKEN
+@_OUTPUT
+def as_json(url: str, token: str | None, output: Path | None) -> None:
+    """Write the profiles of a running perfmw as JSON. URL is that of its dashboard."""
+    _write(_fetch(f"{url.rstrip('/')}/api/v1/profiles?limit=1000", token) + b"\n", output)
+
+
+@export.command()
+@click.argument("state_dir", type=click.Path(path_type=Path, file_okay=False, exists=True))
+@_OUTPUT
+def profiles(state_dir: Path, output: Path | None) -> None:
+    """Write the profiles kept in STATE_DIR, with all they counted, as JSON that can be imported elsewhere."""
+    import asyncio
+
+    from perfmw.profiles.meeting import FILE
+
+    if not (state_dir / FILE).exists():
+        raise Refusal(f"{state_dir} holds no profiles ({FILE})")
+    _write(asyncio.run(_kept(state_dir / FILE)) + b"\n", output)
+
+
+async def _kept(path: Path) -> bytes:
+    from perfmw.profiles import ProfileStore
+    from perfmw.profiles.management import ProfileManager
+    from perfmw.profiles.sharing import Sharing
+
+    store = ProfileStore(max_profiles=1_000_000)
+    sharing = Sharing(store, path)
+    if not await sharing.start():
+        raise Failure(f"{path} cannot be read")
+    try:
+        return ProfileManager(store).export()
+    finally:
+        await sharing.close()
+
+
+def _fetch(url: str, token: str | None) -> bytes:
+    if not url.startswith(("http://", "https://")):
+        raise Refusal(f"{url} is no URL of a dashboard, such as http://127.0.0.1:8000/_perfmw")
+    request = urllib.request.Request(url, headers={"authorization": f"Bearer {token}"} if token else {})  # noqa: S310
+    try:
+        with urllib.request.urlopen(request, timeout=_TIMEOUT) as answer:  # noqa: S310 - http alone, see above
+            return bytes(answer.read())
+    except urllib.error.HTTPError as error:
+        raise Failure(f"{url} answered {error.code} {error.reason}") from None
+    except (urllib.error.URLError, OSError) as error:
+        raise Failure(f"{url} does not answer: {getattr(error, 'reason', error)}") from None
+
+
+def _write(data: bytes, output: Path | None) -> None:
+    if output is None:
+        click.echo(data, nl=False)
+    else:
+        output.write_bytes(data)

@@ -1,0 +1,183 @@
+"""A real Prometheus scrapes a real site, and every chart of the Grafana dashboard finds its figures there."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.parse
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+
+from perfmw.cli.group import cli
+from perfmw.exporters.grafana import panels
+
+PROMETHEUS = shutil.which("prometheus")
+needs_prometheus = pytest.mark.skipif(PROMETHEUS is None, reason="no Prometheus server is installed")
+
+APP = """
+from starlette.applications import Starlette
+from starlette.responses import PlainTextResponse
+from starlette.routing import Route
+from perfmw import CacheRule, PerfMiddleware, Settings
+
+async def item(request):
+    return PlainTextResponse("item", 503 if request.path_params["id"] == "13" else 200)
+
+rules = [CacheRule(path="/items/1", ttl=600)]
+app = PerfMiddleware(Starlette(routes=[Route("/items/{id}", item)]), settings=Settings(cache_rules=rules))
+app.runtime.profiles.recorder("SELECT ?", "query").done(0.01)
+"""
+CONFIG = """
+global: {{scrape_interval: 1s, scrape_timeout: 1s}}
+scrape_configs:
+  - job_name: site
+    metrics_path: /_perfmw/metrics
+    static_configs: [{{targets: ["{target}"]}}]
+"""
+
+
+@contextmanager
+def running(command: list[str], **more: Any) -> Iterator[subprocess.Popen[str]]:
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, **more) as process:
+        try:
+            yield process
+        finally:
+            process.terminate()
+            process.communicate(timeout=20)
+
+
+def waited_for(process: subprocess.Popen[str], pattern: str) -> str:
+    assert process.stderr is not None
+    seen = []
+    for line in process.stderr:
+        seen.append(line)
+        found = re.search(pattern, line)
+        if found:
+            return found[1]
+    raise AssertionError("".join(seen))
+
+
+def get(url: str) -> bytes:
+    try:
+        with urllib.request.urlopen(url, timeout=10) as answer:
+            return bytes(answer.read())
+    except urllib.error.HTTPError as error:
+        return bytes(error.read())
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as door:
+        return int(door.getsockname()[1])
+
+
+class Server:
+    def __init__(self, address: str) -> None:
+        self.address = address
+
+    def ask(self, query: str) -> list[Any]:
+        answer = json.loads(get(f"{self.address}/api/v1/query?query={urllib.parse.quote(query)}"))
+        assert answer["status"] == "success", (query, answer)
+        return list(answer["data"]["result"])
+
+    def eventually(self, query: str) -> list[Any]:
+        deadline = time.monotonic() + 30.0
+        while not (found := self.ask(query)) and time.monotonic() < deadline:
+            time.sleep(0.3)
+        return found
+
+
+@contextmanager
+def scraped(folder: Path, histograms: bool) -> Iterator[tuple[str, Server]]:
+    """The address of a site under a little traffic, and a Prometheus that scrapes it."""
+    (folder / "scraped_site.py").write_text(APP)
+    environment = {
+        **os.environ,
+        "PERFMW_DASHBOARD": "loopback",
+        "PERFMW_PROMETHEUS_HISTOGRAMS": str(histograms).lower(),
+    }
+    command = [sys.executable, "-m", "uvicorn", "scraped_site:app", "--port", "0", "--no-access-log"]
+    with running(command, cwd=folder, env=environment) as site:
+        target = waited_for(site, r"running on http://([\d.:]+)")
+        (folder / "prometheus.yml").write_text(CONFIG.format(target=target))
+        port = free_port()
+        options = [f"--web.listen-address=127.0.0.1:{port}", f"--storage.tsdb.path={folder / 'data'}"]
+        assert PROMETHEUS is not None
+        with running([PROMETHEUS, f"--config.file={folder / 'prometheus.yml'}", *options]) as server:
+            waited_for(server, r"(ready to receive web requests)")
+            yield f"http://{target}", Server(f"http://127.0.0.1:{port}")
+
+
+@needs_prometheus
+@pytest.mark.parametrize("histograms", [False, True])
+def test_every_chart_finds_its_figures(tmp_path: Path, histograms: bool) -> None:
+    with scraped(tmp_path, histograms) as (site, server):
+        for _ in range(4):
+            for number in (1, 1, 1, 2, 13):
+                get(f"{site}/items/{number}")
+            time.sleep(1.1)
+        counted = server.eventually('sum(perfmw_requests_total{route="GET /items/{id}"}) == 20')
+        assert counted, server.ask("perfmw_requests_total")
+        assert server.ask("up")[0]["value"][1] == "1"
+        for panel in panels(histograms):
+            for query, _ in panel.queries:
+                for name, value in (("job", "site"), ("instance", ".*"), ("route", ".*")):
+                    query = query.replace(f"${name}", value)
+                query = query.replace("$__rate_interval", "30s")
+                if panel.title == "Performance score":
+                    server.ask(query)  # none before there is a baseline
+                else:
+                    assert server.eventually(query), (panel.title, query)
+
+
+def test_the_command_writes_a_dashboard(tmp_path: Path) -> None:
+    target = tmp_path / "dashboard.json"
+    done = CliRunner().invoke(cli, ["export", "grafana", "--histograms", "-o", str(target)])
+    assert done.exit_code == 0, done.output
+    model = json.loads(target.read_text())
+    assert [panel["title"] for panel in model["panels"]] == [panel.title for panel in panels(True)]
+    assert {variable["name"] for variable in model["templating"]["list"]} == {
+        "source",
+        "job",
+        "instance",
+        "route",
+    }
+    assert "histogram_quantile" in json.dumps(model)
+    assert "histogram_quantile" not in CliRunner().invoke(cli, ["export", "grafana"]).output
+
+
+def test_the_command_says_who_does_not_answer() -> None:
+    done = CliRunner().invoke(cli, ["export", "prometheus", f"http://127.0.0.1:{free_port()}/_perfmw"])
+    assert done.exit_code == 1
+    assert "does not answer" in done.output
+    done = CliRunner().invoke(cli, ["export", "json", "nowhere"])
+    assert done.exit_code == 2
+
+
+def test_kept_profiles_are_written_for_another_host(tmp_path: Path) -> None:
+    assert CliRunner().invoke(cli, ["export", "profiles", str(tmp_path)]).exit_code == 2
+    program = f"""
+import asyncio
+from perfmw import Runtime, Settings
+async def main():
+    runtime = Runtime(Settings(state_dir={str(tmp_path)!r}))
+    await runtime.start()
+    runtime.profiles.recorder("GET /a").hit(0.1)
+    await runtime.stop()
+asyncio.run(main())
+"""
+    subprocess.run([sys.executable, "-c", program], check=True)
+    done = CliRunner().invoke(cli, ["export", "profiles", str(tmp_path)])
+    assert done.exit_code == 0, done.output
+    assert [one["name"] for one in json.loads(done.output)["profiles"]] == ["GET /a"]
