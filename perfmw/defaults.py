@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from perfmw.contracts import (
         AlertChannel,
+        Codec,
         EvictionPolicyFactory,
         Exporter,
         Optimizer,
@@ -45,6 +46,20 @@ def perfmw_register_eviction_policies(settings: Settings) -> Mapping[str, Evicti
     from perfmw.cache.eviction import POLICIES
 
     return POLICIES
+
+
+@hookimpl
+def perfmw_register_codecs(settings: Settings) -> Mapping[str, Codec]:
+    from perfmw.cache.codecs import AEADCodec, ZstdCodec, read_keys, zstd_available
+
+    codecs: dict[str, Codec] = {}
+    if zstd_available():
+        codecs[ZstdCodec.name] = ZstdCodec()
+    if settings.encryption_keys is not None:
+        keys = read_keys(settings.encryption_keys)
+        for algorithm in ("aes-256-gcm", "chacha20-poly1305"):
+            codecs[algorithm] = AEADCodec(keys, algorithm)
+    return codecs
 
 
 @hookimpl

@@ -6,7 +6,7 @@ import asyncio
 import logging
 import math
 import time
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Any, TypeVar
 
 from aiocache.base import BaseCache
@@ -150,7 +150,7 @@ class FarLayer:
         try:
             data = encode_entry(entry)
             if self._codec is not None:
-                data = self._codec.encode(data, self._context(key))
+                data = self._codec.encode(data, self._context(key) | {"expires_at": entry.expires_at})
         except Exception as error:
             self.errors += 1
             logger.debug("an entry cannot go to cache layer %r: %r", self.name, error)
@@ -170,7 +170,7 @@ class FarLayer:
             return None
         return decode_entry(data)
 
-    def _context(self, key: str) -> Mapping[str, Any]:
+    def _context(self, key: str) -> dict[str, Any]:
         return {"key": key, "layer": self.name}
 
 

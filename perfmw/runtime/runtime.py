@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 
 from perfmw import defaults
 from perfmw.cache import Coalescer, MemoryLayer, TagIndex, TieredCache, register
+from perfmw.cache.codecs import Chain
 from perfmw.cache.scope import set_provider
 from perfmw.cache.tagging import collect, collecting
 from perfmw.contracts import (
@@ -76,7 +77,7 @@ class Runtime:
     def __init__(self, settings: Settings | None = None, plugins: Iterable[object] = ()) -> None:
         self.settings = settings = settings or Settings()
         self.plugins = Plugins(settings, plugins, defaults=defaults)
-        self.cache = TieredCache(self._layers(), TagIndex())
+        self.cache = TieredCache(self._layers(), TagIndex(), self._codec())
         self.coalescer = Coalescer()
         self.rules = RuleBook(settings.cache_rules)
         self.policy = Policy.from_settings(settings, self.rules)
@@ -325,6 +326,18 @@ class Runtime:
         return [(name, self._layer(name)) for name in self.settings.layers]
 
     def _layer(self, name: str) -> BaseCache:
+    def _codec(self) -> Chain | None:
+        """What entries go through that leave the process; encryption that was asked for is never left out."""
+        names = self.settings.codecs
+        if names is None:
+            names = ["zstd"] if "zstd" in self.plugins.codecs else []
+            names += ["aes-256-gcm"] if self.settings.encryption_keys is not None else []
+        return (
+            Chain([self.plugins.choose("codecs", name, setting="codecs") for name in names])
+            if names
+            else None
+        )
+
         settings = self.settings
         if name != "memory":
             layer: BaseCache = self.plugins.choose("cache_layers", name, setting="layers")()

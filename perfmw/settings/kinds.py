@@ -183,6 +183,13 @@ def read_layers(value: object) -> tuple[str, ...]:
     return names
 
 
+def read_keys(value: object) -> tuple[str, ...]:
+    keys = read_items(value)
+    if not keys or not all(isinstance(key, str) and re.fullmatch(r"[\w.-]+:[\w+/=-]+", key) for key in keys):
+        raise BadValueError
+    return tuple(keys)
+
+
 def read_mount_path(value: object) -> str:
     path = read_text(value).rstrip("/")
     if not path.startswith("/") or re.search(r"[?#\s]|//|/\.{1,2}(/|$)", path):

@@ -24,6 +24,7 @@ from perfmw.settings.kinds import (
     did_you_mean,
     optional,
     parse_size,
+    read_keys,
     read_layers,
     read_mount_path,
     read_name,
@@ -91,6 +92,17 @@ class Settings:
     )
     eviction_policy: str = option(
         "lru", Kind("the name of an eviction policy", read_name), "Who leaves a full memory layer."
+    )
+    codecs: Sequence[str] | None = option(
+        None,
+        optional(Kind("a list of codec names", read_names), "zstd, where a library for it is installed"),
+        "What entries go through before they leave memory, in order: compression, then encryption.",
+    )
+    encryption_keys: Sequence[str] | None = option(
+        None,
+        optional(Kind("a list of id:key, each key 32 bytes as base64", read_keys), "no encryption"),
+        "The keys of the codecs `aes-256-gcm` and `chacha20-poly1305`: the first encrypts, all decrypt.",
+        secret=True,
     )
     disk_path: str | None = option(
         None,

@@ -1,0 +1,79 @@
+"""What zstd saves of JSON and HTML, and what it costs for 4 KiB.
+
+Run it as a script: ``python tests/benchmarks/bench_codecs.py``. Efficiency is 1 - stored bytes / plain bytes,
+over pages whose sizes and paths are those of an access log (``PERFMW_DATA``), else over pages made here.
+"""
+
+from __future__ import annotations
+
+import gzip
+import json
+import os
+import random
+import statistics
+import sys
+import time
+from pathlib import Path
+
+from perfmw.cache.codecs import ZstdCodec
+
+WORDS = ["the", "order", "of", "shop", "item", "price", "stock", "colour", "size", "review", "star", "buyer"]
+
+
+def _paths() -> list[tuple[str, int]]:
+    log = Path(os.environ.get("PERFMW_DATA", "")) / "logs" / "blog-2015.log.gz"
+    if not log.is_file():
+        return [(f"/items/{number}", 1_000 + 500 * (number % 40)) for number in range(200)]
+    found = []
+    with gzip.open(log, "rt", errors="replace") as lines:
+        for line in lines:
+            parts = line.split('"')
+            words = parts[1].split()
+            size = parts[2].split()[-1]
+            if len(words) == 3 and size.isdigit() and 500 <= int(size) <= 100_000:
+                found.append((words[1], int(size)))
+    return found[:400]
+
+
+def _html(path: str, size: int, source: random.Random) -> bytes:
+    rows = [f"<!doctype html><title>{path}</title><main class='page'>"]
+    while sum(map(len, rows)) < size:
+        text = " ".join(source.choice(WORDS) for _ in range(12))
+        rows.append(
+            f'<article class="card"><a href="{path}?id={source.randrange(9999)}">{text}</a></article>'
+        )
+    return "\n".join(rows).encode()
+
+
+def _json(path: str, size: int, source: random.Random) -> bytes:
+    items = []
+    while len(items) * 110 < size:
+        name = " ".join(source.choice(WORDS) for _ in range(4))
+        items.append(
+            {"id": source.randrange(10**6), "name": name, "price": source.randrange(9999) / 100, "url": path}
+        )
+    return json.dumps({"items": items}).encode()
+
+
+def main() -> int:
+    """Print the figures; exit status 1 when one is not met."""
+    codec, source = ZstdCodec(), random.Random(2)
+    met = True
+    for name, make in (("HTML", _html), ("JSON", _json)):
+        pages = [make(path, size, source) for path, size in _paths()]
+        stored = sum(len(codec.encode(page, {})) for page in pages)
+        efficiency = 1 - stored / sum(map(len, pages))
+        page = make("/items", 4096, source)[:4096]
+        times = []
+        for _ in range(400):
+            began = time.perf_counter()
+            codec.encode(page, {})
+            times.append(time.perf_counter() - began)
+        cost = statistics.median(times) * 1e6
+        print(f"{name}: {efficiency:.1%} saved (needs >= 80%), {cost:.0f} us for 4 KiB (needs <= 30)")
+        met = met and efficiency >= 0.8 and cost <= 30
+    return int(not met)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
