@@ -10,59 +10,61 @@ def cc(value: str) -> tuple[str, str]:
     return ("Cache-Control", value)
 
 
-def _max_age() -> list[Case]:
-    here = "9111 4.2.1"
-    return [
-        asked_again("fresh-none", "9111 3", "no freshness and no validator", []),
-        reused("fresh-max-age", here, "max-age", [HOUR]),
-        asked_again("fresh-max-age-0", here, "max-age=0", [cc("max-age=0")]),
-        asked_again("fresh-max-age-stale", here, "max-age that has passed", [cc("max-age=1")], wait=2.2),
-        reused("fresh-max-age-2-31-1", "9111 1.2.2", "max-age=2147483647", [cc("max-age=2147483647")]),
-        reused("fresh-max-age-2-31", "9111 1.2.2", "max-age=2147483648", [cc("max-age=2147483648")]),
-        reused("fresh-max-age-2-33", "9111 1.2.2", "max-age=9999999999", [cc("max-age=9999999999")]),
-        reused("fresh-max-age-huge", "9111 1.2.2", "a max-age of 40 digits", [cc("max-age=" + "9" * 40)]),
-        asked_again("fresh-max-age-age", "9111 4.2.3", "max-age consumed by Age", [HOUR, ("Age", "7200")]),
-        reused(
-            "fresh-max-age-age-left", "9111 4.2.3", "max-age not consumed by Age", [HOUR, ("Age", "1800")]
-        ),
-        asked_again("fresh-max-age-old-date", "9111 4.2.3", "apparent age", [HOUR, ("Date", at(-7200))]),
-        reused("fresh-max-age-expired", here, "max-age overrides Expires", [HOUR, ("Expires", at(-7200))]),
-        reused(
-            "fresh-max-age-expires-bad", here, "max-age overrides a bad Expires", [HOUR, ("Expires", "0")]
-        ),
-        asked_again(
-            "fresh-max-age-0-expires",
-            here,
-            "max-age=0 overrides Expires",
-            [cc("max-age=0"), ("Expires", at(7200))],
-        ),
-        reused("fresh-s-maxage", "9111 5.2.2.10", "s-maxage", [cc("s-maxage=3600")]),
-        reused(
-            "fresh-s-maxage-longer",
-            "9111 5.2.2.10",
-            "s-maxage overrides a shorter max-age",
-            [cc("max-age=0, s-maxage=3600")],
-        ),
-        asked_again(
-            "fresh-s-maxage-shorter",
-            "9111 5.2.2.10",
-            "s-maxage overrides a longer max-age",
-            [cc("max-age=3600, s-maxage=1")],
-            wait=2.2,
-        ),
-        reused(
-            "fresh-s-maxage-expires",
-            "9111 5.2.2.10",
-            "s-maxage overrides Expires",
-            [cc("s-maxage=3600"), ("Expires", at(-100))],
-        ),
-        asked_again(
-            "fresh-private-s-maxage",
-            "9111 5.2.2.7",
-            "private wins over s-maxage",
-            [cc("private, s-maxage=3600")],
-        ),
-    ]
+_MAX_AGE_HERE = "9111 4.2.1"
+_MAX_AGE: list[Case] = [
+    asked_again("fresh-none", "9111 3", "no freshness and no validator", []),
+    reused("fresh-max-age", _MAX_AGE_HERE, "max-age", [HOUR]),
+    asked_again("fresh-max-age-0", _MAX_AGE_HERE, "max-age=0", [cc("max-age=0")]),
+    asked_again("fresh-max-age-stale", _MAX_AGE_HERE, "max-age that has passed", [cc("max-age=1")], wait=2.2),
+    reused("fresh-max-age-2-31-1", "9111 1.2.2", "max-age=2147483647", [cc("max-age=2147483647")]),
+    reused("fresh-max-age-2-31", "9111 1.2.2", "max-age=2147483648", [cc("max-age=2147483648")]),
+    reused("fresh-max-age-2-33", "9111 1.2.2", "max-age=9999999999", [cc("max-age=9999999999")]),
+    reused("fresh-max-age-huge", "9111 1.2.2", "a max-age of 40 digits", [cc("max-age=" + "9" * 40)]),
+    asked_again("fresh-max-age-age", "9111 4.2.3", "max-age consumed by Age", [HOUR, ("Age", "7200")]),
+    reused("fresh-max-age-age-left", "9111 4.2.3", "max-age not consumed by Age", [HOUR, ("Age", "1800")]),
+    asked_again("fresh-max-age-old-date", "9111 4.2.3", "apparent age", [HOUR, ("Date", at(-7200))]),
+    reused(
+        "fresh-max-age-expired", _MAX_AGE_HERE, "max-age overrides Expires", [HOUR, ("Expires", at(-7200))]
+    ),
+    reused(
+        "fresh-max-age-expires-bad",
+        _MAX_AGE_HERE,
+        "max-age overrides a bad Expires",
+        [HOUR, ("Expires", "0")],
+    ),
+    asked_again(
+        "fresh-max-age-0-expires",
+        _MAX_AGE_HERE,
+        "max-age=0 overrides Expires",
+        [cc("max-age=0"), ("Expires", at(7200))],
+    ),
+    reused("fresh-s-maxage", "9111 5.2.2.10", "s-maxage", [cc("s-maxage=3600")]),
+    reused(
+        "fresh-s-maxage-longer",
+        "9111 5.2.2.10",
+        "s-maxage overrides a shorter max-age",
+        [cc("max-age=0, s-maxage=3600")],
+    ),
+    asked_again(
+        "fresh-s-maxage-shorter",
+        "9111 5.2.2.10",
+        "s-maxage overrides a longer max-age",
+        [cc("max-age=3600, s-maxage=1")],
+        wait=2.2,
+    ),
+    reused(
+        "fresh-s-maxage-expires",
+        "9111 5.2.2.10",
+        "s-maxage overrides Expires",
+        [cc("s-maxage=3600"), ("Expires", at(-100))],
+    ),
+    asked_again(
+        "fresh-private-s-maxage",
+        "9111 5.2.2.7",
+        "private wins over s-maxage",
+        [cc("private, s-maxage=3600")],
+    ),
+]
 
 
 def _parsing() -> list[Case]:
@@ -186,88 +188,85 @@ def _between(value: str | None, low: int, high: int) -> str:
     return "" if value is not None and value.isdigit() and low <= int(value) <= high else f"age is {value}"
 
 
-def _expires() -> list[Case]:
-    here = "9111 5.3"
-    year = "Thu, 18 Aug 2050 02:01:18 GMT"
-    valid = [
-        ("rfc850", "Thursday, 18-Aug-50 02:01:18 GMT"),
-        ("asctime", "Thu Aug 18 02:01:18 2050"),
-        ("fixdate", year),
-        ("asctime-day", "Mon Aug  8 02:01:18 2050"),
-    ]
-    invalid = {
-        "zero": "0",
-        "minus": "-1",
-        "utc": year.replace("GMT", "UTC"),
-        "zone": year.replace("GMT", "AEST"),
-        "offset": year.replace("GMT", "+0000"),
-        "2-digit-year": "Thu, 18 Aug 50 02:01:18 GMT",
-        "no-comma": year.replace(",", ""),
-        "spaces": "Thu, 18  Aug  2050  02:01:18  GMT",
-        "1-digit-hour": "Thu, 18 Aug 2050 2:01:18 GMT",
-        "periods": "Thu, 18 Aug 2050 02.01.18 GMT",
-        "dashes": "Thu, 18-Aug-2050 02:01:18 GMT",
-        "text": "never",
-        "empty": "",
-        "iso": "2050-08-18T02:01:18Z",
-        "no-weekday": "18 Aug 2050 02:01:18 GMT",
-        "timestamp": "2544400878",
-        "25-hours": year.replace("02:", "25:"),
-        "month-case": year.replace("Aug", "aug"),
-        "weekday-case": year.replace("Thu", "THU"),
-        "zone-case": year.replace("GMT", "gmt"),
-        "no-zone": year.removesuffix(" GMT"),
-        "quoted": f'"{year}"',
-        "day-32": year.replace("18", "32", 1),
-    }
-    cases = [
-        reused(f"expires-{name}", here, f"Expires: {value}", [("Expires", value)]) for name, value in valid
-    ]
-    cases += [
-        asked_again(
-            f"expires-bad-{name}", here, f"an invalid Expires ({value}) is past", [("Expires", value)]
-        )
-        for name, value in invalid.items()
-    ]
-    cases += [
-        reused("expires-future", here, "Expires in the future", [("Expires", at(3600))]),
-        asked_again("expires-past", here, "Expires in the past", [("Expires", at(-3600))]),
-        asked_again("expires-present", here, "Expires now", [("Expires", at(0))]),
-        asked_again(
-            "expires-old-date",
-            here,
-            "Expires in the future, used up by an old Date",
-            [("Expires", at(-1800)), ("Date", at(-3600))],
-        ),
-        asked_again(
-            "expires-fast-date",
-            here,
-            "Expires before a Date in the future",
-            [("Expires", at(3600)), ("Date", at(7200))],
-        ),
-        asked_again(
-            "expires-age", "9111 4.2.3", "Expires consumed by Age", [("Expires", at(3600)), ("Age", "7200")]
-        ),
-        asked_again(
-            "expires-lines", here, "two Expires lines", [("Expires", at(3600)), ("Expires", at(7200))]
-        ),
-        reused(
-            "expires-no-date", "9110 6.6.1", "Expires without a Date", [("Expires", at(3600))], date=False
-        ),
-        asked_again(
-            "expires-bad-date",
-            "9111 5.3",
-            "Expires with max-age=0 and bad Date",
-            [cc("max-age=0"), ("Expires", at(3600)), ("Date", "yesterday")],
-        ),
-        reused(
-            "expires-unknown-cc",
-            here,
-            "Expires beside unknown directives",
-            [("Expires", at(3600)), cc("foo=1")],
-        ),
-    ]
-    return cases
+_EXPIRES_HERE = "9111 5.3"
+_EXPIRES_YEAR = "Thu, 18 Aug 2050 02:01:18 GMT"
+_EXPIRES_VALID = [
+    ("rfc850", "Thursday, 18-Aug-50 02:01:18 GMT"),
+    ("asctime", "Thu Aug 18 02:01:18 2050"),
+    ("fixdate", _EXPIRES_YEAR),
+    ("asctime-day", "Mon Aug  8 02:01:18 2050"),
+]
+_EXPIRES_INVALID = {
+    "zero": "0",
+    "minus": "-1",
+    "utc": _EXPIRES_YEAR.replace("GMT", "UTC"),
+    "zone": _EXPIRES_YEAR.replace("GMT", "AEST"),
+    "offset": _EXPIRES_YEAR.replace("GMT", "+0000"),
+    "2-digit-year": "Thu, 18 Aug 50 02:01:18 GMT",
+    "no-comma": _EXPIRES_YEAR.replace(",", ""),
+    "spaces": "Thu, 18  Aug  2050  02:01:18  GMT",
+    "1-digit-hour": "Thu, 18 Aug 2050 2:01:18 GMT",
+    "periods": "Thu, 18 Aug 2050 02.01.18 GMT",
+    "dashes": "Thu, 18-Aug-2050 02:01:18 GMT",
+    "text": "never",
+    "empty": "",
+    "iso": "2050-08-18T02:01:18Z",
+    "no-weekday": "18 Aug 2050 02:01:18 GMT",
+    "timestamp": "2544400878",
+    "25-hours": _EXPIRES_YEAR.replace("02:", "25:"),
+    "month-case": _EXPIRES_YEAR.replace("Aug", "aug"),
+    "weekday-case": _EXPIRES_YEAR.replace("Thu", "THU"),
+    "zone-case": _EXPIRES_YEAR.replace("GMT", "gmt"),
+    "no-zone": _EXPIRES_YEAR.removesuffix(" GMT"),
+    "quoted": f'"{_EXPIRES_YEAR}"',
+    "day-32": _EXPIRES_YEAR.replace("18", "32", 1),
+}
+_EXPIRES = [
+    reused(f"expires-{name}", _EXPIRES_HERE, f"Expires: {value}", [("Expires", value)])
+    for name, value in _EXPIRES_VALID
+]
+_EXPIRES += [
+    asked_again(
+        f"expires-bad-{name}", _EXPIRES_HERE, f"an invalid Expires ({value}) is past", [("Expires", value)]
+    )
+    for name, value in _EXPIRES_INVALID.items()
+]
+_EXPIRES += [
+    reused("expires-future", _EXPIRES_HERE, "Expires in the future", [("Expires", at(3600))]),
+    asked_again("expires-past", _EXPIRES_HERE, "Expires in the past", [("Expires", at(-3600))]),
+    asked_again("expires-present", _EXPIRES_HERE, "Expires now", [("Expires", at(0))]),
+    asked_again(
+        "expires-old-date",
+        _EXPIRES_HERE,
+        "Expires in the future, used up by an old Date",
+        [("Expires", at(-1800)), ("Date", at(-3600))],
+    ),
+    asked_again(
+        "expires-fast-date",
+        _EXPIRES_HERE,
+        "Expires before a Date in the future",
+        [("Expires", at(3600)), ("Date", at(7200))],
+    ),
+    asked_again(
+        "expires-age", "9111 4.2.3", "Expires consumed by Age", [("Expires", at(3600)), ("Age", "7200")]
+    ),
+    asked_again(
+        "expires-lines", _EXPIRES_HERE, "two Expires lines", [("Expires", at(3600)), ("Expires", at(7200))]
+    ),
+    reused("expires-no-date", "9110 6.6.1", "Expires without a Date", [("Expires", at(3600))], date=False),
+    asked_again(
+        "expires-bad-date",
+        "9111 5.3",
+        "Expires with max-age=0 and bad Date",
+        [cc("max-age=0"), ("Expires", at(3600)), ("Date", "yesterday")],
+    ),
+    reused(
+        "expires-unknown-cc",
+        _EXPIRES_HERE,
+        "Expires beside unknown directives",
+        [("Expires", at(3600)), cc("foo=1")],
+    ),
+]
 
 
 def _heuristics() -> list[Case]:
@@ -297,4 +296,4 @@ def _heuristics() -> list[Case]:
     return cases
 
 
-CASES = [*_max_age(), *_parsing(), *_age(), *_expires(), *_heuristics()]
+CASES = [*_MAX_AGE, *_parsing(), *_age(), *_EXPIRES, *_heuristics()]

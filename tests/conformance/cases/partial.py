@@ -9,243 +9,240 @@ BODY = b"0123456789"
 ETAG = ("ETag", '"abc"')
 
 
-def _from_complete() -> list[Case]:
-    def ranged(
-        id: str, title: str, value: str, body: bytes, content_range: str | None, level: str = "optimal"
-    ) -> Case:
-        status = 206 if content_range else 200
-        return case(
-            f"range-{id}",
-            "9110 14.2",
-            level,
-            title,
-            Step(answer=[HOUR, ETAG], body=BODY),
-            Step(
-                send=[("Range", value)],
-                expect="cached",
-                expect_status=status,
-                expect_body=body,
-                see=[("Content-Range", content_range)] if content_range else [],
-            ),
-        )
-
-    return [
-        ranged("first-last", "first and last", "bytes=2-4", b"234", "bytes 2-4/10"),
-        ranged("open", "from first on", "bytes=7-", b"789", "bytes 7-9/10"),
-        ranged("suffix", "a suffix", "bytes=-3", b"789", "bytes 7-9/10"),
-        ranged("beyond", "a last beyond the end", "bytes=5-99", b"56789", "bytes 5-9/10"),
-        ranged("unit-case", "the unit ignores case", "Bytes=0-1", b"01", "bytes 0-1/10"),
-        ranged("unit", "an unknown unit is ignored", "lines=1-2", BODY, None, "required"),
-        ranged("malformed", "a malformed range is ignored", "bytes=x-y", BODY, None, "required"),
-        case(
-            "range-unsatisfiable",
-            "9110 15.5.17",
-            "optimal",
-            "a range outside is answered 416",
-            Step(answer=[HOUR, ETAG], body=BODY),
-            Step(
-                send=[("Range", "bytes=50-60")],
-                expect="cached",
-                expect_status=416,
-                see=[("Content-Range", "bytes */10")],
-            ),
+def _from_complete_ranged(
+    id: str, title: str, value: str, body: bytes, content_range: str | None, level: str = "optimal"
+) -> Case:
+    status = 206 if content_range else 200
+    return case(
+        f"range-{id}",
+        "9110 14.2",
+        level,
+        title,
+        Step(answer=[HOUR, ETAG], body=BODY),
+        Step(
+            send=[("Range", value)],
+            expect="cached",
+            expect_status=status,
+            expect_body=body,
+            see=[("Content-Range", content_range)] if content_range else [],
         ),
-        case(
-            "range-if-range",
-            "9110 13.1.5",
-            "optimal",
-            "If-Range with the stored tag",
-            Step(answer=[HOUR, ETAG], body=BODY),
-            Step(
-                send=[("Range", "bytes=0-1"), ("If-Range", '"abc"')],
-                expect="cached",
-                expect_status=206,
-                expect_body=b"01",
-            ),
-        ),
-        case(
-            "range-if-range-other",
-            "9110 13.1.5",
-            "required",
-            "If-Range with another tag gets everything",
-            Step(answer=[HOUR, ETAG], body=BODY),
-            Step(
-                send=[("Range", "bytes=0-1"), ("If-Range", '"zzz"')],
-                expect_status=200,
-                expect_body=BODY,
-                answer=[HOUR, ETAG],
-                body=BODY,
-            ),
-        ),
-        case(
-            "range-if-range-weak",
-            "9110 13.1.5",
-            "required",
-            "a weak tag is no condition for a range",
-            Step(answer=[HOUR, ("ETag", 'W/"abc"')], body=BODY),
-            Step(
-                send=[("Range", "bytes=0-1"), ("If-Range", 'W/"abc"')],
-                expect_status=200,
-                expect_body=BODY,
-                answer=[HOUR],
-                body=BODY,
-            ),
-        ),
-        case(
-            "range-head",
-            "9110 14.2",
-            "required",
-            "Range is for GET alone",
-            Step(answer=[HOUR, ETAG], body=BODY),
-            Step(method="HEAD", send=[("Range", "bytes=0-1")], expect="cached", expect_status=200),
-        ),
-        case(
-            "range-304",
-            "9110 13.2.2",
-            "required",
-            "a condition goes before a range",
-            Step(answer=[HOUR, ETAG], body=BODY),
-            Step(
-                send=[("Range", "bytes=0-1"), ("If-None-Match", '"abc"')], expect="cached", expect_status=304
-            ),
-        ),
-    ]
+    )
 
 
-def _stored_parts() -> list[Case]:
-    part = [HOUR, ETAG, ("Content-Range", "bytes 0-4/10")]
-    middle = [HOUR, ETAG, ("Content-Range", "bytes 2-6/10")]
-    return [
-        case(
-            "part-not-whole",
-            "9111 3.3",
-            "required",
-            "a part does not answer a request for the whole",
-            Step(send=[("Range", "bytes=0-4")], status=206, answer=part, body=BODY[:5]),
-            Step(answer=[HOUR, ETAG], body=BODY, expect_status=200, expect_body=BODY),
+_FROM_COMPLETE: list[Case] = [
+    _from_complete_ranged("first-last", "first and last", "bytes=2-4", b"234", "bytes 2-4/10"),
+    _from_complete_ranged("open", "from first on", "bytes=7-", b"789", "bytes 7-9/10"),
+    _from_complete_ranged("suffix", "a suffix", "bytes=-3", b"789", "bytes 7-9/10"),
+    _from_complete_ranged("beyond", "a last beyond the end", "bytes=5-99", b"56789", "bytes 5-9/10"),
+    _from_complete_ranged("unit-case", "the unit ignores case", "Bytes=0-1", b"01", "bytes 0-1/10"),
+    _from_complete_ranged("unit", "an unknown unit is ignored", "lines=1-2", BODY, None, "required"),
+    _from_complete_ranged("malformed", "a malformed range is ignored", "bytes=x-y", BODY, None, "required"),
+    case(
+        "range-unsatisfiable",
+        "9110 15.5.17",
+        "optimal",
+        "a range outside is answered 416",
+        Step(answer=[HOUR, ETAG], body=BODY),
+        Step(
+            send=[("Range", "bytes=50-60")],
+            expect="cached",
+            expect_status=416,
+            see=[("Content-Range", "bytes */10")],
         ),
-        case(
-            "part-same",
-            "9111 3.3",
-            "optimal",
-            "a part answers the same range",
-            Step(send=[("Range", "bytes=0-4")], status=206, answer=part, body=BODY[:5]),
-            Step(send=[("Range", "bytes=0-4")], expect="cached", expect_status=206, expect_body=BODY[:5]),
+    ),
+    case(
+        "range-if-range",
+        "9110 13.1.5",
+        "optimal",
+        "If-Range with the stored tag",
+        Step(answer=[HOUR, ETAG], body=BODY),
+        Step(
+            send=[("Range", "bytes=0-1"), ("If-Range", '"abc"')],
+            expect="cached",
+            expect_status=206,
+            expect_body=b"01",
         ),
-        case(
-            "part-within",
-            "9111 3.3",
-            "optimal",
-            "a part answers a range within it",
-            Step(send=[("Range", "bytes=2-6")], status=206, answer=middle, body=BODY[2:7]),
-            Step(
-                send=[("Range", "bytes=3-4")],
-                expect="cached",
-                expect_status=206,
-                expect_body=b"34",
-                see=[("Content-Range", "bytes 3-4/10")],
-            ),
+    ),
+    case(
+        "range-if-range-other",
+        "9110 13.1.5",
+        "required",
+        "If-Range with another tag gets everything",
+        Step(answer=[HOUR, ETAG], body=BODY),
+        Step(
+            send=[("Range", "bytes=0-1"), ("If-Range", '"zzz"')],
+            expect_status=200,
+            expect_body=BODY,
+            answer=[HOUR, ETAG],
+            body=BODY,
         ),
-        case(
-            "part-beyond",
-            "9111 3.3",
-            "required",
-            "a part does not answer a range beyond it",
-            Step(send=[("Range", "bytes=0-4")], status=206, answer=part, body=BODY[:5]),
-            Step(
-                send=[("Range", "bytes=3-8")],
-                status=206,
-                answer=[HOUR, ETAG, ("Content-Range", "bytes 3-8/10")],
-                body=BODY[3:9],
-                expect_status=206,
-                expect_body=BODY[3:9],
-            ),
+    ),
+    case(
+        "range-if-range-weak",
+        "9110 13.1.5",
+        "required",
+        "a weak tag is no condition for a range",
+        Step(answer=[HOUR, ("ETag", 'W/"abc"')], body=BODY),
+        Step(
+            send=[("Range", "bytes=0-1"), ("If-Range", 'W/"abc"')],
+            expect_status=200,
+            expect_body=BODY,
+            answer=[HOUR],
+            body=BODY,
         ),
-        case(
-            "part-suffix",
-            "9111 3.3",
-            "optimal",
-            "a part answers a suffix it has",
-            Step(
-                send=[("Range", "bytes=5-9")],
-                status=206,
-                answer=[HOUR, ETAG, ("Content-Range", "bytes 5-9/10")],
-                body=BODY[5:],
-            ),
-            Step(send=[("Range", "bytes=-2")], expect="cached", expect_status=206, expect_body=b"89"),
-        ),
-        case(
-            "part-completes",
-            "9111 3.4",
-            "optimal",
-            "a part is completed by the range that is missing",
-            Step(send=[("Range", "bytes=0-4")], status=206, answer=part, body=BODY[:5]),
-            Step(
-                status=206,
-                answer=[HOUR, ETAG, ("Content-Range", "bytes 5-9/10")],
-                body=BODY[5:],
-                sent=[("Range", "bytes=5-")],
-                expect_status=200,
-                expect_body=BODY,
-            ),
-            Step(expect="cached", expect_status=200, expect_body=BODY),
-        ),
-        case(
-            "part-completes-fields",
-            "9111 3.4",
-            "required",
-            "a completed response has the newer fields",
-            Step(
-                send=[("Range", "bytes=0-4")],
-                status=206,
-                answer=[*part, ("A", "1"), ("B", "1")],
-                body=BODY[:5],
-            ),
-            Step(
-                status=206,
-                answer=[HOUR, ETAG, ("Content-Range", "bytes 5-9/10"), ("A", "2")],
-                body=BODY[5:],
-                see=[("A", "2"), ("B", "1")],
-                expect_status=200,
-                unseen=["content-range"],
-            ),
-        ),
-        case(
-            "part-keeps-whole",
-            "9111 3.3",
-            "required",
-            "a part does not replace a stored whole",
-            Step(answer=[HOUR, ETAG], body=BODY),
-            Step(
-                send=[("Range", "bytes=0-4"), ("Cache-Control", "no-cache")],
-                status=206,
-                answer=part,
-                body=BODY[:5],
-            ),
-            Step(expect_status=200, expect_body=BODY, answer=[HOUR, ETAG], body=BODY),
-        ),
-        case(
-            "part-incomplete",
-            "9111 3.3",
-            "required",
-            "a response that breaks off is not used as a whole",
-            Step(answer=[HOUR, ETAG, ("Content-Length", "10")], body=BODY, short=5, broken=True),
-            Step(answer=[HOUR, ETAG], body=BODY, expect_status=200, expect_body=BODY),
-        ),
-        case(
-            "part-multipart",
-            "9111 3.3",
-            "required",
-            "a multipart 206 is no whole",
-            Step(
-                send=[("Range", "bytes=0-1,4-5")],
-                status=206,
-                body=b"--x\r\n",
-                answer=[HOUR, ETAG, ("Content-Type", "multipart/byteranges; boundary=x")],
-            ),
-            Step(answer=[HOUR, ETAG], body=BODY, expect="origin", expect_body=BODY),
-        ),
-    ]
+    ),
+    case(
+        "range-head",
+        "9110 14.2",
+        "required",
+        "Range is for GET alone",
+        Step(answer=[HOUR, ETAG], body=BODY),
+        Step(method="HEAD", send=[("Range", "bytes=0-1")], expect="cached", expect_status=200),
+    ),
+    case(
+        "range-304",
+        "9110 13.2.2",
+        "required",
+        "a condition goes before a range",
+        Step(answer=[HOUR, ETAG], body=BODY),
+        Step(send=[("Range", "bytes=0-1"), ("If-None-Match", '"abc"')], expect="cached", expect_status=304),
+    ),
+]
 
 
-CASES = [*_from_complete(), *_stored_parts()]
+_STORED_PARTS_PART = [HOUR, ETAG, ("Content-Range", "bytes 0-4/10")]
+_STORED_PARTS_MIDDLE = [HOUR, ETAG, ("Content-Range", "bytes 2-6/10")]
+_STORED_PARTS: list[Case] = [
+    case(
+        "part-not-whole",
+        "9111 3.3",
+        "required",
+        "a part does not answer a request for the whole",
+        Step(send=[("Range", "bytes=0-4")], status=206, answer=_STORED_PARTS_PART, body=BODY[:5]),
+        Step(answer=[HOUR, ETAG], body=BODY, expect_status=200, expect_body=BODY),
+    ),
+    case(
+        "part-same",
+        "9111 3.3",
+        "optimal",
+        "a part answers the same range",
+        Step(send=[("Range", "bytes=0-4")], status=206, answer=_STORED_PARTS_PART, body=BODY[:5]),
+        Step(send=[("Range", "bytes=0-4")], expect="cached", expect_status=206, expect_body=BODY[:5]),
+    ),
+    case(
+        "part-within",
+        "9111 3.3",
+        "optimal",
+        "a part answers a range within it",
+        Step(send=[("Range", "bytes=2-6")], status=206, answer=_STORED_PARTS_MIDDLE, body=BODY[2:7]),
+        Step(
+            send=[("Range", "bytes=3-4")],
+            expect="cached",
+            expect_status=206,
+            expect_body=b"34",
+            see=[("Content-Range", "bytes 3-4/10")],
+        ),
+    ),
+    case(
+        "part-beyond",
+        "9111 3.3",
+        "required",
+        "a part does not answer a range beyond it",
+        Step(send=[("Range", "bytes=0-4")], status=206, answer=_STORED_PARTS_PART, body=BODY[:5]),
+        Step(
+            send=[("Range", "bytes=3-8")],
+            status=206,
+            answer=[HOUR, ETAG, ("Content-Range", "bytes 3-8/10")],
+            body=BODY[3:9],
+            expect_status=206,
+            expect_body=BODY[3:9],
+        ),
+    ),
+    case(
+        "part-suffix",
+        "9111 3.3",
+        "optimal",
+        "a part answers a suffix it has",
+        Step(
+            send=[("Range", "bytes=5-9")],
+            status=206,
+            answer=[HOUR, ETAG, ("Content-Range", "bytes 5-9/10")],
+            body=BODY[5:],
+        ),
+        Step(send=[("Range", "bytes=-2")], expect="cached", expect_status=206, expect_body=b"89"),
+    ),
+    case(
+        "part-completes",
+        "9111 3.4",
+        "optimal",
+        "a part is completed by the range that is missing",
+        Step(send=[("Range", "bytes=0-4")], status=206, answer=_STORED_PARTS_PART, body=BODY[:5]),
+        Step(
+            status=206,
+            answer=[HOUR, ETAG, ("Content-Range", "bytes 5-9/10")],
+            body=BODY[5:],
+            sent=[("Range", "bytes=5-")],
+            expect_status=200,
+            expect_body=BODY,
+        ),
+        Step(expect="cached", expect_status=200, expect_body=BODY),
+    ),
+    case(
+        "part-completes-fields",
+        "9111 3.4",
+        "required",
+        "a completed response has the newer fields",
+        Step(
+            send=[("Range", "bytes=0-4")],
+            status=206,
+            answer=[*_STORED_PARTS_PART, ("A", "1"), ("B", "1")],
+            body=BODY[:5],
+        ),
+        Step(
+            status=206,
+            answer=[HOUR, ETAG, ("Content-Range", "bytes 5-9/10"), ("A", "2")],
+            body=BODY[5:],
+            see=[("A", "2"), ("B", "1")],
+            expect_status=200,
+            unseen=["content-range"],
+        ),
+    ),
+    case(
+        "part-keeps-whole",
+        "9111 3.3",
+        "required",
+        "a part does not replace a stored whole",
+        Step(answer=[HOUR, ETAG], body=BODY),
+        Step(
+            send=[("Range", "bytes=0-4"), ("Cache-Control", "no-cache")],
+            status=206,
+            answer=_STORED_PARTS_PART,
+            body=BODY[:5],
+        ),
+        Step(expect_status=200, expect_body=BODY, answer=[HOUR, ETAG], body=BODY),
+    ),
+    case(
+        "part-incomplete",
+        "9111 3.3",
+        "required",
+        "a response that breaks off is not used as a whole",
+        Step(answer=[HOUR, ETAG, ("Content-Length", "10")], body=BODY, short=5, broken=True),
+        Step(answer=[HOUR, ETAG], body=BODY, expect_status=200, expect_body=BODY),
+    ),
+    case(
+        "part-multipart",
+        "9111 3.3",
+        "required",
+        "a multipart 206 is no whole",
+        Step(
+            send=[("Range", "bytes=0-1,4-5")],
+            status=206,
+            body=b"--x\r\n",
+            answer=[HOUR, ETAG, ("Content-Type", "multipart/byteranges; boundary=x")],
+        ),
+        Step(answer=[HOUR, ETAG], body=BODY, expect="origin", expect_body=BODY),
+    ),
+]
+
+
+CASES = [*_FROM_COMPLETE, *_STORED_PARTS]
