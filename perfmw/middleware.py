@@ -16,6 +16,7 @@ from perfmw.exchange.cache import HttpCache
 from perfmw.exchange.exchange import Exchange
 from perfmw.exchange.fast import confirmed, fresh, hit_headers, plain_key
 from perfmw.profiles.breakdown import metered
+from perfmw.profiles.vitals import VitalsBeacon
 from perfmw.runtime import Runtime
 from perfmw.settings import Settings
 
@@ -58,6 +59,8 @@ class PerfMiddleware:
         self._mount = chosen.dashboard_path if chosen.enabled and chosen.dashboard != "off" else None
         self._dashboard: ASGIApp | None = None
         self._twin: PerfMiddleware | None = None
+        vitals = chosen.vitals_path if chosen.enabled else None
+        self._vitals = VitalsBeacon(self.runtime.profiles, vitals) if vitals is not None else None
 
     async def __call__(
         self, scope: Scope, receive: Receive, send: Send, told: list[object] | None = None
@@ -113,6 +116,9 @@ class PerfMiddleware:
             if told is None and runtime.tracing is not None:
                 await runtime.tracing.run(self, scope, receive, send)
                 return
+        if self._vitals is not None and self._vitals.wants(scope):
+            await self._vitals(scope, receive, send)
+            return
         if self._mount is not None and (below := _below(self._mount, scope)) is not None:
             await self._serve_dashboard(below, receive, send)
             return

@@ -18,6 +18,7 @@ from typing import Any, Protocol
 from perfmw.http.messages import StoredResponse
 from perfmw.profiles.breakdown import Part, Watch, broken_down, queued_seconds, watched
 from perfmw.profiles.covered import mark_covered, open_server_span
+from perfmw.profiles.flames import FlameSession
 from perfmw.profiles.store import ProfileStore
 from perfmw.profiles.traces import Exemplar, Trace, Traces
 from perfmw.profiles.tracked import profile_id
@@ -81,6 +82,8 @@ class RequestTracing:
         self.traces = Traces()
         self.processor: Any = None
         """A span processor of perfmw's own, such as the one of an exporter."""
+        self.flames: FlameSession | None = None
+        """Set while a route is being profiled."""
         self._store = store
         self._lags = lags
         self._sink: Any = None
@@ -94,6 +97,9 @@ class RequestTracing:
         mark = open_server_span.get()
         if mark is not None:
             mark.covered = True  # the host's span around perfmw need not be counted
+        if self.flames is not None:
+            await self._profiled(self.flames, answers, scope, receive, send)
+            return
         if self.ratio > 0 and self._sampled(scope):
             await self._traced(answers, scope, receive, send)
             return
@@ -209,6 +215,12 @@ class RequestTracing:
         watch = self._open.get(trace_id)
         if watch is not None:
             watch.add(part)
+
+    async def _profiled(
+        self, flames: FlameSession, answers: Answers, scope: Scope, receive: Any, send: Messages
+    ) -> None:
+        told: list[object] = []
+        await flames.run(lambda: answers(scope, receive, send, told), lambda: named(told)[0])
 
     # ---- not sampled, but slow or failed
 

@@ -38,6 +38,7 @@ from perfmw.optimization import EngineHost, Ledger, LedgerEntry, PerformanceOpti
 from perfmw.plugins import Plugins
 from perfmw.profiles import ProfileStore, Reading, profile_id
 from perfmw.profiles.distributions import by_outcome, by_status
+from perfmw.profiles.flames import Flame, FlameSession
 from perfmw.profiles.health import LoopMonitor
 from perfmw.profiles.management import ProfileManager
 from perfmw.profiles.meeting import archive_path
@@ -325,7 +326,6 @@ class Runtime:
     def _layers(self) -> list[tuple[str, BaseCache]]:
         return [(name, self._layer(name)) for name in self.settings.layers]
 
-    def _layer(self, name: str) -> BaseCache:
     def _codec(self) -> Chain | None:
         """What entries go through that leave the process; encryption that was asked for is never left out."""
         names = self.settings.codecs
@@ -338,6 +338,7 @@ class Runtime:
             else None
         )
 
+    def _layer(self, name: str) -> BaseCache:
         settings = self.settings
         if name != "memory":
             layer: BaseCache = self.plugins.choose("cache_layers", name, setting="layers")()
@@ -358,6 +359,28 @@ class Runtime:
         self._host_spans.tracing = self.tracing
         if self.tracing is not None:
             self.tracing.refresh()
+
+    async def profile_route(self, route: str, *, requests: int = 20, seconds: float = 30.0) -> Flame:
+        """Watch requests of a route, such as ``GET /items/{id}``, with a sampling profiler.
+
+        :return: a flame graph's data, of at most ``requests`` requests that came within ``seconds``.
+        :raises ImportError: the extra ``profiler`` is not installed.
+        :raises RuntimeError: another route is being watched.
+        """
+        tracing = self.tracing or self._new_tracing()
+        if tracing.flames is not None:
+            raise RuntimeError(f"{tracing.flames.route} is being profiled; wait for it")
+        session = FlameSession(route, requests)
+        was, self.tracing, tracing.flames = self.tracing, tracing, session
+        try:
+            await asyncio.wait_for(session.done.wait(), seconds)
+        except TimeoutError:
+            pass
+        finally:
+            tracing.flames = None
+            if was is None and self.tracing is tracing and not self._host_spans.attached:
+                self.tracing = None
+        return session.flame()
 
     def _new_tracing(self) -> RequestTracing:
         settings = self.settings

@@ -1,0 +1,78 @@
+"""A sampling profile of one route, on demand, by pyinstrument (extra ``profiler``): a flame graph's data."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+INTERVAL: Final = 0.001
+"""Seconds between two looks at the stack."""
+
+
+@dataclass(slots=True)
+class Flame:
+    """A function with the seconds spent in it and in what it called."""
+
+    name: str
+    value: float
+    children: list[Flame] = field(default_factory=list)
+
+
+class FlameSession:
+    """Profiles requests one at a time, until enough of ``route`` were seen.
+
+    :param route: such as ``GET /items/{id}``.
+    :param requests: how many are enough.
+    :raises ImportError: the extra ``profiler`` is not installed.
+    """
+
+    def __init__(self, route: str, requests: int = 20) -> None:
+        import pyinstrument
+
+        self._profiler = pyinstrument.Profiler
+        self._session: Any = None
+        self._busy = False
+        self.route = route
+        self.wanted = requests
+        self.seen = 0
+        self.done = asyncio.Event()
+
+    async def run(self, answer: Callable[[], Awaitable[None]], route: Callable[[], str]) -> None:
+        """Have a request answered, watched unless another one is; ``route`` tells afterwards which it was."""
+        if self._busy or self.done.is_set():
+            await answer()
+            return
+        self._busy, profiler = True, self._profiler(interval=INTERVAL, async_mode="enabled")
+        profiler.start()
+        try:
+            await answer()
+        finally:
+            session = profiler.stop()
+            self._busy = False
+            if route() == self.route:
+                self._add(session)
+
+    def _add(self, session: Any) -> None:
+        self._session = session if self._session is None else type(session).combine(self._session, session)
+        self.seen += 1
+        if self.seen >= self.wanted:
+            self.done.set()
+
+    def flame(self) -> Flame:
+        """What was seen by now; a root without children if that was nothing."""
+        root = Flame(self.route, 0.0)
+        frame = self._session.root_frame(trim_stem=False) if self._session is not None else None
+        if frame is not None:
+            root.value = frame.time
+            root.children = [_flame(child) for child in frame.children]
+        return root
+
+
+def _flame(frame: Any, depth: int = 0) -> Flame:
+    name = frame.function
+    if frame.file_path_short:
+        name += f" ({frame.file_path_short}:{frame.line_no})"
+    children = [_flame(child, depth + 1) for child in frame.children] if depth < 200 else []
+    return Flame(name, frame.time, children)
