@@ -42,6 +42,7 @@ from perfmw.profiles.flames import Flame, FlameSession
 from perfmw.profiles.health import LoopMonitor
 from perfmw.profiles.management import ProfileManager
 from perfmw.profiles.meeting import archive_path
+from perfmw.profiles.serialising import leave_serialising, watch_serialising
 from perfmw.profiles.sharing import Sharing
 from perfmw.profiles.traces import Exemplar
 from perfmw.profiles.tracing import HostSpans, RequestTracing
@@ -104,6 +105,7 @@ class Runtime:
         self._tasks: set[asyncio.Task[Any]] = set()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._run: asyncio.Task[Any] | None = None
+        self._serialising = False
         self._listeners: list[Callable[[str, object], None]] = []
         if Runtime._process is None or Runtime._process() is None:
             Runtime._process = weakref.ref(self)
@@ -152,6 +154,9 @@ class Runtime:
         self.plugins.fire("perfmw_shutdown", runtime=self)
         self._host_spans.detach()
         self.loop.stop()
+        if self._serialising:
+            self._serialising = False
+            leave_serialising()
         tasks = [task for task in self._tasks if task is not asyncio.current_task()]
         for task in tasks:
             task.cancel()
@@ -359,6 +364,8 @@ class Runtime:
         self._host_spans.tracing = self.tracing
         if self.tracing is not None:
             self.tracing.refresh()
+            if self.tracing.ratio > 0.0 and self.started and not self._serialising:
+                self._serialising = watch_serialising()
 
     async def profile_route(self, route: str, *, requests: int = 20, seconds: float = 30.0) -> Flame:
         """Watch requests of a route, such as ``GET /items/{id}``, with a sampling profiler.

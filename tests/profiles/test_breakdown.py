@@ -211,3 +211,28 @@ def test_an_exemplar_stands_for_its_bucket() -> None:
     for number, seconds in enumerate((0.010, 0.012, 0.1, 3.0)):
         traces.point_at("GET /a", Exemplar(number, number, seconds, float(number)))
     assert [one.seconds for one in traces.exemplars("GET /a")] == [0.012, 0.1, 3.0]
+
+
+async def test_making_json_is_told_apart_while_somebody_watches() -> None:
+    from starlette.applications import Starlette
+    from starlette.requests import Request
+    from starlette.responses import JSONResponse
+    from starlette.routing import Route
+
+    from perfmw import PerfMiddleware, Settings
+    from perfmw.testing import Client
+
+    async def rows(request: Request) -> JSONResponse:
+        return JSONResponse([{"id": number} for number in range(5000)])
+
+    plain = JSONResponse.render
+    middleware = PerfMiddleware(Starlette(routes=[Route("/rows", rows)]), settings=Settings(trace_ratio=1.0))
+    async with Client(middleware) as client:
+        assert (await client.get("/rows")).status == 200
+        assert JSONResponse.render is not plain
+        tracing = middleware.runtime.tracing
+        assert tracing is not None
+        found = tracing.traces.slow("GET /rows")[0].breakdown
+    assert JSONResponse.render is plain
+    assert found is not None
+    assert 0.0 < found.serialisation < found.total
