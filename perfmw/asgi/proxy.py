@@ -278,6 +278,9 @@ def _refusal(scope: Scope) -> tuple[int, HeaderList] | None:
         return 501, []
     if ends_here(scope):
         return (200, [(b"allow", b"GET, HEAD, OPTIONS")]) if scope["method"] == "OPTIONS" else (405, [])
+    hosts = sum(1 for name, _ in scope["headers"] if name == b"host")
+    if hosts > 1 or (hosts == 0 and scope.get("http_version") == "1.1"):
+        return 400, []  # RFC 9112 section 3.2
     return (508, []) if goes_round(scope["headers"]) else None
 
 

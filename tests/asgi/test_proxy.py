@@ -419,6 +419,33 @@ async def test_a_request_that_goes_round_in_circles_is_stopped() -> None:
         assert here.calls == []
 
 
+async def call(app: ReverseProxy, scope: dict[str, object]) -> int:
+    """The status that an app answers a scope with."""
+    sent: list[dict[str, object]] = []
+
+    async def receive() -> dict[str, object]:
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    async def send(message: dict[str, object]) -> None:
+        sent.append(message)
+
+    await app(scope, receive, send)  # type: ignore[arg-type]
+    status = sent[0]["status"]
+    assert isinstance(status, int)
+    return status
+
+
+async def test_requests_without_one_host_are_refused() -> None:
+    async with proxied(answer_ok) as (client, here):
+        assert (await client.get("/", [("host", "a"), ("host", "b")])).status == 400
+        scope = client.scope("GET", "/", []) | {"headers": []}
+        assert await call(client.app, scope) == 400
+        assert here.calls == []
+        assert await call(client.app, scope | {"http_version": "1.0"}) == 200
+        assert here.calls[0].values(b"host") == [f"127.0.0.1:{here.port}".encode()]
+
+
 async def test_tunnels_and_websockets_are_refused() -> None:
     async with proxied(answer_ok) as (client, here):
         assert (await client.request("CONNECT", "/")).status == 501
