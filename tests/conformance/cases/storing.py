@@ -150,6 +150,26 @@ _FIELDS += [
 
 _KEYS: list[Case] = [
     case(
+        "key-after-refusal",
+        "9111 3",
+        "optimal",
+        "a response is stored although the one before it could not be",
+        Step(answer=[("Cache-Control", "no-store")]),
+        Step(answer=[HOUR], expect="origin"),
+        Step(expect="cached", from_step=2),
+    ),
+    case(
+        "key-after-refusal-vary",
+        "9111 3",
+        "optimal",
+        "and so is a variant",
+        Step(answer=[]),
+        Step(send=[("Foo", "1")], answer=[HOUR, ("Vary", "Foo")], expect="origin"),
+        Step(send=[("Foo", "1")], expect="cached", from_step=2),
+        Step(send=[("Foo", "2")], answer=[("Cache-Control", "no-store")], expect="origin"),
+        Step(send=[("Foo", "1")], expect="cached", from_step=2),
+    ),
+    case(
         "key-cookie",
         "9111 2",
         "optimal",
