@@ -11,6 +11,7 @@ from collections.abc import Callable, Coroutine, Iterable, Mapping
 from typing import Any, Concatenate, Generic, NamedTuple, ParamSpec, Protocol, TypeVar, overload
 
 from perfmw.cache.callspec import TTL, CallSpec, FunctionInfo, Key, Options
+from perfmw.cache.coalescing import Flight
 from perfmw.cache.isolation import isolate, release
 from perfmw.cache.scope import Scope, current_scope, set_provider
 from perfmw.cache.sizes import size_of
@@ -42,6 +43,16 @@ class _Filled(NamedTuple):
     epoch: int
 
 
+class _Failure:
+    """An exception that is kept for a while, in this process alone: it has no binary form."""
+
+    __slots__ = ("error",)
+    size = 500
+
+    def __init__(self, error: Exception) -> None:
+        self.error = error.with_traceback(None)
+
+
 class _Wrapper(Generic[P, T]):
     """What sync and async cached functions share."""
 
@@ -68,7 +79,23 @@ class _Wrapper(Generic[P, T]):
     def _recall(self, scope: Scope, call: _Call) -> Any:
         """The value in the nearest layer, or _NOT_KEPT."""
         entry = scope.cache.get_nowait(call.key)
-        return _NOT_KEPT if entry is None else _release(entry.value)
+        if entry is None:
+            return _NOT_KEPT
+        if self._spec.ages and self._spec.due(entry, scope.cache.now()):
+            self._renew(scope, call)
+            entry = scope.cache.get_nowait(call.key) or entry
+        return _release(entry.value)
+
+    def _renew(self, scope: Scope, call: _Call) -> None:
+        """Compute anew what is still served, unless somebody is at it."""
+        raise NotImplementedError
+
+    def _keep_error(self, scope: Scope, call: _Call, error: Exception, epoch: int) -> None:
+        self._spec.errors += 1
+        seconds = self._spec.options.errors
+        if seconds is not None and scope.cache.get_nowait(call.key) is None:
+            failure = _Failure(error)
+            scope.cache.put_nowait(call.key, failure, ttl=seconds, tags=call.tags, epoch=epoch)
 
     def _keep(self, value: Any) -> Any:
         if inspect.isawaitable(value) or inspect.isgenerator(value) or inspect.isasyncgen(value):
@@ -139,6 +166,22 @@ class AsyncCached(_Wrapper[P, T]):
                 return value  # type: ignore[no-any-return]
         return (await self._compute(scope, call))[0]
 
+    def _renew(self, scope: Scope, call: _Call) -> None:
+        """In the background; should it fail, what is kept is served as long as it may be."""
+        flight = scope.coalescer.enter(("renew", call.key))
+        if not flight.leader:
+            return
+
+        async def renew() -> None:
+            with flight:
+                try:
+                    await self._compute(scope, call)
+                    self._spec.refreshes += 1
+                except Exception as error:
+                    logger.warning("@cached %s: a refresh failed: %r", self._spec.name, error)
+
+        _in_background(scope, renew(), flight)
+
     async def _look_further(self, scope: Scope, call: _Call) -> tuple[T, _Filled]:
         entry = await scope.cache.get_entry(call.key)
         value = _NOT_KEPT if entry is None else _release(entry.value)
@@ -152,8 +195,8 @@ class AsyncCached(_Wrapper[P, T]):
         epoch, began = scope.cache.tags.now(), time.perf_counter()
         try:
             value = await self._spec.function(*call.args, **call.kwargs)
-        except Exception:
-            self._spec.errors += 1
+        except Exception as error:
+            self._keep_error(scope, call, error, epoch)
             raise
         kept = self._keep(value)
         storing = self._storing(call, kept, value, began, epoch)
@@ -215,6 +258,16 @@ class SyncCached(_Wrapper[P, T]):
                 return value  # type: ignore[no-any-return]
         return self._compute(scope, call)[0]
 
+    def _renew(self, scope: Scope, call: _Call) -> None:
+        """By the caller who finds it due, while others are served; should it fail, so is the caller."""
+        with scope.coalescer.enter(("renew", call.key)) as flight:
+            if flight.leader:
+                try:
+                    self._compute(scope, call)
+                    self._spec.refreshes += 1
+                except Exception as error:
+                    logger.warning("@cached %s: a refresh failed: %r", self._spec.name, error)
+
     def _look_again(self, scope: Scope, call: _Call) -> tuple[T, _Filled]:
         """Another thread may have finished between our look and our becoming the leader."""
         entry = scope.cache.get_nowait(call.key)
@@ -229,8 +282,8 @@ class SyncCached(_Wrapper[P, T]):
         epoch, began = scope.cache.tags.now(), time.perf_counter()
         try:
             value = self._spec.function(*call.args, **call.kwargs)
-        except Exception:
-            self._spec.errors += 1
+        except Exception as error:
+            self._keep_error(scope, call, error, epoch)
             raise
         kept = self._keep(value)
         storing = self._storing(call, kept, value, began, epoch)
@@ -280,6 +333,10 @@ def cached(
     exclude: Iterable[str] = (),
     condition: Callable[[Any], bool] | None = None,
     wait: float | None = 10.0,
+    stale: float = 0.0,
+    early: float = 0.0,
+    negative: float | None = None,
+    errors: float | None = None,
 ) -> _Decorator: ...
 
 
@@ -294,11 +351,16 @@ def cached(
     exclude: Iterable[str] = (),
     condition: Callable[[Any], bool] | None = None,
     wait: float | None = 10.0,
+    stale: float = 0.0,
+    early: float = 0.0,
+    negative: float | None = None,
+    errors: float | None = None,
 ) -> Any:
     """Keep a function's results; of all who call it with equal arguments at one time, one computes.
 
     Works for functions and methods, sync and async. Callers never share a mutable result: each gets its own
-    copy. Exceptions are not kept. Inside an application its cache is used, elsewhere the process's own.
+    copy. Exceptions are not kept unless asked for. Inside an application its cache is used, elsewhere the
+    process's own.
 
     :param ttl: seconds to keep a result, or a function of the result that says so; None keeps it until it is
         evicted or invalidated. A lifetime of 0 or less is not kept.
@@ -308,6 +370,11 @@ def cached(
     :param exclude: parameters that do not change the result, such as a session.
     :param condition: keep only the results for which this is true.
     :param wait: seconds that a caller waits for another's call before it calls too; None waits on.
+    :param stale: seconds after ``ttl`` in which the old result is served while a new one is computed: in the
+        background for an async function, by the caller who finds it old for a sync one.
+    :param early: compute anew before ``ttl`` ends, by chance, so that no one has to wait then; 1.0 is usual.
+    :param negative: seconds to keep a result of None, in place of ``ttl``.
+    :param errors: seconds to keep an exception, in this process, and raise it again; None keeps none.
     :raises TypeError: for generator functions; at a call, for an argument without stable identity.
     :raises ValueError: for names that are no parameters, and for a ``ttl`` of 0 or less.
 
@@ -326,6 +393,10 @@ def cached(
         exclude=frozenset(exclude),
         condition=condition,
         wait=wait,
+        stale=stale,
+        early=early,
+        negative=negative,
+        errors=errors,
     )
 
     def decorate(target: Callable[..., Any]) -> Any:
@@ -347,8 +418,28 @@ def _mark_async(wrapper: AsyncCached[P, T]) -> AsyncCached[P, T]:
     return wrapper
 
 
+_background: set[asyncio.Task[None]] = set()
+"""Refreshes of a process without a Runtime; the event loop itself holds tasks weakly."""
+
+
+def _in_background(scope: Scope, work: Coroutine[Any, Any, None], flight: Flight) -> None:
+    spawn = getattr(scope, "spawn", None)
+    if spawn is not None:
+        task = spawn(work, name="perfmw-refresh")
+    else:
+        task = asyncio.get_running_loop().create_task(work)
+        _background.add(task)
+        task.add_done_callback(_background.discard)
+    task.add_done_callback(lambda _: flight.done("failed"))  # also if it was cancelled before it began
+
+
 def _release(kept: Any) -> Any:
-    """The caller's own copy; _NOT_KEPT when a class no longer accepts what it once gave."""
+    """The caller's own copy; _NOT_KEPT when a class no longer accepts what it once gave.
+
+    :raises Exception: what the function raised, where exceptions are kept.
+    """
+    if type(kept) is _Failure:
+        raise kept.error.with_traceback(None)
     try:
         return release(kept)
     except Exception as error:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import inspect
+import math
+import random
 import string
 import threading
 import typing
@@ -12,6 +14,7 @@ from dataclasses import dataclass
 from types import CodeType
 from typing import Any
 
+from perfmw.cache.entries import Entry
 from perfmw.cache.identity import digest
 from perfmw.cache.packing import can_register, is_registered, register
 
@@ -45,6 +48,10 @@ class Options:
     exclude: frozenset[str] = frozenset()
     condition: Callable[[Any], bool] | None = None
     wait: float | None = 10.0
+    stale: float = 0.0
+    early: float = 0.0
+    negative: float | None = None
+    errors: float | None = None
 
 
 class CallSpec:
@@ -64,6 +71,7 @@ class CallSpec:
         self.hits = self.misses = self.coalesced = self.errors = self.refreshes = 0
         self._check_options()
         self._positional = self._plain_parameters()
+        self.ages = options.stale > 0 or options.early > 0
         self._typed = False
 
     # ---- keys and tags
@@ -94,8 +102,28 @@ class CallSpec:
     # ---- what to keep
 
     def lifetime(self, value: Any) -> float | None:
+        """Seconds that a result is kept: while it is fresh, and then while it may be stale."""
         ttl = self.options.ttl
-        return ttl(value) if callable(ttl) else ttl
+        if value is None and self.options.negative is not None:
+            ttl = self.options.negative
+        seconds = ttl(value) if callable(ttl) else ttl
+        if seconds is None or not seconds > 0:
+            return seconds
+        return seconds + self.options.stale
+
+    def due(self, entry: Entry, now: float) -> bool:
+        """Whether it is time to compute anew what is still served.
+
+        Always once it is stale. Before, with ``early``, by chance, the likelier the nearer the end and the
+        longer computing takes, so that of many processes one does it (XFetch: Vattani, Chierichetti and
+        Lowenstein, VLDB 2015).
+        """
+        if entry.expires_at is None:
+            return False
+        lead = 0.0
+        if self.options.early:
+            lead = -self.options.early * entry.cost * math.log(1.0 - random.random())
+        return now + lead >= entry.expires_at - self.options.stale
 
     def keeps(self, value: Any) -> bool:
         condition = self.options.condition

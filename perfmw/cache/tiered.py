@@ -63,6 +63,10 @@ class TieredCache(BaseCache):  # type: ignore[misc]  # aiocache is untyped
         self._nearest = self.memory.get_nowait if self.memory is not None else _nothing
         self.all_memory = all(isinstance(layer, _Near) for layer in self._layers)
 
+    def now(self) -> float:
+        """Unix time, as entries are dated."""
+        return self._clock()
+
     # ---- reading
 
     def get_nowait(self, key: str) -> Entry | None:

@@ -1,8 +1,8 @@
 """Authenticated encryption of entries: AES-256-GCM or ChaCha20-Poly1305 (RFC 5116, RFC 8439).
 
-The envelope: ``PMA1``, the algorithm, the key id's length and itself, the expiry in the clear, a random
-nonce of 96 bits, the encrypted text with its tag. All before the nonce is authenticated, and with it the cache key and
-the layer: a text moved to another key or layer, or given another expiry, does not decrypt.
+The envelope: ``PMA1``, the algorithm, the key id and its length, the expiry in the clear, a nonce of 96
+random bits, the encrypted text with its tag. All before the nonce is authenticated, and with it the cache
+key and the layer: a text moved to another key or layer, or given another expiry, does not decrypt.
 """
 
 from __future__ import annotations
