@@ -75,7 +75,6 @@ class ProcessHealth:
     """One process: its event loop and what it used. Seconds and bytes; None where it is not known."""
 
     pid: int
-    workers: int = 1
     loop_lag_p50: float | None = None
     loop_lag_p99: float | None = None
     loop_lag_max: float | None = None
@@ -92,7 +91,7 @@ class ProcessHealth:
 
 @dataclass(slots=True)
 class RuntimeSnapshot:
-    """One moment: profiles, layers and Cache-Status of all workers of the host, the rest of this process.
+    """One moment: profiles, layers and Cache-Status of all workers of the host.
 
     ``window_seconds`` is what the profiles cover. ``distributions`` gives the durations when called.
     """
@@ -106,7 +105,8 @@ class RuntimeSnapshot:
     cache_rules: Sequence[Mapping[str, Any]] = ()
     cache_status: Mapping[str, int] = field(default_factory=dict)
     """How often each Cache-Status outcome was given: ``hit``, ``stale``, ``uri-miss``, ``bypass`` …"""
-    process: ProcessHealth | None = None
+    processes: Sequence[ProcessHealth] = ()
+    """The workers of this host, the one that tells first."""
     distributions: Callable[[], Sequence[Distribution]] = field(default=tuple, repr=False, compare=False)
     merged: Callable[[], Sequence[Distribution]] = field(default=tuple, repr=False, compare=False)
     """The same of all workers together: status -1: the cache's answers, 1: the app's, 0: failures."""

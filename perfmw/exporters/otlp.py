@@ -53,6 +53,8 @@ class OtlpExporter:
 
     name = "otlp"
     wants_details = True
+    each_process = True
+    """OpenTelemetry adds processes up itself: each worker sends its own."""
 
     def __init__(self, endpoint: str, protocol: Protocol = "http", timeout: float = 10.0) -> None:
         self._endpoint = endpoint.rstrip("/")
@@ -194,9 +196,9 @@ def _gauge(name: str, help_text: str, unit: str, points: Iterable[_Point], times
 
 
 def _process(snapshot: RuntimeSnapshot, began: int, now: int) -> Iterator[Metric]:
-    process, times = snapshot.process, (began, now)
-    if process is None:
+    if not snapshot.processes:
         return
+    process, times = snapshot.processes[0], (began, now)
     active: list[_Point] = [({}, float(process.active_requests))]
     yield _sum("http.server.active_requests", "Requests under way.", "{request}", active, times, up=False)
     if process.cpu_seconds is not None:

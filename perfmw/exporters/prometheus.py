@@ -11,7 +11,7 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
-from typing import Literal, cast
+from typing import Literal
 
 from perfmw.contracts.caching import CacheLayerInfo
 from perfmw.contracts.profiles import LatencyMetrics, PerformanceProfile
@@ -98,7 +98,7 @@ class PrometheusExporter:
             *_cache(snapshot),
             *_layers(snapshot.layers),
             *_pools(snapshot.pools),
-            *_process(snapshot.process),
+            *_processes(snapshot.processes),
             *_runtime(snapshot),
         ]
         return "\n".join(line for family in families for line in family.lines()) + "\n"
@@ -273,26 +273,30 @@ def _pools(pools: Sequence[PoolSample]) -> Iterator[Family]:
     yield from (used, capacity, share, saturation, wait, whole)
 
 
-def _process(process: ProcessHealth | None) -> Iterator[Family]:
-    """The worker that answered; its series say which."""
-    if process is None:
-        return
-    worker = ("pid", str(process.pid))
-    lag = Family("perfmw_event_loop_lag_seconds", "gauge", "How late the event loop of a worker comes.")
-    for name in ("p50", "p99", "max"):
-        lag.add(getattr(process, f"loop_lag_{name}"), worker, ("statistic", name))
-    for name, kind, help_text, value in (
-        ("perfmw_active_requests", "gauge", "Requests under way in a worker.", process.active_requests),
-        ("perfmw_tasks", "gauge", "Tasks of a worker's event loop.", process.tasks),
-        ("perfmw_gc_seconds_total", "counter", "Time of a worker's garbage collection.", process.gc_seconds),
-        ("perfmw_cpu_seconds_total", "counter", "Processor time of a worker.", process.cpu_seconds),
-        ("perfmw_memory_bytes", "gauge", "Resident memory of a worker.", process.memory_bytes),
-        ("perfmw_workers", "gauge", "Workers of this host whose figures these are.", process.workers),
-    ):
-        family = Family(name, cast(Kind, kind), help_text)
-        family.add(value, *(() if name == "perfmw_workers" else (worker,)))
+_PROCESS: tuple[tuple[str, Kind, str, str], ...] = (
+    ("perfmw_active_requests", "gauge", "Requests under way in a worker.", "active_requests"),
+    ("perfmw_tasks", "gauge", "Tasks of a worker's event loop.", "tasks"),
+    ("perfmw_gc_seconds_total", "counter", "Time of a worker's garbage collection.", "gc_seconds"),
+    ("perfmw_cpu_seconds_total", "counter", "Processor time of a worker.", "cpu_seconds"),
+    ("perfmw_memory_bytes", "gauge", "Resident memory of a worker.", "memory_bytes"),
+)
+
+
+def _processes(processes: Sequence[ProcessHealth]) -> Iterator[Family]:
+    for name, kind, help_text, attribute in _PROCESS:
+        family = Family(name, kind, help_text)
+        for process in processes:
+            family.add(getattr(process, attribute), ("pid", str(process.pid)))
         yield family
+    lag = Family("perfmw_event_loop_lag_seconds", "gauge", "How late the event loop of a worker comes.")
+    for process in processes:
+        for name in ("p50", "p99", "max"):
+            value = getattr(process, f"loop_lag_{name}")
+            lag.add(value, ("pid", str(process.pid)), ("statistic", name))
     yield lag
+    workers = Family("perfmw_workers", "gauge", "Workers of this host whose figures these are.")
+    workers.add(len(processes) or None)
+    yield workers
 
 
 def _runtime(snapshot: RuntimeSnapshot) -> Iterator[Family]:

@@ -82,6 +82,11 @@ class Sharing:
         """Exchanges that failed; the next one brings what they did not."""
 
     @property
+    def leads(self) -> bool:
+        """Whether this is the first of the workers that are there, the one to tell what all have counted."""
+        return self._archive is None or all(self._archive.worker < peer for peer in self.peers)
+
+    @property
     def open(self) -> bool:
         return self._archive is not None
 

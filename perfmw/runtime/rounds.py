@@ -48,6 +48,8 @@ class Rounds:
         self._exported_at = self._optimized_at = time.time()
         self.alerts = AlertManager()
         self._usage = ProcessUsage()
+        self._process: ProcessHealth | None = None
+        self._process_at = 0.0
         self._used = ResourceUsageMetrics()
         self.pools: Sequence[PoolSample] = ()
 
@@ -94,13 +96,18 @@ class Rounds:
         return replace(self._used)
 
     def process(self) -> ProcessHealth:
-        """The event loop and what the process used, as of now."""
+        """The event loop and what the process used, as of some seconds ago: every task is looked at."""
+        now = time.time()
+        if self._process is None or now - self._process_at >= CHECK_SECONDS:
+            self._process, self._process_at = self._look_at_process(), now
+        return self._process
+
+    def _look_at_process(self) -> ProcessHealth:
         health, used, runtime = self._runtime.loop.health(), self._used, self._runtime
         known = health.lag.count > 0
         p50, p99 = health.lag.quantiles((0.5, 0.99))
         return ProcessHealth(
             pid=os.getpid(),
-            workers=1 + (len(runtime.sharing.peers) if runtime.sharing is not None else 0),
             loop_lag_p50=p50 if known else None,
             loop_lag_p99=p99 if known else None,
             loop_lag_max=health.lag.max if known else None,
@@ -136,8 +143,12 @@ class Rounds:
         pushing = [one for one in runtime.exporters.values() if isinstance(one, Exporter)]
         if pushing:
             snapshot = runtime.snapshot()
+            own = replace(snapshot, layers=runtime.cache.infos(), processes=snapshot.processes[:1])
             for exporter in pushing:
-                runtime.spawn(exporter.export(snapshot), name=f"perfmw-export-{exporter.name}")
+                by_itself = getattr(exporter, "each_process", False)
+                if by_itself or runtime.leads:
+                    told = own if by_itself else snapshot
+                    runtime.spawn(exporter.export(told), name=f"perfmw-export-{exporter.name}")
 
     def _optimize(self) -> None:
         runtime = self._runtime

@@ -13,6 +13,8 @@ from types import CodeType
 from typing import TYPE_CHECKING, Any, ClassVar
 from urllib.parse import urlsplit
 
+import msgspec
+
 from perfmw import defaults
 from perfmw.cache import Coalescer, MemoryLayer, TagIndex, TieredCache, register
 from perfmw.cache.codecs import Chain
@@ -20,7 +22,6 @@ from perfmw.cache.scope import set_provider
 from perfmw.cache.tagging import collect, collecting
 from perfmw.contracts import (
     Alert,
-    CacheLayerInfo,
     DashboardPanel,
     OptimizationRequest,
     Overview,
@@ -48,7 +49,7 @@ from perfmw.profiles.traces import Exemplar
 from perfmw.profiles.tracing import HostSpans, RequestTracing
 from perfmw.runtime.controls import RuntimeControls
 from perfmw.runtime.rounds import Rounds
-from perfmw.runtime.workers import layers_to_json, merged_layers
+from perfmw.runtime.workers import Said, heard, merged_layers
 from perfmw.settings import CacheRule, Settings
 
 if TYPE_CHECKING:
@@ -279,17 +280,18 @@ class Runtime:
 
     def snapshot(self) -> RuntimeSnapshot:
         """Everything known at this moment, for exporters, optimizers and the dashboard."""
+        peers = heard(self.sharing.peers.values()) if self.sharing is not None else []
         profiles = [self.engine.configured(profile) for profile in self.profiles.snapshot()]
         return RuntimeSnapshot(
             taken_at=time.time(),
             window_seconds=time.time() - self.profiles.started_at,
             profiles=profiles,
             routes=self._observations(),
-            layers=self._layer_infos(),
+            layers=merged_layers(self.cache.infos(), peers),
             pools=self.rounds.pools,
             cache_rules=[_rule_row(rule) for rule in self.rules],
             cache_status=self.status_counts(),
-            process=self.rounds.process(),
+            processes=[self.rounds.process(), *(said.process for said in peers)],
             distributions=partial(by_status, self.profiles, self._exemplars()),
             merged=partial(by_outcome, self.profiles),
         )
@@ -299,11 +301,12 @@ class Runtime:
 
     def _about(self) -> bytes:
         """What the other workers of this host are told beside the profiles."""
-        return layers_to_json(self.cache.infos())
+        return msgspec.json.encode(Said(self.cache.infos(), self.rounds.process()))
 
-    def _layer_infos(self) -> list[CacheLayerInfo]:
-        peers = self.sharing.peers.values() if self.sharing is not None else ()
-        return merged_layers(self.cache.infos(), peers)
+    @property
+    def leads(self) -> bool:
+        """Whether it is for this worker to tell what all of the host have counted."""
+        return self.sharing is None or self.sharing.leads
 
     def overview(self) -> Overview:
         """The dashboard's four figures."""

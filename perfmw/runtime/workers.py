@@ -1,4 +1,4 @@
-"""The cache layers of all workers of a host as one."""
+"""What the workers of a host tell each other beside the profiles: their cache layers and their health."""
 
 from __future__ import annotations
 
@@ -7,29 +7,35 @@ from dataclasses import replace
 
 import msgspec
 
-from perfmw.contracts import CacheLayerInfo
+from perfmw.contracts import CacheLayerInfo, ProcessHealth
 
 _COUNTED = ("hits", "misses", "evictions", "errors")
 _HELD = ("entries", "bytes", "max_entries", "max_bytes")
 
 
-def layers_to_json(layers: Sequence[CacheLayerInfo]) -> bytes:
-    """What a worker says of its layers."""
-    return msgspec.json.encode(layers)
+class Said(msgspec.Struct):
+    """What a worker says of itself."""
+
+    layers: list[CacheLayerInfo]
+    process: ProcessHealth
 
 
-def merged_layers(own: Sequence[CacheLayerInfo], peers: Iterable[bytes]) -> list[CacheLayerInfo]:
-    """The layers of this worker with the counts of all; what a memory layer holds is added up as well.
-
-    What is not understood, such as that of another release, is left out.
-    """
-    merged = {layer.name: replace(layer) for layer in own}
+def heard(peers: Iterable[bytes]) -> list[Said]:
+    """What the other workers say; what is not understood, such as that of another release, is left out."""
+    found = []
     for said in peers:
         try:
-            layers = msgspec.json.decode(said, type=list[CacheLayerInfo])
+            found.append(msgspec.json.decode(said, type=Said))
         except msgspec.DecodeError:
             continue
-        for layer in layers:
+    return found
+
+
+def merged_layers(own: Sequence[CacheLayerInfo], others: Iterable[Said]) -> list[CacheLayerInfo]:
+    """The layers of this worker with the counts of all; what a memory layer holds is added up as well."""
+    merged = {layer.name: replace(layer) for layer in own}
+    for said in others:
+        for layer in said.layers:
             if layer.name in merged:
                 _add(merged[layer.name], layer)
     return list(merged.values())

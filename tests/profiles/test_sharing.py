@@ -253,3 +253,14 @@ def test_a_file_of_another_format_begins_anew(path: Path) -> None:
     archive = Archive(path)
     assert archive.exchange([], [("x", b"")], b"", 1.0).counts == []
     archive.close()
+
+
+async def test_one_worker_leads(path: Path) -> None:
+    workers = [Worker(path) for _ in range(3)]
+    assert all(worker.sharing.leads for worker in workers)  # alone, each for itself
+    for worker in workers:
+        await worker.sharing.start()
+    await sync(*workers)
+    assert sum(worker.sharing.leads for worker in workers) == 1
+    for worker in workers:
+        await worker.sharing.close()
