@@ -15,6 +15,10 @@ _COMMANDS = {
     "proxy": ("perfmw.cli.proxy:proxy", "Serve a caching reverse proxy in front of an HTTP origin."),
     "replay": ("perfmw.cli.replay:replay", "Replay an access log against an app or a URL."),
     "run": ("perfmw.cli.run:run", "Serve any ASGI app wrapped, without changing its code."),
+    "simulate": (
+        "perfmw.cli.simulate:simulate",
+        "Try eviction policies and cache sizes on a recorded trace.",
+    ),
 }
 
 

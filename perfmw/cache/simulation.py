@@ -1,0 +1,87 @@
+"""A recorded trace of keys through the real memory layer: what a policy and a size would have given."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from perfmw.cache.memory import MemoryLayer
+from perfmw.contracts import EvictionPolicyFactory
+
+Access = tuple[str, int]
+"""A key, and the size of its value in bytes (1 where the trace does not tell)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Simulation:
+    """What one policy and size gave: ratios 0..1; ``seconds`` is what simulating took."""
+
+    policy: str
+    size: int
+    by: Literal["entries", "bytes"]
+    requests: int
+    hits: int
+    hit_ratio: float
+    byte_hit_ratio: float
+    evictions: int
+    seconds: float
+
+
+def parse_line(line: str) -> Access | None:
+    """A line of a trace: a key, and its size if there is one. None for an empty line.
+
+    :raises ValueError: for more than that, or a size that is no positive whole number.
+    """
+    words = line.split()
+    if not words:
+        return None
+    if len(words) > 2 or (len(words) == 2 and not words[1].isdigit()):
+        raise ValueError(f"a line is a key, or a key and a size in bytes, not {line.strip()[:60]!r}")
+    return words[0], max(1, int(words[1])) if len(words) == 2 else 1
+
+
+def simulate(
+    accesses: Iterable[Access],
+    policy: str,
+    size: int,
+    *,
+    by: Literal["entries", "bytes"] = "entries",
+    policies: Mapping[str, EvictionPolicyFactory] | None = None,
+    progress: Callable[[], None] | None = None,
+) -> Simulation:
+    """Read each key; store it where it was not there, as a cache in front of an origin does.
+
+    :param size: the bound of the cache, in entries or bytes.
+    :param progress: called for each access.
+    :raises ValueError: for an unknown policy or a size below 1.
+    """
+    layer = MemoryLayer(
+        max_entries=size if by == "entries" else None,
+        max_bytes=size if by == "bytes" else None,
+        policy=policy,
+        policies=policies,
+    )
+    requests = total = saved = 0
+    began = time.perf_counter()
+    for key, weight in accesses:
+        requests += 1
+        total += weight
+        if layer.get_nowait(key) is None:
+            layer.set_nowait(key, True, size=weight)
+        else:
+            saved += weight
+        if progress is not None:
+            progress()
+    return Simulation(
+        policy=policy,
+        size=size,
+        by=by,
+        requests=requests,
+        hits=layer.hits,
+        hit_ratio=layer.hits / requests if requests else 0.0,
+        byte_hit_ratio=saved / total if total else 0.0,
+        evictions=layer.evictions,
+        seconds=time.perf_counter() - began,
+    )

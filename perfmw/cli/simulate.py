@@ -1,0 +1,118 @@
+"""``perfmw simulate``: eviction policies and cache sizes on a recorded trace."""
+
+from __future__ import annotations
+
+import gzip
+from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import click
+
+from perfmw.cli.output import Refusal, note, print_json, table
+
+if TYPE_CHECKING:
+    from perfmw.cache.simulation import Access, Simulation
+
+
+@click.command()
+@click.argument("trace", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option("--policy", "policies", default="lru,s3fifo", show_default=True, help="Policies, by commas.")
+@click.option("--size", "sizes", default="1000", show_default=True, help='Sizes, by commas: 1000 or "64MiB".')
+@click.option(
+    "--by",
+    type=click.Choice(["auto", "entries", "bytes"]),
+    default="auto",
+    show_default=True,
+    help="What a size counts; auto: bytes where the trace tells sizes.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Write JSON to stdout.")
+def simulate(trace: Path, policies: str, sizes: str, by: str, as_json: bool) -> None:
+    """Run a key TRACE through the real memory layer for every policy and size.
+
+    The trace has a key a line, or a key and a size in bytes; it may be gzipped.
+    """
+    accesses = list(_read(trace))
+    if not accesses:
+        raise Refusal(f"{trace}: the trace is empty")
+    unit: Literal["entries", "bytes"] = "bytes" if _counts_bytes(accesses, by) else "entries"
+    results = list(_run(accesses, _names(policies), _sizes(sizes), unit))
+    if as_json:
+        print_json([asdict(result) for result in results])
+        return
+    rows = [
+        [
+            one.policy,
+            f"{one.size:,}",
+            f"{one.hit_ratio:.2%}",
+            f"{one.byte_hit_ratio:.2%}",
+            f"{one.evictions:,}",
+        ]
+        for one in results
+    ]
+    click.echo(
+        table(
+            ("policy", f"size ({unit})", "hit ratio", "byte hit ratio", "evictions"),
+            rows,
+            right=frozenset({1, 2, 3, 4}),
+        )
+    )
+
+
+def _counts_bytes(accesses: list[Access], by: str) -> bool:
+    return by == "bytes" or (by == "auto" and any(size != 1 for _, size in accesses))
+
+
+def _run(
+    accesses: list[Access], policies: list[str], sizes: list[int], by: Literal["entries", "bytes"]
+) -> Iterator[Simulation]:
+    from perfmw.cache.simulation import simulate as run
+    from perfmw.cli.plugins import load_plugins
+
+    known = load_plugins().eviction_policies
+    for policy in policies:
+        for size in sizes:
+            try:
+                yield run(accesses, policy, size, by=by, policies=known)
+            except ValueError as error:
+                raise Refusal(str(error)) from None
+            note(f"{policy} with {size:,} {by}: done")
+
+
+def _read(trace: Path) -> Iterator[Access]:
+    from perfmw.cache.simulation import parse_line
+
+    opener = gzip.open if trace.suffix == ".gz" else open
+    number = 0
+    try:
+        with opener(trace, "rt", encoding="utf-8", errors="surrogateescape") as lines:
+            for line in lines:
+                number += 1  # noqa: SIM113 - the error below names it
+                access = parse_line(str(line))
+                if access is not None:
+                    yield access
+    except ValueError as error:
+        raise Refusal(f"{trace}, line {number}: {error}") from None
+    except (OSError, EOFError) as error:
+        raise Refusal(f"{trace}: cannot be read: {error}") from None
+
+
+def _names(text: str) -> list[str]:
+    names = [name.strip() for name in text.split(",") if name.strip()]
+    if not names:
+        raise Refusal("--policy: name at least one")
+    return names
+
+
+def _sizes(text: str) -> list[int]:
+    from perfmw.settings.kinds import parse_size
+
+    words = [word.strip() for word in text.split(",") if word.strip()]
+    try:
+        sizes = [parse_size(word) for word in words]
+    except ValueError:
+        sizes = []
+    if not sizes or min(sizes) < 1:
+        raise Refusal(f'--size: {text!r} is not a list of sizes such as 1000,5000 or "64MiB"')
+    return sizes

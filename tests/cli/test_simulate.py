@@ -1,0 +1,82 @@
+"""``perfmw simulate`` on small traces."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from perfmw.cli.group import cli
+
+
+def simulate(*arguments: str) -> Result:
+    return CliRunner().invoke(cli, ["simulate", *arguments])
+
+
+@pytest.fixture
+def trace(tmp_path: Path) -> str:
+    path = tmp_path / "trace.txt"
+    path.write_text("\n".join(["a", "b", "a", "c", "", "a", "b"]) + "\n")
+    return str(path)
+
+
+def test_every_policy_and_size_gives_a_row(trace: str) -> None:
+    result = simulate(trace, "--policy", "lru,fifo", "--size", "2,3", "--json")
+    assert result.exit_code == 0, result.output
+    rows = json.loads(result.stdout)
+    assert [(row["policy"], row["size"], row["hits"], row["requests"]) for row in rows] == [
+        ("lru", 2, 2, 6),
+        ("lru", 3, 3, 6),
+        ("fifo", 2, 1, 6),
+        ("fifo", 3, 3, 6),
+    ]
+    assert rows[1]["hit_ratio"] == 0.5
+    assert {row["by"] for row in rows} == {"entries"}
+
+
+def test_a_trace_with_sizes_counts_bytes(tmp_path: Path) -> None:
+    path = tmp_path / "trace.gz"
+    path.write_bytes(gzip.compress(b"a 100\nb 900\na 100\nb 900\n"))
+    (row,) = json.loads(simulate(str(path), "--policy", "lru", "--size", "950", "--json").stdout)
+    assert (row["by"], row["hits"], row["byte_hit_ratio"]) == ("bytes", 0, 0.0)
+    arguments = (str(path), "--policy", "lru", "--size", "2", "--by", "entries", "--json")
+    (row,) = json.loads(simulate(*arguments).stdout)
+    assert (row["hits"], row["byte_hit_ratio"]) == (2, 0.5)
+
+
+def test_a_table_for_people(trace: str) -> None:
+    result = simulate(trace, "--policy", "lru", "--size", "3")
+    assert "50.00%" in result.stdout
+    assert "hit ratio" in result.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--policy", "nosuch"], "not a known policy"),
+        (["--policy", ","], "--policy"),
+        (["--size", "0"], "--size"),
+        (["--size", "many"], "--size"),
+    ],
+)
+def test_bad_input_is_explained(trace: str, arguments: list[str], words: str) -> None:
+    result = simulate(trace, *arguments)
+    assert result.exit_code == 2
+    assert words in result.output
+
+
+def test_a_line_that_is_no_access_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "t"
+    path.write_text("a 1\nb two\n")
+    result = simulate(str(path))
+    assert result.exit_code == 2
+    assert "line 2" in result.output
+
+
+def test_an_empty_trace_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "t"
+    path.write_text("\n")
+    assert "empty" in simulate(str(path)).output
