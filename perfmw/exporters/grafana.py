@@ -24,6 +24,10 @@ class Panel:
 
 def panels(histograms: bool = False) -> list[Panel]:
     """The charts, for durations told as quantiles or as histograms."""
+    return [*_traffic(histograms), *_judgements(), *_machine()]
+
+
+def _traffic(histograms: bool) -> list[Panel]:
     seconds = f"perfmw_request_duration_seconds_sum{{{_ROUTE}}}"
     answers = f"perfmw_request_duration_seconds_count{{{_ROUTE}}}"
     total = f"perfmw_requests_total{{{_ROUTE}}}"
@@ -47,6 +51,11 @@ def panels(histograms: bool = False) -> list[Panel]:
             ),
         ),
         _percentiles(histograms),
+    ]
+
+
+def _judgements() -> list[Panel]:
+    return [
         Panel(
             "Failures",
             "reqps",
@@ -78,6 +87,11 @@ def panels(histograms: bool = False) -> list[Panel]:
             ),
             "The words of Cache-Status (RFC 9211).",
         ),
+    ]
+
+
+def _machine() -> list[Panel]:
+    return [
         Panel("Cache layers", "bytes", ((f"perfmw_cache_layer_size_bytes{{{_HERE}}}", "{{layer}} held"),)),
         Panel("Resources", "percentunit", ((f"perfmw_pool_utilization_ratio{{{_HERE}}}", "{{pool}}"),)),
         Panel(
