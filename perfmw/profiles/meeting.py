@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import Final
 
 FILE: Final = "profiles.sqlite"
+WORKERS: Final = ("uvicorn._subprocess", "uvicorn.supervisors", "hypercorn.", "granian.")
+"""Modules of what supervisors have their workers run."""
 _seats = itertools.count()
 
 
@@ -35,11 +37,17 @@ def archive_path(state_dir: str | None) -> Path | None:
 
 def _supervisor() -> str | None:
     parent = multiprocessing.parent_process()
-    if parent is not None and parent.pid is not None:
+    if parent is not None and parent.pid is not None and _is_worker():
         return f"{parent.pid}-{_started(parent.pid)}"
     if "gunicorn.arbiter" in sys.modules and os.environ.get("SERVER_SOFTWARE", "").startswith("gunicorn"):
         return f"{os.getppid()}-{_started(os.getppid())}"
     return None
+
+
+def _is_worker() -> bool:
+    """Whether a server's supervisor started this process; others may run different apps side by side."""
+    target = getattr(multiprocessing.current_process(), "_target", None)
+    return str(getattr(target, "__module__", "")).startswith(WORKERS)
 
 
 def _started(pid: int) -> str:
