@@ -5,6 +5,7 @@ from perfmw.cache.coalescing import Coalescer, Flight
 from perfmw.cache.disk import DiskLayer
 from perfmw.cache.entries import Entry
 from perfmw.cache.eviction import POLICIES
+from perfmw.cache.intelligence import IntelligentCacheManager
 from perfmw.cache.memory import MemoryLayer
 from perfmw.cache.packing import register
 from perfmw.cache.tagging import tag
@@ -17,6 +18,7 @@ __all__ = [
     "DiskLayer",
     "Entry",
     "Flight",
+    "IntelligentCacheManager",
     "MemoryLayer",
     "TagIndex",
     "TieredCache",

@@ -88,7 +88,7 @@ def _read(trace: Path) -> Iterator[Access]:
     try:
         with opener(trace, "rt", encoding="utf-8", errors="surrogateescape") as lines:
             for line in lines:
-                number += 1  # noqa: SIM113 - the error below names it
+                number += 1
                 access = parse_line(str(line))
                 if access is not None:
                     yield access
