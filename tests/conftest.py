@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+import perfmw.runtime  # noqa: F401 - its import says where cached functions keep their values; once, not in a test
+
 
 @pytest.fixture(scope="session")
 def anyio_backend() -> str:

@@ -46,9 +46,14 @@ def load_plugins() -> Plugins:
     from perfmw import defaults
     from perfmw.plugins import Plugins
 
-    # The problems are part of what is shown; in the log they would be said twice.
-    logging.getLogger("perfmw.plugins").setLevel(logging.CRITICAL)
-    return Plugins(load_settings(), defaults=defaults)
+    settings = load_settings()
+    log = logging.getLogger("perfmw.plugins")
+    before = log.level
+    log.setLevel(logging.CRITICAL)  # the problems are part of what is shown; here they would be said twice
+    try:
+        return Plugins(settings, defaults=defaults)
+    finally:
+        log.setLevel(before)
 
 
 def register_commands(group: click.Group) -> None:
