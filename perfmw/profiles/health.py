@@ -14,6 +14,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from itertools import takewhile
 from time import perf_counter
 from types import CodeType, FrameType
 from typing import Any, Final
@@ -137,9 +138,9 @@ class LoopMonitor:
         else:
             self._gc.record(perf_counter() - self._gc_began)
 
-    def lags(self) -> Iterable[tuple[float, float]]:
-        """The last stretches (``perf_counter``) in which the loop came late."""
-        return tuple(self._lags)
+    def lags(self, since: float = 0.0) -> list[tuple[float, float]]:
+        """The stretches (``perf_counter``) in which the loop came late, those that ended after ``since``."""
+        return list(takewhile(lambda one: one[1] > since, reversed(self._lags)))
 
     def health(self) -> LoopHealth:
         """The picture by now; looks at every task, so it is for the timer and for readers only."""

@@ -25,11 +25,11 @@ from perfmw.profiles.tracked import profile_id
 
 Messages = Callable[[Any], Awaitable[None]]
 Scope = MutableMapping[str, Any]
-Lags = Callable[[], Iterable[tuple[float, float]]]
+Lags = Callable[[float], Iterable[tuple[float, float]]]
 
 _SAMPLED = 0x01
 _MOST_OPEN = 10_000
-_LOOKS = 50
+_LOOKS = 20
 """Sampled requests a second that are watched step by step; enough for any breakdown."""
 
 
@@ -57,6 +57,10 @@ def named(told: list[object]) -> tuple[str, int]:
     return getattr(answered, "name", "") or answered.route(), answered.status
 
 
+def _no_lags(since: float) -> Iterable[tuple[float, float]]:
+    return ()
+
+
 class RequestTracing:
     """Opens a server span for a sampled request; marks every request as counted by the middleware.
 
@@ -74,7 +78,7 @@ class RequestTracing:
         slow: float = 2.0,
         store: ProfileStore | None = None,
         foreign: bool = False,
-        lags: Lags = tuple,
+        lags: Lags = _no_lags,
     ) -> None:
         self.ratio = ratio
         self.slow = slow
@@ -199,7 +203,7 @@ class RequestTracing:
         breakdown = None
         if watch is not None:
             queueing = queued_seconds(scope["headers"], at)
-            breakdown = broken_down(watch, seconds, queueing, self._lags())
+            breakdown = broken_down(watch, seconds, queueing, self._lags(watch.began))
             self._account(route, breakdown)
         if self.traces.wants(route, seconds, status >= 500 or status == 0):
             parts = watch.parts if watch is not None else ()
