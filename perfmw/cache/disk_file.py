@@ -109,6 +109,11 @@ class DiskFile:
         """Some keys that begin with ``prefix``."""
         return list(self._safely(self._keys, prefix, limit) or ())
 
+    def measure(self) -> tuple[int, int]:
+        """How many entries there are, expired ones counted, and how many bytes are used."""
+        found: tuple[int, int] | None = self._safely(self._measure)
+        return found or (0, 0)
+
     def update(self, key: str, change: Callable[[Any, float | None], tuple[Any, float | None]]) -> Any:
         """Read and write under one lock, across processes: ``change`` gets and returns value and expiry."""
         return self._safely(self._update, key, change)
@@ -182,6 +187,12 @@ class DiskFile:
                 (len(prefix), prefix, self._clock(), limit),
             )
             return [row[0] for row in rows.fetchall()]
+
+    def _measure(self) -> tuple[int, int]:
+        with self._lock:
+            connection = self._connection("read")
+            self.used_bytes = _used(connection)
+            return connection.execute("SELECT count(*) FROM entries").fetchone()[0], self.used_bytes
 
     def _update(self, key: str, change: Callable[[Any, float | None], tuple[Any, float | None]]) -> Any:
         number = _id(key)

@@ -5,6 +5,7 @@ What a size and a policy are worth is found out by simulation: the trace runs th
 
 from __future__ import annotations
 
+import itertools
 import logging
 import re
 import time
@@ -30,7 +31,6 @@ from perfmw.contracts import (
     PrefetchingRule,
     WarmupStrategy,
 )
-import itertools
 
 logger = logging.getLogger(__name__)
 
