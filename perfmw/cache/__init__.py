@@ -1,6 +1,7 @@
 """The cache: entries, layers, tags, single flight, and the function cache."""
 
 from perfmw.cache.cached import cached
+from perfmw.cache.cached_many import cached_many
 from perfmw.cache.coalescing import Coalescer, Flight
 from perfmw.cache.disk import DiskLayer
 from perfmw.cache.entries import Entry
@@ -23,6 +24,7 @@ __all__ = [
     "TagIndex",
     "TieredCache",
     "cached",
+    "cached_many",
     "register",
     "tag",
 ]

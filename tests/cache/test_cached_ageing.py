@@ -26,9 +26,9 @@ class Scope:
 def clock() -> Iterator[FakeClock]:
     clock = FakeClock()
     scope = Scope(clock)
-    set_provider(lambda: scope)
+    before = set_provider(lambda: scope)
     yield clock
-    set_provider(None)
+    set_provider(before)
 
 
 async def test_a_stale_result_is_served_while_one_refresh_runs(clock: FakeClock) -> None:
