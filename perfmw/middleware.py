@@ -14,6 +14,7 @@ from perfmw.asgi.target import load_app
 from perfmw.asgi.types import ASGIApp, Receive, Scope, Send
 from perfmw.exchange.cache import HttpCache
 from perfmw.exchange.exchange import Exchange
+from perfmw.exchange.explaining import Explainer
 from perfmw.exchange.fast import confirmed, fresh, hit_headers, plain_key
 from perfmw.profiles.breakdown import metered
 from perfmw.profiles.vitals import VitalsBeacon
@@ -49,6 +50,7 @@ class PerfMiddleware:
         self.app = app
         self.runtime = runtime or Runtime(settings, plugins)
         self._cache = HttpCache(app, self.runtime)
+        self.runtime.explainer = Explainer(self._cache)
         self._rules = self.runtime.rules.active
         self._held = self._cache.passing.held
         self._lookup = self.runtime.cache.get_nowait

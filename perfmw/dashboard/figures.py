@@ -140,6 +140,10 @@ class Spark:
 FLAT = 0.2
 
 
+TINY = 1e-12
+"""A difference that no figure shows, and that division does not survive."""
+
+
 def spark(series: Sequence[float], width: int = 240, height: int = 56) -> Spark:
     """Scales a series into ``width`` by ``height`` with room for the stroke.
 
@@ -149,7 +153,7 @@ def spark(series: Sequence[float], width: int = 240, height: int = 56) -> Spark:
         return Spark()
     low, high = min(series), max(series)
     middle, room = (low + high) / 2, height - 6
-    span = max(high - low, FLAT * max(abs(low), abs(high))) or 1.0
+    span = max(high - low, FLAT * max(abs(low), abs(high)), TINY)
     step = width / (len(series) - 1)
     ys = [3 + room * (0.5 - (value - middle) / span) for value in series]
     line = "L".join(f"{i * step:.1f},{y:.1f}" for i, y in enumerate(ys))

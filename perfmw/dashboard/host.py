@@ -77,6 +77,10 @@ class Host(Protocol):
 
     def optimization_state(self) -> Mapping[str, Any]: ...
 
+    async def explain(
+        self, url: str, *, method: str = "GET", headers: Sequence[tuple[bytes, bytes]] = ()
+    ) -> Mapping[str, Any]: ...
+
     def start_optimization(
         self, request: OptimizationRequest | None = None, profile_id: str | None = None
     ) -> Mapping[str, Any]:

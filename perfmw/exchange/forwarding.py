@@ -13,8 +13,8 @@ from perfmw.asgi.types import HeaderList, Message, Receive, Scope, Send
 from perfmw.cache import Flight
 from perfmw.cache.tagging import Collector, collect
 from perfmw.exchange.cache import HttpCache
-from perfmw.exchange.fast import raw_path
 from perfmw.exchange.passing import Held
+from perfmw.exchange.requests import request_of
 from perfmw.http import status as cache_status
 from perfmw.http.messages import Header, Request, ResponseHead, StoredResponse
 from perfmw.http.reflection import reflected
@@ -381,19 +381,3 @@ class Forwarding(Tee, Collector):
             now=self.now,
             principal=principal if personal else None,
         )
-
-
-def request_of(scope: Scope) -> Request:
-    """The request as the HTTP rules see it."""
-    headers = scope["headers"]
-    if not isinstance(headers, list):
-        headers = list(headers)
-    authority = b""
-    has_body = False
-    for name, value in headers:
-        if name == b"host":
-            authority = authority or value
-        elif name == b"transfer-encoding" or (name == b"content-length" and value != b"0"):
-            has_body = True
-    scheme, path, query = scope.get("scheme", "http"), raw_path(scope), scope["query_string"]
-    return Request(scope["method"], scheme, authority, path, query, headers, has_body)

@@ -6,7 +6,7 @@ import asyncio
 import logging
 import time
 import weakref
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
 from contextvars import ContextVar
 from functools import partial
 from types import CodeType
@@ -101,6 +101,8 @@ class Runtime:
         self.ledger = Ledger(settings.state_dir)
         self.engine = self._engine()
         self.panels: list[DashboardPanel] = list(self.plugins.panels.values())
+        self.explainer: Callable[..., Awaitable[dict[str, Any]]] | None = None
+        """Set by the middleware, which knows the app."""
         self.started = False
         self.rounds = Rounds(self)
         self._tasks: set[asyncio.Task[Any]] = set()
@@ -267,6 +269,20 @@ class Runtime:
         return self.engine.rollback(entry_id)
 
     # ---- looking
+
+    async def explain(
+        self, url: str, *, method: str = "GET", headers: Sequence[tuple[bytes, bytes]] = ()
+    ) -> dict[str, Any]:
+        """Ask the app for an absolute URL once, store nothing, and say what the cache makes of it and why.
+
+        :raises RuntimeError: no middleware uses this runtime.
+        :raises ValueError: the URL is not absolute, or the method is not GET or HEAD.
+        :raises TimeoutError: the app did not begin to answer in time.
+        """
+        if self.explainer is None:
+            raise RuntimeError("there is no app: no PerfMiddleware uses this runtime")
+        explained: dict[str, Any] = await self.explainer(url, method=method, headers=headers)
+        return explained
 
     @property
     def alerts(self) -> list[Alert]:

@@ -8,6 +8,7 @@ from starlette.routing import Route
 
 from perfmw.dashboard.api import (
     events,
+    explain,
     layers,
     ledger,
     optimization,
@@ -36,6 +37,7 @@ ENDPOINTS: tuple[Endpoint, ...] = (
     *profiles.ENDPOINTS,
     *routes.ENDPOINTS,
     *layers.ENDPOINTS,
+    *explain.ENDPOINTS,
     *pools.ENDPOINTS,
     *ledger.ENDPOINTS,
     *optimization.ENDPOINTS,
