@@ -38,31 +38,38 @@ def raw_path(scope: Scope) -> bytes:
     return raw.partition(b"?")[0] if b"?" in raw else raw
 
 
-def plain_key(scope: Scope) -> tuple[str, HeaderList | None] | None:
+Conditions = bytes | HeaderList
+"""The value of a lone If-None-Match, or all the conditions there are."""
+
+
+def plain_key(scope: Scope) -> tuple[str, Conditions | None] | None:
     """The cache key of a GET with no field that needs a closer look, and its conditions if it has any.
 
     None for every other request. A condition is the client's own copy: it turns a hit into a 304 at most.
     """
     if scope["method"] != "GET":
         return None
-    host = conditions = None
-    for field in scope["headers"]:
-        name = field[0]
+    host = lone = None
+    several = False
+    for name, value in scope["headers"]:
         if name in DECISIVE:
             if name == b"host" and host is None:
-                host = field[1]
-            elif name not in CONDITIONS:
-                return None
-            elif conditions is None:
-                conditions = [field]
+                host = value
+            elif name == b"if-none-match" and lone is None:
+                lone = value
+            elif name in CONDITIONS:
+                several = True
             else:
-                conditions.append(field)
+                return None
     if host is None:
         return None
     path: bytes | None = scope.get("raw_path")
     if path is None or b"?" in path:
         path = raw_path(scope)
-    return request_key(scope["scheme"], host, path, scope["query_string"]), conditions
+    key = request_key(scope["scheme"], host, path, scope["query_string"])
+    if several:
+        return key, [field for field in scope["headers"] if field[0] in CONDITIONS]
+    return key, lone
 
 
 def fresh(
@@ -98,18 +105,18 @@ def _variant(
     return stored if type(stored) is StoredResponse and stored.range is None else None
 
 
-def confirmed(stored: StoredResponse, conditions: HeaderList, now: float) -> HeaderList | None:
+def confirmed(stored: StoredResponse, conditions: Conditions, now: float) -> HeaderList | None:
     """The fields of a 304, when the client's copy is the stored response; None when it is not."""
-    if not 200 <= stored.status < 300:
-        return None
-    name, value = conditions[0]
-    same = value == stored.etag and name == b"if-none-match" and len(conditions) == 1
-    if not same and not unchanged(fields_of(conditions), stored):
-        return None
+    brief = stored.brief
+    if brief is None or conditions != stored.etag:
+        fields = {b"if-none-match": conditions} if isinstance(conditions, bytes) else fields_of(conditions)
+        if not (200 <= stored.status < 300 and unchanged(fields, stored)):
+            return None
+        brief = headers_of_304(stored)
     age = int(now - stored.response_time + stored.initial_age)
     ttl = int(stored.fresh_until - now)
     return [
-        *(stored.brief or headers_of_304(stored)),
+        *brief,
         _ages[age] if 0 <= age < 4096 else (b"age", b"%d" % max(0, age)),
         _hits[ttl] if ttl < 4096 else (b"cache-status", b"perfmw; hit; ttl=%d" % ttl),
     ]

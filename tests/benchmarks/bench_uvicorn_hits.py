@@ -24,13 +24,21 @@ import psutil
 
 REQUESTS, CONNECTIONS, ROUNDS = 12_000, 16, 7
 BODY = b"hello, world" * 10
-FIELDS = [(b"content-type", b"text/plain; charset=utf-8"), (b"content-length", b"%d" % len(BODY))]
+ETAG = b'"v1"'
+FIELDS = [
+    (b"etag", ETAG),
+    (b"content-type", b"text/plain; charset=utf-8"),
+    (b"content-length", b"%d" % len(BODY)),
+]
 REQUEST = (
     b"GET /hello HTTP/1.1\r\nhost: shop.example\r\nuser-agent: Mozilla/5.0 (X11; Linux x86_64) Chrome/142\r\n"
     b"accept: text/html,application/xhtml+xml;q=0.9,*/*;q=0.8\r\naccept-language: en-GB,en;q=0.7\r\n"
     b"accept-encoding: gzip, deflate, br, zstd\r\nreferer: https://shop.example/\r\n"
     b"upgrade-insecure-requests: 1\r\ndnt: 1\r\n\r\n"
 )
+
+
+CONDITIONAL = REQUEST.replace(b"dnt: 1", b"if-none-match: " + ETAG)
 
 
 async def bare(scope: Any, receive: Any, send: Any) -> None:
@@ -74,24 +82,26 @@ def server(which: str) -> Iterator[tuple[psutil.Process, int]]:
         process.terminate()
 
 
-async def load(port: int, requests: int) -> None:
+async def load(port: int, requests: int, request: bytes) -> None:
+    confirmed = request is CONDITIONAL
+
     async def one(count: int) -> None:
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         for _ in range(count):
-            writer.write(REQUEST)
+            writer.write(request)
             head = await reader.readuntil(b"\r\n\r\n")
-            assert head.startswith(b"HTTP/1.1 200"), head
+            assert head.startswith(b"HTTP/1.1 304" if confirmed else b"HTTP/1.1 200"), head
             assert b"hit; ttl" in head, head
-            await reader.readexactly(len(BODY))
+            await reader.readexactly(0 if confirmed else len(BODY))
         writer.close()
 
     await asyncio.gather(*(one(requests // CONNECTIONS) for _ in range(CONNECTIONS)))
 
 
-def rate(process: psutil.Process, port: int) -> float:
+def rate(process: psutil.Process, port: int, request: bytes = REQUEST) -> float:
     """Requests per second of the server's CPU time, user and system."""
     before = process.cpu_times()
-    asyncio.run(load(port, REQUESTS))
+    asyncio.run(load(port, REQUESTS, request))
     after = process.cpu_times()
     return REQUESTS / (after.user + after.system - before.user - before.system)
 
@@ -105,10 +115,14 @@ def measure() -> dict[str, float]:
             time.sleep(0.1)
         for process, number in ((rival, rival_port), (ours, port)):
             rate(process, number)
-        rows = [(rate(rival, rival_port), rate(ours, port)) for _ in range(ROUNDS)]
+        rows = [
+            (rate(rival, rival_port), rate(ours, port), rate(ours, port, CONDITIONAL)) for _ in range(ROUNDS)
+        ]
     return {
         "bare_per_cpu_second": statistics.median(row[0] for row in rows),
         "hit_per_cpu_second": statistics.median(row[1] for row in rows),
+        "not_modified_per_cpu_second": statistics.median(row[2] for row in rows),
+        "not_modified_cost_ratio": statistics.median(row[1] / row[2] for row in rows),
         "ratio": statistics.median(row[1] / row[0] for row in rows),
     }
 
@@ -123,6 +137,8 @@ def main() -> None:
         return
     print(f"bare ASGI app  {figures['bare_per_cpu_second']:8.0f} requests per CPU second")
     print(f"perfmw, hits   {figures['hit_per_cpu_second']:8.0f}   ratio {figures['ratio']:.3f} (≥ 0.80)")
+    cost = figures["not_modified_cost_ratio"]
+    print(f"perfmw, 304    {figures['not_modified_per_cpu_second']:8.0f}   costs {cost:.3f} of a hit (≤ 1.0)")
 
 
 if __name__ == "__main__":
