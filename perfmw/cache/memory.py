@@ -81,12 +81,11 @@ class MemoryLayer(BaseCache):  # type: ignore[misc]  # aiocache is untyped
                 self._drop_expired(key, facts)
                 self.misses += 1
                 return default
-        reads = self._reads
+        touch = self._touch  # calling an attribute that is a function as a method would be slower
         try:
-            if reads is None:
-                touch = self._touch  # calling an attribute that is a function as a method would be slower
+            if touch is not None:
                 touch(key)
-            elif reads[key] & 3 != 3:
+            elif (reads := self._reads)[key] & 3 != 3:
                 reads[key] += 1
         except KeyError:
             pass  # another thread evicted it just now; the value is still good
@@ -275,9 +274,11 @@ class MemoryLayer(BaseCache):  # type: ignore[misc]  # aiocache is untyped
         self._policy: EvictionPolicy = factory(self._capacity)
         self._policy_name = name
         lock_free = getattr(self._policy, "lock_free_hits", False)
-        self._touch: Callable[[Hashable], object] = self._policy.on_hit if lock_free else self._touch_locked
         # what a policy may offer to save calls: reads that the layer counts, eviction and insertion in one
-        self._reads: dict[Hashable, int] | None = getattr(self._policy, "reads", None)
+        reads: dict[Hashable, int] | None = getattr(self._policy, "reads", None)
+        touch = self._policy.on_hit if lock_free else self._touch_locked
+        self._reads = {} if reads is None else reads
+        self._touch: Callable[[Hashable], object] | None = touch if reads is None else None
         by_entries = self.max_bytes is None
         self._replace: Callable[[Hashable], Hashable] | None = (
             getattr(self._policy, "replace", None) if by_entries else None
