@@ -127,6 +127,11 @@ class DiskFile:
                 connection.close()
             self._connections.clear()
 
+    def __del__(self) -> None:
+        """Whoever lets go of it without closing it leaves no open file behind."""
+        for connection in getattr(self, "_connections", {}).values():
+            connection.close()
+
     # ---- how it works
 
     def _read(self, key: str) -> tuple[Any, float | None] | None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-import sqlite3
 import stat
 import subprocess
 import sys
@@ -74,8 +73,8 @@ def test_expired_entries_are_swept_without_being_asked_for(tmp_path: Path) -> No
     clock.advance(2)
     for number in range(700):
         file.set(f"new {number % 3}", b"1")
-    left = sqlite3.connect(tmp_path / "c.db").execute("SELECT count(*) FROM entries").fetchone()[0]
-    assert left == 3
+    entries, _ = file.measure()
+    assert 3 <= entries < 10, "the sweep looks at random places, so a few may be left"
     file.close()
 
 
