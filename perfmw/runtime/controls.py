@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from perfmw.cache import TieredCache
 from perfmw.http.rules import RuleBook
@@ -41,3 +42,16 @@ class RuntimeControls:
     def remove_cache_rule(self, rule_id: str) -> None:
         """Remove a dynamic rule; what was stored under it is no longer served, and ages out."""
         self._rules.remove(rule_id)
+
+
+def rule_row(rule: CacheRule) -> dict[str, Any]:
+    """A rule as JSON values, for snapshots."""
+    return {
+        "name": rule.name or rule.path,
+        "path": rule.path,
+        "ttl": rule.ttl,
+        "methods": list(rule.methods),
+        "vary": list(rule.vary),
+        "tags": list(rule.tags),
+        "shared": rule.shared,
+    }

@@ -47,10 +47,10 @@ from perfmw.profiles.serialising import leave_serialising, watch_serialising
 from perfmw.profiles.sharing import Sharing
 from perfmw.profiles.traces import Exemplar
 from perfmw.profiles.tracing import HostSpans, RequestTracing
-from perfmw.runtime.controls import RuntimeControls
+from perfmw.runtime.controls import RuntimeControls, rule_row
 from perfmw.runtime.rounds import Rounds
 from perfmw.runtime.workers import Said, heard, merged_layers
-from perfmw.settings import CacheRule, Settings
+from perfmw.settings import Settings
 
 if TYPE_CHECKING:
     from aiocache.base import BaseCache
@@ -305,7 +305,7 @@ class Runtime:
             routes=self._observations(),
             layers=merged_layers(self.cache.infos(), peers),
             pools=self.rounds.pools,
-            cache_rules=[_rule_row(rule) for rule in self.rules],
+            cache_rules=[rule_row(rule) for rule in self.rules],
             cache_status=self.status_counts(),
             processes=[self.rounds.process(), *(said.process for said in peers)],
             distributions=partial(by_status, self.profiles, self._exemplars()),
@@ -467,18 +467,6 @@ def _key_of(url: str) -> str:
     return request_key(
         parts.scheme, parts.netloc.encode("idna" if not parts.netloc.isascii() else "ascii"), path, query
     )
-
-
-def _rule_row(rule: CacheRule) -> dict[str, Any]:
-    return {
-        "name": rule.name or rule.path,
-        "path": rule.path,
-        "ttl": rule.ttl,
-        "methods": list(rule.methods),
-        "vary": list(rule.vary),
-        "tags": list(rule.tags),
-        "shared": rule.shared,
-    }
 
 
 async def _close(exporter: object) -> None:
