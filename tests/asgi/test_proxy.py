@@ -392,6 +392,7 @@ async def test_a_client_that_leaves_before_its_body_is_sent() -> None:
         scope = client.scope("POST", "/", [("content-length", "10")])
         await asyncio.wait_for(client.app(scope, receive, send), 5)
         await asyncio.wait_for(here.ended.wait(), 5)
+        assert not messages
 
 
 async def test_control_characters_become_spaces() -> None:
