@@ -27,6 +27,8 @@ LOST_AFTER: Final = 86_400.0
 """Seconds of silence after which a worker of another host or container counts as ended."""
 FORGOTTEN_AFTER: Final = 30 * 86_400.0
 """Seconds after which a profile that nobody asked for and nothing was counted for is dropped."""
+LONGEST_WINDOW: Final = 86_400.0
+"""Seconds after which nothing of a profile's windows is of use."""
 
 _SCHEMA: Final = """
 CREATE TABLE IF NOT EXISTS workers (
@@ -39,6 +41,7 @@ CREATE TABLE IF NOT EXISTS profiles (
 CREATE TABLE IF NOT EXISTS counts (
     worker TEXT NOT NULL, id TEXT NOT NULL, data BLOB NOT NULL, seq INTEGER NOT NULL, PRIMARY KEY (worker, id)
 ) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS windows (id TEXT PRIMARY KEY, at REAL NOT NULL, data BLOB NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS sequence (one INTEGER PRIMARY KEY CHECK (one = 1), seq INTEGER NOT NULL);
 INSERT OR IGNORE INTO sequence VALUES (1, 0);
 CREATE INDEX IF NOT EXISTS counts_seq ON counts (seq);
@@ -104,7 +107,7 @@ class Archive:
     def _prepare(self) -> None:
         version = self._db.execute("PRAGMA user_version").fetchone()[0]
         if version not in (0, FORMAT):
-            for table in ("workers", "profiles", "counts", "sequence"):
+            for table in ("workers", "profiles", "counts", "windows", "sequence"):
                 self._db.execute(f"DROP TABLE IF EXISTS {table}")
         for statement in _SCHEMA.split(";"):
             self._db.execute(statement)
@@ -115,6 +118,8 @@ class Archive:
             (time.time() - FORGOTTEN_AFTER,),
         )
         self._db.execute("DELETE FROM counts WHERE id NOT IN (SELECT id FROM profiles)")
+        self._db.execute("DELETE FROM windows WHERE id NOT IN (SELECT id FROM profiles)")
+        self._db.execute("DELETE FROM windows WHERE at < ?", (time.time() - LONGEST_WINDOW,))
 
     @staticmethod
     @contextmanager
@@ -128,9 +133,16 @@ class Archive:
         db.execute("COMMIT")
 
     def exchange(
-        self, states: Sequence[StateRow], counts: Iterable[tuple[str, bytes]], info: bytes, now: float
+        self,
+        states: Sequence[StateRow],
+        counts: Iterable[tuple[str, bytes]],
+        info: bytes,
+        now: float,
+        windows: Iterable[tuple[str, bytes]] = (),
     ) -> News:
         """Write what this worker knows, and read what the others wrote since the last call.
+
+        ``windows`` are of the counts that are written with them: both or neither hold.
 
         :raises sqlite3.Error: the file cannot be used at the moment; nothing was written.
         """
@@ -145,6 +157,9 @@ class Archive:
             self._db.executemany(
                 "INSERT OR REPLACE INTO counts VALUES (?, ?, ?, ?)",
                 ((self.worker, id, data, seq) for id, data in counts),
+            )
+            self._db.executemany(
+                "INSERT OR REPLACE INTO windows VALUES (?, ?, ?)", ((id, now, data) for id, data in windows)
             )
             self._bury(seq, now)
             news = self._news()
@@ -166,6 +181,7 @@ class Archive:
         )
         if row.deleted:
             self._db.execute("DELETE FROM counts WHERE id = ?", (row.id,))
+            self._db.execute("DELETE FROM windows WHERE id = ?", (row.id,))
 
     def _bury(self, seq: int, now: float) -> None:
         ended = [
@@ -208,6 +224,10 @@ class Archive:
         )
         workers = self._db.execute("SELECT id, info FROM workers WHERE id != ?", (self.worker,))
         return News(found, [CountRow(*row) for row in counts], dict(workers.fetchall()))
+
+    def windows(self) -> Iterator[tuple[str, bytes]]:
+        """The windows that were kept, by profile."""
+        yield from self._db.execute("SELECT id, data FROM windows")
 
     def join(self) -> bool:
         """This worker is at work; whether its rows of before, if it had any, are still its own."""

@@ -14,6 +14,7 @@ import msgspec
 
 from perfmw.contracts.profiles import PerformanceBaseline, PerformanceProfileConfig, ProfileType
 from perfmw.profiles.archive import Archive, CountRow, News, StateRow
+from perfmw.profiles.keeping import Turn, bring_back
 from perfmw.profiles.packing import pack, unpack
 from perfmw.profiles.reading import Reading
 from perfmw.profiles.store import ProfileStore
@@ -74,6 +75,8 @@ class Sharing:
         self._foreign: dict[str, dict[str, bytes]] = {}
         self._base: dict[str, Reading] = {}
         self._worker: str | None = None
+        self._turn = Turn()
+        self._took_up = self._last = False
         self._first = True
         self._busy = False
         self.peers: dict[str, bytes] = {}
@@ -103,7 +106,24 @@ class Sharing:
             self._rebase()
         self._worker, self._first = self._archive.worker, True
         await self.exchange()
+        if not self._took_up:  # a runtime that starts again has its windows still
+            self._took_up = True
+            await self._take_up()
         return True
+
+    async def _take_up(self) -> None:
+        """Go on with the windows that were kept, aged by the time that nobody was there."""
+        assert self._archive is not None
+        try:
+            rows = await asyncio.to_thread(lambda: list(self._archive.windows()))  # type: ignore[union-attr]
+            for number, (id, data) in enumerate(rows):
+                tracked = self._store.tracked(id)
+                if tracked is not None:
+                    bring_back(tracked, data, time.time())
+                if number % _STEP == _STEP - 1:
+                    await asyncio.sleep(0)
+        except (sqlite3.Error, ValueError) as error:
+            self._failed(error)
 
     def _rebase(self) -> None:
         """What was counted before the last ``close`` is nobody's by now: it must not be written again."""
@@ -129,8 +149,10 @@ class Sharing:
         try:
             states, counts = self._changed_states(), await self._changed_counts()
             rows = [(id, data) for id, (data, _) in counts.items()]
+            now = time.time()
+            windows = list(self._windows(now))
             try:
-                news = await asyncio.to_thread(archive.exchange, states, rows, self._info(), time.time())
+                news = await asyncio.to_thread(archive.exchange, states, rows, self._info(), now, windows)
             except sqlite3.Error as error:
                 self._failed(error)
                 return
@@ -140,6 +162,13 @@ class Sharing:
             await self._take_in(news)
         finally:
             self._busy = False
+
+    def _windows(self, now: float) -> Iterable[tuple[str, bytes]]:
+        """One worker writes them for all: each knows what the others counted."""
+        if not self._took_up or not self.leads:
+            return ()
+        everything = self._store.everything
+        return self._turn.all(everything(), now) if self._last else self._turn.rows(everything, now)
 
     def _remember(self, counts: Mapping[str, tuple[bytes, object]]) -> None:
         for id, (data, activity) in counts.items():
@@ -155,7 +184,9 @@ class Sharing:
 
     async def close(self) -> None:
         """Write the last counts and leave them to those who come after."""
+        self._last = True
         await self.exchange()
+        self._last = False
         archive, self._archive = self._archive, None
         if archive is not None:
             await asyncio.to_thread(archive.close)
@@ -174,6 +205,7 @@ class Sharing:
     def _drop(self, id: str) -> None:
         for known in (self._published, self._revisions, self._foreign):
             known.pop(id, None)
+        self._turn.forget(id)
 
     def _revision(self, id: str) -> int:
         tracked = self._store.tracked(id)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Final
 
@@ -28,7 +29,7 @@ from perfmw.profiles.recorder import Recorder
 from perfmw.profiles.score import score_parts, total
 from perfmw.profiles.tally import Tally, tally_of
 from perfmw.profiles.trend import STEADY, Trend, trend
-from perfmw.profiles.windows import LEVELS, Levels, Windows
+from perfmw.profiles.windows import LEVELS, Levels, LevelState, Windows
 
 COURSE_POINTS: Final = 128
 """Slots (of five seconds) that the trend looks back on."""
@@ -129,6 +130,26 @@ class Tracked:
         self._foreign_stamp += 1
         if delta is not None and delta.count:
             self._arrived = delta if self._arrived is None else self._arrived + delta
+
+    def counted(self) -> Reading:
+        """Everything that is part of the windows by now: what came since the last tick is not."""
+        reading = self.reading()
+        for late in (self.recorder.live(), self._arrived):
+            if late is not None:
+                reading = reading - late
+        return reading
+
+    def take_up(self, state: Sequence[LevelState], counted: Reading, at: float, now: float) -> bool:
+        """Go on with windows that were kept at ``at``, when ``counted`` was part of them.
+
+        What was counted by others since then, but not kept in windows, is put between.
+        """
+        if not self.windows.restore(state, now, at):
+            return False
+        missed = (self.foreign or Reading()) - counted
+        if missed.count:
+            self.windows.add(missed, tally_of(missed, self.apdex_t), at)
+        return True
 
     def _activity(self) -> object:
         return self.recorder.activity(), self._foreign_stamp, self.revision

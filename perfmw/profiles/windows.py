@@ -6,6 +6,8 @@ from collections.abc import Iterator, Sequence
 from struct import Struct
 from typing import Final
 
+import msgspec
+
 from perfmw.profiles.packing import pack, unpack
 from perfmw.profiles.reading import Reading
 from perfmw.profiles.tally import Tally
@@ -19,6 +21,16 @@ COARSE: Final[Levels] = ((20.0, 3), (100.0, 3), (900.0, 4), (10_800.0, 8))
 
 _HEAD: Final = Struct("<ddIIIddII")
 _MOST_PARTS: Final = 6
+
+
+class LevelState(msgspec.Struct, array_like=True):
+    """A level as it is kept over a restart; ``start`` in unix seconds."""
+
+    length: float
+    most: int
+    start: float
+    slots: list[bytes]
+    parts: list[bytes]
 
 
 class Slot:
@@ -102,8 +114,21 @@ class _Level:
         if not parts:
             return None
         slot = _joined(parts, now)
-        self.slots = (*self.slots[-self.most + 1 :], slot) if self.most > 1 else (slot,)
+        self.slots = (*self.slots, slot)[-self.most :]
         return slot
+
+    def take_up(self, state: LevelState, now: float, until: float) -> bytes | None:
+        """Go on from where ``state`` ended at ``until``; the slot that ended in between, if any."""
+        fresh = [slot for slot in state.slots if Slot(slot).end > now - self.span]
+        if now - state.start < self.length:
+            self.slots = (*fresh, *self.slots)[-self.most :]
+            self.parts, self.start = (*state.parts, *self.parts), state.start
+            return None
+        ended = _joined(state.parts, until) if state.parts else None
+        if ended is not None and until > now - self.span:
+            fresh.append(ended)
+        self.slots = (*fresh, *self.slots)[-self.most :]
+        return ended
 
 
 class Windows:
@@ -112,13 +137,16 @@ class Windows:
     Slots are bytes: of the thousands that a store keeps, hardly any is looked at again.
     """
 
-    __slots__ = ("_levels",)
+    __slots__ = ("_levels", "stamp")
 
     def __init__(self, now: float, levels: Levels = LEVELS) -> None:
+        self.stamp = 0
+        """Grows with every delta."""
         self._levels = [_Level(length, slots, now) for length, slots in levels]
 
     def add(self, delta: Reading, tally: Tally, start: float) -> None:
         """Count a delta that began at ``start``."""
+        self.stamp += 1
         first = self._levels[0]
         first.add(_encode(start, start, tally, delta))
         if len(first.parts) > _MOST_PARTS:
@@ -157,3 +185,39 @@ class Windows:
     def slots(self) -> list[Slot]:
         """The closed slots of the shortest length, oldest first."""
         return [Slot(data) for data in self._levels[0].slots]
+
+    def course(self, seconds: float, now: float) -> list[Slot]:
+        """The last ``seconds`` slot by slot, oldest first, in the shortest slots that reach so far back.
+
+        What is not yet in such a slot comes last.
+        """
+        found: list[Slot] = []
+        recent: list[bytes] = []
+        for level in self._levels:
+            recent = [*level.parts, *recent]
+            if seconds <= level.span or level is self._levels[-1]:
+                found = [slot for slot in map(Slot, level.slots) if slot.end > now - seconds]
+                break
+        return [*found, Slot(_joined(recent, now))] if recent else found
+
+    def state(self) -> list[LevelState]:
+        """Everything, to be kept over a restart."""
+        return [
+            LevelState(one.length, one.most, one.start, list(one.slots), list(one.parts))
+            for one in self._levels
+        ]
+
+    def restore(self, state: Sequence[LevelState], now: float, until: float) -> bool:
+        """Put what was kept at unix time ``until`` before what was counted since; False if it does not fit.
+
+        What is too old by ``now`` is left out. Slots of other lengths, of a store for more or fewer
+        profiles, do not fit.
+        """
+        if [(one.length, one.most) for one in state] != [(one.length, one.most) for one in self._levels]:
+            return False
+        ended: bytes | None = None
+        for level, kept in zip(self._levels, state, strict=True):
+            if ended is not None:
+                kept.parts.append(ended)
+            ended = level.take_up(kept, now, until)
+        return True

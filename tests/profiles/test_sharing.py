@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
+import struct
 import subprocess
 import sys
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from perfmw.contracts import AlertThreshold, PerformanceBaseline, PerformanceProfileConfig, PerformanceTargets
 from perfmw.profiles import ProfileStore, profile_id
 from perfmw.profiles.archive import Archive
+from perfmw.profiles.keeping import Kept
+from perfmw.profiles.packing import unpack
 from perfmw.profiles.sharing import Sharing
 
 pytestmark = pytest.mark.anyio
@@ -264,3 +268,104 @@ async def test_one_worker_leads(path: Path) -> None:
     assert sum(worker.sharing.leads for worker in workers) == 1
     for worker in workers:
         await worker.sharing.close()
+
+
+def windows_of(worker: Worker) -> list[int]:
+    readings = (worker.store.window(A, seconds) for seconds in (60.0, 300.0, 3600.0, 86_400.0))
+    return [reading.count if reading else 0 for reading in readings]
+
+
+async def test_sliding_windows_survive_a_restart(path: Path) -> None:
+    before = Worker(path)
+    await before.sharing.start()
+    before.serve(40)
+    before.store.tick(before.store.started_at + 1.0)
+    before.serve(7)  # not yet part of a window when the worker ends
+    await before.sharing.close()
+    after = Worker(path)
+    after.serve(3)  # before its start
+    await after.sharing.start()
+    assert windows_of(after) == [50] * 4
+    await after.sharing.close()
+
+
+async def test_windows_grow_old_while_nobody_is_there(path: Path) -> None:
+    before = Worker(path)
+    await before.sharing.start()
+    before.serve(40)
+    before.store.tick(before.store.started_at + 1.0)
+    await before.sharing.close()
+    with sqlite3.connect(path) as file:
+        ((data,),) = file.execute("SELECT data FROM windows").fetchall()
+        kept = msgspec.msgpack.decode(data, type=Kept)
+        for level in kept.levels:  # all of it happened 20 minutes ago
+            level.start -= 1200.0
+            level.parts = [_earlier(part, 1200.0) for part in level.parts]
+        kept.at -= 1200.0
+        file.execute("UPDATE windows SET data = ?", (msgspec.msgpack.encode(kept),))
+    after = Worker(path)
+    await after.sharing.start()
+    assert windows_of(after) == [0, 0, 40, 40]
+    await after.sharing.close()
+
+
+def _earlier(slot: bytes, seconds: float) -> bytes:
+    start, end = struct.unpack_from("<dd", slot)
+    return struct.pack("<dd", start - seconds, end - seconds) + slot[16:]
+
+
+async def test_all_workers_have_the_same_windows_after_a_restart(path: Path) -> None:
+    first = [Worker(path) for _ in range(3)]
+    for number, worker in enumerate(first):
+        await worker.sharing.start()
+        worker.serve(10 * (number + 1))
+    await sync(*first)
+    for worker in first:
+        worker.store.tick(worker.store.started_at + 1.0)
+        await worker.sharing.close()
+    second = [Worker(path) for _ in range(3)]
+    for worker in second:
+        await worker.sharing.start()
+        worker.serve(5)
+    await sync(*second)
+    for worker in second:
+        worker.store.tick(worker.store.started_at + 1.0)
+        assert windows_of(worker) == [75] * 4
+    for worker in second:
+        await worker.sharing.close()
+
+
+async def test_what_was_counted_after_the_windows_were_kept_is_in_them_too(path: Path) -> None:
+    """As after a kill: counts are written each second, windows less often."""
+    killed = Worker(path)
+    await killed.sharing.start()
+    killed.serve(20)
+    killed.store.tick(killed.store.started_at + 1.0)
+    await sync(killed)  # windows are written
+    killed.serve(9)
+    killed.store.tick(killed.store.started_at + 2.0)
+    await killed.sharing.exchange()  # counts alone
+    with sqlite3.connect(path) as file:
+        ((data,),) = file.execute("SELECT data FROM windows").fetchall()
+    assert unpack(msgspec.msgpack.decode(data, type=Kept).counted).count == 20
+    after = Worker(path)
+    await after.sharing.start()
+    assert windows_of(after) == [29] * 4
+    await after.sharing.close()
+    await killed.sharing.close()
+
+
+async def test_damaged_windows_are_left_out(path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    before = Worker(path)
+    await before.sharing.start()
+    before.serve(40)
+    before.store.tick(before.store.started_at + 1.0)
+    await before.sharing.close()
+    with sqlite3.connect(path) as file:
+        file.execute("UPDATE windows SET data = x'00'")
+    after = Worker(path)
+    await after.sharing.start()
+    assert after.counts() == {"GET /a": 40}
+    assert windows_of(after) == [0] * 4
+    assert "could not be exchanged" in caplog.text
+    await after.sharing.close()

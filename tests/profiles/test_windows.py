@@ -8,7 +8,7 @@ from perfmw.profiles.packing import pack, unpack
 from perfmw.profiles.reading import Reading
 from perfmw.profiles.recorder import Recorder
 from perfmw.profiles.tally import tally_of
-from perfmw.profiles.windows import LEVELS, Windows
+from perfmw.profiles.windows import COARSE, LEVELS, Windows
 
 
 def one(seconds: float = 0.1) -> Reading:
@@ -96,3 +96,67 @@ def test_the_windows_do_not_share_readings_with_the_caller() -> None:
     step(windows, delta, 0, 1)
     step(windows, one(), 1, 2)
     assert delta.count == 1
+
+
+@settings(max_examples=40)
+@given(st.lists(st.tuples(st.integers(0, 3), st.integers(1, 400), st.booleans()), max_size=60))
+def test_windows_that_are_kept_and_taken_up_go_on(steps: list[tuple[int, int, bool]]) -> None:
+    """Restarts at any moment, each right after a tick, leave the windows as they would have been."""
+    kept, plain, now = Windows(0), Windows(0), 0
+    for requests, seconds, restarted in steps:
+        delta = Reading() if requests else None
+        for _ in range(requests):
+            delta = delta + one() if delta else one()
+        for windows in (kept, plain):
+            step(windows, delta, now, now + seconds)
+        now += seconds
+        if restarted:
+            fresh = Windows(now)
+            assert fresh.restore(kept.state(), now, now)
+            kept = fresh
+    for seconds in (60.0, 300.0, 3600.0, 86_400.0):
+        assert kept.view(seconds, now) == plain.view(seconds, now)
+        assert kept.tally(seconds, now).count == plain.tally(seconds, now).count
+
+
+@pytest.mark.parametrize(
+    ("away", "expected"),
+    [(2, (60, 100, 160)), (200, (0, 100, 160)), (3500, (0, 0, 100)), (90_000, (0, 0, 0))],
+)
+def test_what_was_kept_ages_while_nobody_is_there(away: int, expected: tuple[int, ...]) -> None:
+    windows = Windows(0)
+    run(windows, 0, 60)
+    for now in range(60, 300):
+        step(windows, None, now, now + 1)
+    run(windows, 300, 400)
+    later = Windows(400 + away)
+    assert later.restore(windows.state(), 400 + away, 400)
+    later.close(400 + away)
+    counts = [later.tally(seconds, 400 + away).count for seconds in (60.0, 300.0, 3600.0)]
+    assert counts == pytest.approx(expected, abs=10)
+
+
+def test_a_kept_window_goes_before_what_was_counted_since_the_start() -> None:
+    windows = Windows(0)
+    run(windows, 0, 30)
+    later = Windows(40)
+    step(later, one(), 40, 41)
+    assert later.restore(windows.state(), 41, 30)
+    assert later.tally(60.0, 41).count == 31
+
+
+def test_windows_of_another_shape_are_left_alone() -> None:
+    windows, coarse = Windows(0), Windows(0, COARSE)
+    run(windows, 0, 30)
+    assert not coarse.restore(windows.state(), 30, 30)
+    assert coarse.tally(60.0, 30).count == 0
+
+
+def test_a_course_is_made_of_slots_that_reach_back_far_enough() -> None:
+    windows = Windows(0)
+    run(windows, 0, 1000)
+    for seconds, length in ((60.0, 5.0), (300.0, 60.0), (3600.0, 300.0)):
+        course = windows.course(seconds, 1000.0)
+        assert sum(slot.tally.count for slot in course) == pytest.approx(min(seconds, 1000), abs=length)
+        assert course[0].end - course[0].start == pytest.approx(length, abs=5.0)
+        assert [slot.start for slot in course] == sorted(slot.start for slot in course)
