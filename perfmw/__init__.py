@@ -5,8 +5,9 @@ The public names are imported when first used, so that the command line starts f
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from perfmw._lazy import lazily
 
 if TYPE_CHECKING:
     from perfmw.cache.cached import cached
@@ -39,21 +40,7 @@ _HOMES = {
     "invalidate": "perfmw.runtime",
     "tag": "perfmw.cache.tagging",
 }
-
-_ROOMS = frozenset(
-    {"cache", "contracts", "http", "learning", "monitoring", "optimization", "profiles", "resources"}
-)
+_ROOMS = ("cache", "contracts", "http", "learning", "monitoring", "optimization", "profiles", "resources")
 """Packages with public names of their own, reachable as attributes: ``perfmw.cache.MemoryLayer``."""
 
-
-def __getattr__(name: str) -> Any:
-    if name in _HOMES:
-        value = globals()[name] = getattr(import_module(_HOMES[name]), name)
-        return value
-    if name in _ROOMS:
-        return import_module(f"{__name__}.{name}")
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-
-
-def __dir__() -> list[str]:
-    return sorted(set(globals()) | set(__all__))
+__getattr__, __dir__ = lazily(__name__, _HOMES, rooms=_ROOMS)

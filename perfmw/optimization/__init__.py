@@ -1,10 +1,17 @@
 """Find what would help, try it on live traffic, keep it only if it is proven to help."""
 
-from perfmw.optimization.cache_route import CacheRouteOptimizer
-from perfmw.optimization.engine import EngineBusyError, PerformanceOptimizationEngine
-from perfmw.optimization.experiment import Gates
-from perfmw.optimization.host import EngineHost
-from perfmw.optimization.ledger import Ledger, LedgerEntry
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from perfmw._lazy import lazily
+
+if TYPE_CHECKING:
+    from perfmw.optimization.cache_route import CacheRouteOptimizer
+    from perfmw.optimization.engine import EngineBusyError, PerformanceOptimizationEngine
+    from perfmw.optimization.experiment import Gates
+    from perfmw.optimization.host import EngineHost
+    from perfmw.optimization.ledger import Ledger, LedgerEntry
 
 __all__ = [
     "CacheRouteOptimizer",
@@ -15,3 +22,16 @@ __all__ = [
     "LedgerEntry",
     "PerformanceOptimizationEngine",
 ]
+
+__getattr__, __dir__ = lazily(
+    __name__,
+    {
+        "CacheRouteOptimizer": "perfmw.optimization.cache_route",
+        "EngineBusyError": "perfmw.optimization.engine",
+        "EngineHost": "perfmw.optimization.host",
+        "Gates": "perfmw.optimization.experiment",
+        "Ledger": "perfmw.optimization.ledger",
+        "LedgerEntry": "perfmw.optimization.ledger",
+        "PerformanceOptimizationEngine": "perfmw.optimization.engine",
+    },
+)

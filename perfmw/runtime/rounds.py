@@ -124,7 +124,7 @@ class Rounds:
 
     def _check(self, now: float) -> None:
         runtime = self._runtime
-        runtime.watch_spans()
+        runtime.spans.watch()
         self._scores.append((now, runtime.profiles.score()))
         profiles = map(runtime.engine.configured, runtime.profiles.snapshot())
         findings = [found for profile in profiles for found in degradations(profile)]

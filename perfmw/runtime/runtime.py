@@ -8,7 +8,8 @@ import time
 import weakref
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
 from contextvars import ContextVar
-from functools import partial
+from functools import cached_property, partial
+from importlib import import_module
 from types import CodeType
 from typing import TYPE_CHECKING, Any, ClassVar
 from urllib.parse import urlsplit
@@ -16,8 +17,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from perfmw import defaults
-from perfmw.cache import Coalescer, MemoryLayer, TagIndex, TieredCache, register
-from perfmw.cache.codecs import Chain
+from perfmw.cache import Coalescer, TagIndex, TieredCache, register
 from perfmw.cache.scope import set_provider
 from perfmw.cache.tagging import collect, collecting
 from perfmw.contracts import (
@@ -34,26 +34,25 @@ from perfmw.http.policy import Policy
 from perfmw.http.rules import RuleBook
 from perfmw.http.variants import VariantIndex
 from perfmw.learning import Workload
-from perfmw.monitoring import ProfileWatch
-from perfmw.optimization import EngineHost, Ledger, LedgerEntry, PerformanceOptimizationEngine
 from perfmw.plugins import Plugins
 from perfmw.profiles import ProfileStore, Reading, profile_id
 from perfmw.profiles.distributions import by_outcome, by_status
-from perfmw.profiles.flames import Flame, FlameSession
 from perfmw.profiles.health import LoopMonitor
-from perfmw.profiles.management import ProfileManager
 from perfmw.profiles.meeting import archive_path
-from perfmw.profiles.serialising import leave_serialising, watch_serialising
-from perfmw.profiles.sharing import Sharing
-from perfmw.profiles.traces import Exemplar
-from perfmw.profiles.tracing import HostSpans, RequestTracing
+from perfmw.runtime.building import codec_of, layers_of
 from perfmw.runtime.controls import RuntimeControls, rule_row
-from perfmw.runtime.rounds import Rounds
+from perfmw.runtime.spans import RuntimeSpans
 from perfmw.runtime.workers import Said, heard, merged_layers
 from perfmw.settings import Settings
 
 if TYPE_CHECKING:
-    from aiocache.base import BaseCache
+    from perfmw.optimization import Ledger, LedgerEntry, PerformanceOptimizationEngine
+    from perfmw.profiles.flames import Flame
+    from perfmw.profiles.management import ProfileManager
+    from perfmw.profiles.sharing import Sharing
+    from perfmw.profiles.traces import Exemplar
+    from perfmw.profiles.tracing import RequestTracing
+    from perfmw.runtime.rounds import Rounds
 
 log = logging.getLogger("perfmw.runtime")
 
@@ -80,7 +79,9 @@ class Runtime:
     def __init__(self, settings: Settings | None = None, plugins: Iterable[object] = ()) -> None:
         self.settings = settings = settings or Settings()
         self.plugins = Plugins(settings, plugins, defaults=defaults)
-        self.cache = TieredCache(self._layers(), TagIndex(), self._codec())
+        self.cache = TieredCache(
+            layers_of(settings, self.plugins), TagIndex(), codec_of(settings, self.plugins)
+        )
         self.coalescer = Coalescer()
         self.rules = RuleBook(settings.cache_rules)
         self.policy = Policy.from_settings(settings, self.rules)
@@ -88,27 +89,21 @@ class Runtime:
         self.exporters = self.plugins.exporters
         if any(getattr(exporter, "wants_details", False) for exporter in self.exporters.values()):
             self.profiles.keep_details()
-        path = archive_path(settings.state_dir)
-        self.sharing = Sharing(self.profiles, path, self._about) if path is not None else None
+        self.sharing = self._new_sharing()
         """Profiles that survive a restart, and that the workers of this host have in common."""
-        self.profile_manager = ProfileManager(self.profiles, self.sharing)
         self.loop = LoopMonitor(serving=self.serving)
-        self.tracing: RequestTracing | None = self._new_tracing() if settings.trace_ratio else None
+        self.spans = RuntimeSpans(self)
+        self.tracing: RequestTracing | None = self.spans.new_tracing() if settings.trace_ratio else None
         """Set where somebody wants spans; without it no request pays for the thought."""
-        self._host_spans = HostSpans(self.profiles, self._classifier(), _is_counted)
         self.workload = Workload()
         self.controls = RuntimeControls(self.rules, self.cache)
-        self.ledger = Ledger(settings.state_dir)
-        self.engine = self._engine()
         self.panels: list[DashboardPanel] = list(self.plugins.panels.values())
         self.explainer: Callable[..., Awaitable[dict[str, Any]]] | None = None
         """Set by the middleware, which knows the app."""
         self.started = False
-        self.rounds = Rounds(self)
         self._tasks: set[asyncio.Task[Any]] = set()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._run: asyncio.Task[Any] | None = None
-        self._serialising = False
         self._listeners: list[Callable[[str, object], None]] = []
         if Runtime._process is None or Runtime._process() is None:
             Runtime._process = weakref.ref(self)
@@ -141,12 +136,13 @@ class Runtime:
             return
         self._tasks.clear()  # a closed loop has cancelled what ran in it
         self.started, self._loop = True, loop
-        self.engine.restore()
-        self.watch_spans()
+        if self.settings.state_dir is not None:
+            self.engine.restore()
+        self.spans.watch()
         if self.sharing is not None and await self.sharing.start():
             self.spawn(self.sharing.run(), name="perfmw-sharing")
         self.loop.start()
-        self.spawn(self.rounds.run(), name="perfmw-rounds")
+        self.spawn(self._work(), name="perfmw-rounds")
         self.plugins.fire("perfmw_startup", runtime=self)
 
     async def stop(self) -> None:
@@ -155,11 +151,8 @@ class Runtime:
             return
         self.started = False
         self.plugins.fire("perfmw_shutdown", runtime=self)
-        self._host_spans.detach()
+        self.spans.stop()
         self.loop.stop()
-        if self._serialising:
-            self._serialising = False
-            leave_serialising()
         tasks = [task for task in self._tasks if task is not asyncio.current_task()]
         for task in tasks:
             task.cancel()
@@ -171,6 +164,11 @@ class Runtime:
         await self.cache.close()
         if Runtime._process is not None and Runtime._process() is self:
             Runtime._process = None
+
+    async def _work(self) -> None:
+        """The rounds. What only they need is imported in a thread, so that no request waits for it."""
+        await asyncio.to_thread(_import_what_comes_later)
+        await self.rounds.run()
 
     def watch_process(self) -> None:
         """The process is a target too: its latency is how late its event loop comes."""
@@ -345,47 +343,6 @@ class Runtime:
             seen.requests, seen.hits, seen.reasons = counts.requests, counts.hits, counts.reasons
         return list(observed.values())
 
-    # ---- building
-
-    def _layers(self) -> list[tuple[str, BaseCache]]:
-        return [(name, self._layer(name)) for name in self.settings.layers]
-
-    def _codec(self) -> Chain | None:
-        """What entries go through that leave the process; encryption that was asked for is never left out."""
-        names = self.settings.codecs
-        if names is None:
-            names = ["zstd"] if "zstd" in self.plugins.codecs else []
-            names += ["aes-256-gcm"] if self.settings.encryption_keys is not None else []
-        return (
-            Chain([self.plugins.choose("codecs", name, setting="codecs") for name in names])
-            if names
-            else None
-        )
-
-    def _layer(self, name: str) -> BaseCache:
-        settings = self.settings
-        if name != "memory":
-            layer: BaseCache = self.plugins.choose("cache_layers", name, setting="layers")()
-            return layer
-        policy = self.plugins.choose("eviction_policies", settings.eviction_policy, setting="eviction_policy")
-        del policy  # chosen by name below; here for its error
-        return MemoryLayer(
-            max_entries=settings.memory_max_entries,
-            max_bytes=settings.memory_max_bytes,
-            policy=settings.eviction_policy,
-            policies=self.plugins.eviction_policies,
-        )
-
-    def watch_spans(self) -> None:
-        """Let the host's spans feed the profiles, if it has any by now."""
-        if self._host_spans.attach() and self.tracing is None:
-            self.tracing = self._new_tracing()
-        self._host_spans.tracing = self.tracing
-        if self.tracing is not None:
-            self.tracing.refresh()
-            if self.tracing.ratio > 0.0 and self.started and not self._serialising:
-                self._serialising = watch_serialising()
-
     async def profile_route(self, route: str, *, requests: int = 20, seconds: float = 30.0) -> Flame:
         """Watch requests of a route, such as ``GET /items/{id}``, with a sampling profiler.
 
@@ -393,41 +350,16 @@ class Runtime:
         :raises ImportError: the extra ``profiler`` is not installed.
         :raises RuntimeError: another route is being watched.
         """
-        tracing = self.tracing or self._new_tracing()
-        if tracing.flames is not None:
-            raise RuntimeError(f"{tracing.flames.route} is being profiled; wait for it")
-        session = FlameSession(route, requests)
-        was, self.tracing, tracing.flames = self.tracing, tracing, session
-        try:
-            await asyncio.wait_for(session.done.wait(), seconds)
-        except TimeoutError:
-            pass
-        finally:
-            tracing.flames = None
-            if was is None and self.tracing is tracing and not self._host_spans.attached:
-                self.tracing = None
-        return session.flame()
+        return await self.spans.profile_route(route, requests, seconds)
 
-    def _new_tracing(self) -> RequestTracing:
-        settings = self.settings
-        tracing = RequestTracing(
-            settings.trace_ratio,
-            slow=settings.trace_slow or 4.0 * settings.apdex_t,
-            store=self.profiles,
-            foreign=settings.trace_with == "opentelemetry",
-            lags=self.loop.lags,
-        )
-        for exporter in self.exporters.values():
-            if hasattr(exporter, "span_processor"):
-                tracing.processor = exporter.span_processor()
-        return tracing
+    # ---- made when first needed: the first request does not wait for any of them
 
-    def _classifier(self) -> Callable[[Any], Any] | None:
-        if not self.plugins.has("perfmw_classify_span"):
-            return None
-        return lambda span: self.plugins.ask("perfmw_classify_span", span=span)
+    @cached_property
+    def engine(self) -> PerformanceOptimizationEngine:
+        """Finds, tries and keeps optimizations."""
+        from perfmw.monitoring import ProfileWatch
+        from perfmw.optimization import EngineHost, PerformanceOptimizationEngine
 
-    def _engine(self) -> PerformanceOptimizationEngine:
         host = EngineHost(
             snapshot=self.snapshot,
             reading=self._reading,
@@ -437,6 +369,35 @@ class Runtime:
             on_event=self._on_event,
         )
         return PerformanceOptimizationEngine(host, self.plugins.optimizers, self.ledger)
+
+    @cached_property
+    def ledger(self) -> Ledger:
+        """Every change that was proposed, tried, kept or undone."""
+        from perfmw.optimization import Ledger
+
+        return Ledger(self.settings.state_dir)
+
+    @cached_property
+    def rounds(self) -> Rounds:
+        """The regular work: sampling, checking, exporting."""
+        from perfmw.runtime.rounds import Rounds
+
+        return Rounds(self)
+
+    @cached_property
+    def profile_manager(self) -> ProfileManager:
+        """Creates, changes, deletes and compares profiles."""
+        from perfmw.profiles.management import ProfileManager
+
+        return ProfileManager(self.profiles, self.sharing)
+
+    def _new_sharing(self) -> Sharing | None:
+        path = archive_path(self.settings.state_dir)
+        if path is None:
+            return None
+        from perfmw.profiles.sharing import Sharing
+
+        return Sharing(self.profiles, path, self._about)
 
     def _on_event(self, name: str, detail: object) -> None:
         if name == "applied":
@@ -453,10 +414,9 @@ _keep_alive: list[Runtime] = []
 """The runtime made for a process that has none; ``current`` holds the others weakly."""
 
 
-def _is_counted() -> bool:
-    """Whether a request that the middleware counts is with the app; servers may leave old ones behind."""
-    collector = collecting()
-    return collector is not None and not getattr(collector, "status", 0)
+def _import_what_comes_later() -> None:
+    for name in ("perfmw.optimization.engine", "perfmw.runtime.rounds", "perfmw.profiles.tracing"):
+        import_module(name)
 
 
 def _key_of(url: str) -> str:
