@@ -94,7 +94,11 @@ class PerfMiddleware:
                 headers = headers or hit_headers(stored, now)
                 await send({"type": "http.response.start", "status": status, "headers": headers})
                 await send({"type": "http.response.body", "body": body})
-                self._recorder(stored.route).hit(perf_counter() - started)
+                recorder = self._recorder(stored.route)
+                recorder.hit(perf_counter() - started)
+                traffic = recorder.traffic
+                traffic.hit_bytes += len(body)
+                traffic.saved += stored.response_time - stored.request_time
                 if told is not None:
                     told.append(stored)
                 return

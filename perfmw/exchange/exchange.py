@@ -13,6 +13,7 @@ from perfmw.http.reuse import Decision, decide, forwarded_headers, precheck, sta
 from perfmw.http.serve import response_for
 from perfmw.http.storing import Storing
 from perfmw.http.validation import completed, freshen
+from perfmw.profiles.traffic import Traffic
 
 _OURS = frozenset({b"if-none-match", b"if-modified-since", b"if-range", b"range"})
 _ATTEMPTS = 3
@@ -112,14 +113,25 @@ class Exchange(Forwarding):
         """Answer with a stored response; the app was not asked, or had nothing to add but a 304."""
         value = status or cache_status.hit(int(stored.fresh_until - self.now), detail)
         await self.reply(stored, value)
-        self.cache.recorder(stored.route).hit(perf_counter() - self.started)
+        recorder = self.cache.recorder(stored.route)
+        recorder.hit(perf_counter() - self.started)
+        self._note_answer(recorder.traffic, stored, spared=status is None)
         self.name = stored.route
+
+    def _note_answer(self, traffic: Traffic, stored: StoredResponse, *, spared: bool) -> None:
+        """Count what the cache sent. ``spared``: the app was not asked at all."""
+        traffic.hit_bytes += self.size
+        if spared:
+            traffic.saved += stored.response_time - stored.request_time
+            traffic.collapsed += self.collapsed
+            traffic.stale += self.now >= stored.fresh_until
 
     async def reply(self, stored: StoredResponse, status: bytes) -> None:
         served = response_for(self.request, stored, self.now, self.cache.policy)
         headers: HeaderList = [*served.headers, (b"cache-status", status)]
         await self.send_message({"type": "http.response.start", "status": served.status, "headers": headers})
         await self.send_message({"type": "http.response.body", "body": served.body})
+        self.size = len(served.body)
 
     async def _refuse(self) -> None:
         """504 for only-if-cached without a suitable response (RFC 9111 §5.2.1.7)."""
@@ -195,6 +207,8 @@ class Exchange(Forwarding):
         await self.reply(self.stored, status)
         recorder = self.cache.recorder(self.stored.route)
         recorder.origin(perf_counter() - self.started, self.status, "stale-if-error")
+        recorder.traffic.hit_bytes += self.size
+        recorder.traffic.stale += 1
         self.name = self.stored.route
 
     async def _ask_again(self) -> None:

@@ -338,7 +338,7 @@ class Forwarding(Tee, Collector):
         """
         assert self.key is not None
         self.cache.passing.unmark(self.key)
-        return await self.cache.keep(
+        kept = await self.cache.keep(
             self.key,
             stored,
             tags={*(self.tags or ()), *tags},
@@ -346,6 +346,11 @@ class Forwarding(Tee, Collector):
             request_time=self.now,
             epoch=self.epoch,
         )
+        if kept and stored.route:
+            traffic = self.cache.recorder(stored.route).traffic
+            traffic.fills += 1
+            traffic.stored_bytes += len(stored.body)
+        return kept
 
     def on_abandon(self, reason: str) -> None:
         """Not stored: those who wait for this response go their own way, and so do the next ones."""

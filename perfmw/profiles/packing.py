@@ -9,18 +9,28 @@ import msgspec
 
 from perfmw.profiles.reading import Reading
 from perfmw.profiles.sketch import LatencySketch, SketchState
+from perfmw.profiles.traffic import Numbers, Traffic
 
-_State = tuple[
-    SketchState | None, SketchState | None, SketchState | None, dict[int, int], dict[str, int], int
-]
+
+class _State(msgspec.Struct, array_like=True):
+    hits: SketchState | None
+    origin: SketchState | None
+    failed: SketchState | None
+    statuses: dict[int, int]
+    reasons: dict[str, int]
+    exceptions: int
+    traffic: Numbers | None = None
+
+
 _decoder = msgspec.msgpack.Decoder(_State)
 
 
 def pack(reading: Reading) -> bytes:
     """A reading as bytes; ``unpack`` gives an equal one."""
     sketches = (reading.hit_sketch, reading.origin_sketch, reading.failed_sketch)
-    states = tuple(None if sketch.untouched() else sketch.state() for sketch in sketches)
-    return msgspec.msgpack.encode((*states, reading.statuses, reading.reasons, reading.exceptions))
+    states = [None if sketch.untouched() else sketch.state() for sketch in sketches]
+    traffic = reading.traffic.numbers() if reading.traffic else None
+    return msgspec.msgpack.encode((*states, reading.statuses, reading.reasons, reading.exceptions, traffic))
 
 
 def unpack(data: bytes) -> Reading:
@@ -28,8 +38,16 @@ def unpack(data: bytes) -> Reading:
 
     :raises ValueError: the bytes are damaged.
     """
-    hits, origin, failed, statuses, reasons, exceptions = _decoder.decode(data)
-    return Reading(_sketch(hits), _sketch(origin), _sketch(failed), statuses, reasons, exceptions)
+    state = _decoder.decode(data)
+    return Reading(
+        _sketch(state.hits),
+        _sketch(state.origin),
+        _sketch(state.failed),
+        state.statuses,
+        state.reasons,
+        state.exceptions,
+        Traffic(*state.traffic) if state.traffic is not None else Traffic(),
+    )
 
 
 def _sketch(state: SketchState | None) -> LatencySketch:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Final, TypeVar
 
 from perfmw.profiles.sketch import LatencySketch
+from perfmw.profiles.traffic import Traffic
 
 K = TypeVar("K")
 
@@ -34,6 +35,7 @@ class Reading:
     ``hit_sketch`` holds requests answered from the cache, ``origin_sketch`` those that reached the app,
     failures included; ``failed_sketch`` the failures alone. ``statuses`` and ``reasons`` (Cache-Status
     words) count requests that reached the app; ``exceptions`` those that ended without a response.
+    ``traffic`` is what the cache did for the target.
     """
 
     hit_sketch: LatencySketch = field(default_factory=LatencySketch)
@@ -42,6 +44,7 @@ class Reading:
     statuses: dict[int, int] = field(default_factory=dict)
     reasons: dict[str, int] = field(default_factory=dict)
     exceptions: int = 0
+    traffic: Traffic = field(default_factory=Traffic)
 
     @property
     def hits(self) -> int:
@@ -102,6 +105,7 @@ class Reading:
             _minus(self.statuses, earlier.statuses),
             _minus(self.reasons, earlier.reasons),
             max(0, self.exceptions - earlier.exceptions),
+            self.traffic - earlier.traffic,
         )
 
     def __add__(self, other: Reading) -> Reading:
@@ -118,6 +122,7 @@ class Reading:
         self.statuses = _plus(self.statuses, other.statuses)
         self.reasons = _plus(self.reasons, other.reasons)
         self.exceptions += other.exceptions
+        self.traffic.add(other.traffic)
 
     def add_outcome(self, status: int, reason: str, sketch: LatencySketch) -> None:
         """Count what ``sketch`` holds as origin requests with this status and reason."""
@@ -140,4 +145,5 @@ class Reading:
             dict(self.statuses),
             dict(self.reasons),
             self.exceptions,
+            self.traffic.copy(),
         )

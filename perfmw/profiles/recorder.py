@@ -10,6 +10,7 @@ from perfmw.contracts.profiles import ProfileType
 from perfmw.profiles.packing import pack, unpack
 from perfmw.profiles.reading import EXCEPTION, NO_STATUS, Reading
 from perfmw.profiles.sketch import LatencySketch
+from perfmw.profiles.traffic import Traffic
 
 MAX_OUTCOMES: Final = 64
 """Distinct pairs of status and reason that a recorder keeps apart."""
@@ -56,6 +57,7 @@ class Recorder:
         "detailed",
         "hit",
         "name",
+        "traffic",
         "type",
     )
 
@@ -65,6 +67,8 @@ class Recorder:
         self.compact = compact
         self.detailed: dict[int, LatencySketch] | None = None
         """Totals by status, kept if somebody sets a dictionary: some exporters need them."""
+        self.traffic = Traffic()
+        """What the cache did for the target, for whoever answers from it to add to; never taken away."""
         self._hits = LatencySketch()
         self._outcomes: dict[tuple[int, str], Callable[[float], None]] = {}
         self._taken: Reading | bytes | None = None
@@ -131,6 +135,7 @@ class Recorder:
         live = self.live()
         if live is not None:
             total.add(live)
+        total.traffic.add(self.traffic)
         return total
 
     def absorb(self, other: Reading) -> None:
