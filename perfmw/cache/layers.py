@@ -55,16 +55,23 @@ class FarLayer:
         self._monotonic = monotonic
         self._text = carries_text_only(name, cache)
         self.hits = self.misses = self.errors = self.skipped = 0
+        self.fills = self.hit_bytes = self.invalidations = 0
+        self.record: Callable[[float], None] = _untold
+        """Told the seconds of every read that reached the layer."""
         self.trusted_since = 0
         """Entries whose fill began before this epoch may have missed an invalidation."""
 
     async def get(self, key: str) -> Entry | None:
+        skipped, began = self.skipped, time.perf_counter()
         found = await self._call(self.cache.get, key)
+        if self.skipped == skipped:
+            self.record(time.perf_counter() - began)
         entry = None if found is None else self._decode(key, found)
         if entry is None or entry.epoch < self.trusted_since:
             self.misses += 1
             return None
         self.hits += 1
+        self.hit_bytes += _length(found)
         return entry
 
     async def put(self, key: str, entry: Entry, now: float) -> bool:
@@ -76,7 +83,9 @@ class FarLayer:
         if data is None:
             return False
         stored = await self._call(self.cache.set, key, data, ttl=ttl)
-        return stored is not None and stored is not False
+        kept = stored is not None and stored is not False
+        self.fills += kept
+        return kept
 
     async def delete(self, key: str, epoch: int) -> int:
         """How many were deleted. When it cannot be done, everything from before ``epoch`` is distrusted."""
@@ -84,6 +93,7 @@ class FarLayer:
         if deleted is None:
             self.trusted_since = max(self.trusted_since, epoch)
             return 0
+        self.invalidations += int(deleted)
         return int(deleted)
 
     async def mark(self, tags: Iterable[str], epoch: int) -> None:
@@ -118,6 +128,11 @@ class FarLayer:
             bytes=getattr(self.cache, "bytes", None),
             max_bytes=getattr(self.cache, "max_bytes", None),
             evictions=int(getattr(self.cache, "evictions", 0)),
+            fills=self.fills,
+            hit_bytes=self.hit_bytes,
+            expirations=getattr(self.cache, "expirations", None),
+            invalidations=self.invalidations,
+            skipped=self.skipped,
         )
 
     @property
@@ -172,6 +187,14 @@ class FarLayer:
 
     def _context(self, key: str) -> dict[str, Any]:
         return {"key": key, "layer": self.name}
+
+
+def _untold(seconds: float) -> None:
+    """Nobody wants to know how long reads take."""
+
+
+def _length(found: Any) -> int:
+    return len(found) if isinstance(found, (bytes, str)) else 0
 
 
 def carries_text_only(name: str, cache: BaseCache) -> bool:

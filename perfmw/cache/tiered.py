@@ -60,7 +60,7 @@ class TieredCache(BaseCache):  # type: ignore[misc]  # aiocache is untyped
         first = layers[0][1] if layers else None
         self.memory = first if isinstance(first, MemoryLayer) else None
         """The nearest layer, if it is in memory: what the synchronous methods work on."""
-        self._nearest = self.memory.get_nowait if self.memory is not None else _nothing
+        self._nearest: Callable[[str], Any] = self.memory.get_nowait if self.memory is not None else _nothing
         self.all_memory = all(isinstance(layer, _Near) for layer in self._layers)
 
     def now(self) -> float:
@@ -215,6 +215,28 @@ class TieredCache(BaseCache):  # type: ignore[misc]  # aiocache is untyped
             self.memory.delete_nowait(key)
 
     # ---- inspecting
+
+    def watch_reads(self, see: Callable[[str, Entry | None, float], None], times: int) -> None:
+        """Tell ``see`` of the next reads of the nearest layer: key, what was found, seconds.
+
+        For that long, reads are wrapped; all others pay nothing. ``see`` must not raise.
+        """
+        memory, left = self.memory, times
+        if memory is None:
+            return
+
+        def read(key: str) -> Entry | None:
+            nonlocal left
+            began = time.perf_counter()
+            entry: Entry | None = memory.get_nowait(key)
+            seconds = time.perf_counter() - began
+            left -= 1
+            if left <= 0:
+                self._nearest = memory.get_nowait
+            see(key, entry, seconds)
+            return entry
+
+        self._nearest = read
 
     def infos(self) -> list[CacheLayerInfo]:
         """Every layer as it runs, the nearest first."""

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
+
+from perfmw.contracts.profiles import LatencyMetrics
 
 StrategyType = Literal["memory", "disk", "distributed", "hybrid"]
 ManagerType = Literal["application", "database", "api", "content", "session"]
@@ -106,7 +108,13 @@ class CacheStrategy:
 
 @dataclass(slots=True)
 class CacheLayerInfo:
-    """One layer as it runs: its name, kind, bound and what it did."""
+    """One layer as it runs: its name, kind, bound and what it did since the start. None: not known.
+
+    Entries leave by ``evictions`` (for lack of room), ``expirations``, ``invalidations`` and ``replacements``
+    (a new value in their place); ``refusals`` were never let in. ``hit_bytes`` weighs the entries that were
+    found; where reads are only sampled it is an estimate. ``latency`` is of reads, in seconds; of memory a
+    sample, of other layers every one. ``skipped`` counts calls that a circuit breaker held back.
+    """
 
     name: str
     kind: str
@@ -119,6 +127,70 @@ class CacheLayerInfo:
     evictions: int = 0
     errors: int = 0
     policy: str | None = None
+    fills: int = 0
+    hit_bytes: int | None = None
+    expirations: int | None = None
+    invalidations: int | None = None
+    replacements: int | None = None
+    refusals: int = 0
+    skipped: int = 0
+    latency: LatencyMetrics | None = None
+
+    def left(self) -> dict[str, int]:
+        """Entries that left, by cause; causes that are not known are left out."""
+        causes = {
+            "capacity": self.evictions,
+            "expired": self.expirations,
+            "invalidated": self.invalidations,
+            "replaced": self.replacements,
+        }
+        return {cause: count for cause, count in causes.items() if count is not None}
+
+
+@dataclass(slots=True)
+class CacheUse:
+    """What the cache did for one route, function or namespace; bytes and seconds.
+
+    ``stale`` and ``coalesced`` are among the ``hits``: answers past their freshness, and callers who waited
+    for another's. ``hit_bytes`` were sent from the cache, ``stored_bytes`` kept in it. ``seconds_saved`` is
+    the time that computing took for what was answered from the cache instead, less the time of answering.
+    """
+
+    kind: Literal["route", "function", "namespace"]
+    name: str
+    hits: int = 0
+    misses: int = 0
+    stale: int = 0
+    coalesced: int = 0
+    fills: int = 0
+    hit_bytes: int | None = None
+    stored_bytes: int | None = None
+    seconds_saved: float | None = None
+    latency: LatencyMetrics | None = None
+
+    @property
+    def hit_rate(self) -> float | None:
+        """Share of hits among all that was asked for; None while nothing was."""
+        asked = self.hits + self.misses
+        return self.hits / asked if asked else None
+
+
+@dataclass(slots=True)
+class CacheStatistics:
+    """What the caches of a host did since ``since`` (unix seconds).
+
+    ``whole`` is all of HTTP together; ``coalesced`` counts callers, of functions too, who waited for
+    another's call, ``timeouts`` those who gave up waiting.
+    """
+
+    since: float
+    whole: CacheUse
+    layers: Sequence[CacheLayerInfo] = ()
+    namespaces: Sequence[CacheUse] = ()
+    routes: Sequence[CacheUse] = ()
+    functions: Sequence[CacheUse] = ()
+    coalesced: int = 0
+    timeouts: int = 0
 
 
 @dataclass(slots=True)
