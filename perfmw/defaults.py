@@ -73,7 +73,7 @@ def perfmw_register_optimizers(settings: Settings) -> Mapping[str, Optimizer]:
 def perfmw_register_exporters(settings: Settings) -> Mapping[str, Exporter | TextExporter]:
     from perfmw.exporters import JsonExporter, PrometheusExporter, StatsdExporter
 
-    prometheus = PrometheusExporter(histograms=settings.prometheus_histograms)
+    prometheus = PrometheusExporter(settings.prometheus_histograms, settings.prometheus_native)
     exporters: dict[str, Exporter | TextExporter] = {prometheus.name: prometheus}
     if settings.snapshot_file is not None:
         exporters[JsonExporter.name] = JsonExporter(settings.snapshot_file)

@@ -6,6 +6,7 @@ import json
 import urllib.error
 import urllib.request
 from pathlib import Path
+from typing import Literal
 
 import click
 
@@ -27,13 +28,16 @@ def export() -> None:
 
 
 @export.command()
-@click.option("--histograms", is_flag=True, help="For a perfmw with prometheus_histograms.")
+@click.option(
+    "--histograms", "durations", flag_value="histograms", help="For a perfmw with prometheus_histograms."
+)
+@click.option("--native", "durations", flag_value="native", help="For one with prometheus_native.")
 @_OUTPUT
-def grafana(histograms: bool, output: Path | None) -> None:
+def grafana(durations: Literal["histograms", "native"] | None, output: Path | None) -> None:
     """Write a Grafana dashboard for the metrics that Prometheus scrapes from perfmw."""
     from perfmw.exporters.grafana import dashboard
 
-    _write(json.dumps(dashboard(histograms), indent=2).encode() + b"\n", output)
+    _write(json.dumps(dashboard(durations or "quantiles"), indent=2).encode() + b"\n", output)
 
 
 @export.command()

@@ -16,6 +16,7 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from perfmw.contracts import RuntimeSnapshot
 from perfmw.dashboard.api import api_routes
 from perfmw.dashboard.assets import serve_asset
 from perfmw.dashboard.auth import Guard, Tokens, local_path, token_of
@@ -68,13 +69,22 @@ async def _healthz(request: Request) -> Response:
 
 
 async def _metrics(context: Context, request: Request) -> Response:
-    """Prometheus text. Answers 501 when no exporter of that name is there."""
+    """What Prometheus asks for. Answers 501 when no exporter of that name is there."""
     exporter = context.host.exporters.get("prometheus")
     if exporter is None:
         raise ProblemError(501, "No exporter is registered under the name 'prometheus'.")
-    text = exporter.render(context.snapshots.get())
-    response = Response(text, headers={"content-type": exporter.content_type})
+    body, content_type = _exposition(exporter, context.snapshots.get(), request.headers.get("accept", ""))
+    response = Response(body, headers={"content-type": content_type, "vary": "accept"})
     return compressed(response, request.headers)
+
+
+def _exposition(exporter: Any, snapshot: RuntimeSnapshot, accept: str) -> tuple[bytes, str]:
+    """In the form asked for, if the exporter knows more than one."""
+    answer = getattr(exporter, "answer", None)
+    if answer is not None:
+        body, content_type = answer(snapshot, accept)
+        return body, content_type
+    return exporter.render(snapshot).encode(), exporter.content_type
 
 
 def _feed(runtime: Host, snapshots: Snapshots) -> Feed:

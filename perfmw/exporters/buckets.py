@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import ceil, log, log2
 from typing import Final
@@ -31,21 +32,35 @@ class Exponential:
 
 def exponential(one: Distribution, max_buckets: int = MAX_BUCKETS) -> Exponential:
     """The finest exponential histogram of at most ``max_buckets``; every count moves by at most 1.1%."""
-    middles = {key: (key + 0.5) * log2(one.growth) for key in one.buckets}
-    if not middles:
-        return Exponential(MAX_SCALE, one.zeros, 0, ())
+    return combined((one,), max_buckets)
+
+
+def combined(parts: Sequence[Distribution], max_buckets: int = MAX_BUCKETS) -> Exponential:
+    """The same for several distributions together."""
+    zeros = sum(one.zeros for one in parts)
+    counts: dict[float, int] = {}
+    for one in parts:
+        width = log2(one.growth)
+        for key, count in one.buckets.items():
+            middle = (key + 0.5) * width
+            counts[middle] = counts.get(middle, 0) + count
+    return _placed(counts, zeros, max_buckets)
+
+
+def _placed(counts: Mapping[float, int], zeros: int, max_buckets: int) -> Exponential:
+    """``counts`` by the logarithm (to base 2) of their seconds."""
+    if not counts:
+        return Exponential(MAX_SCALE, zeros, 0, ())
+    lowest, highest = min(counts), max(counts)
     scale = MAX_SCALE
-    while (
-        _index(max(middles.values()), scale) - _index(min(middles.values()), scale) >= max_buckets
-        and scale > -10
-    ):
+    while _index(highest, scale) - _index(lowest, scale) >= max_buckets and scale > -10:
         scale -= 1
     placed: dict[int, int] = {}
-    for key, count in one.buckets.items():
-        index = _index(middles[key], scale)
+    for middle, count in counts.items():
+        index = _index(middle, scale)
         placed[index] = placed.get(index, 0) + count
     low, high = min(placed), max(placed)
-    return Exponential(scale, one.zeros, low, tuple(placed.get(index, 0) for index in range(low, high + 1)))
+    return Exponential(scale, zeros, low, tuple(placed.get(index, 0) for index in range(low, high + 1)))
 
 
 def _index(log2_of_value: float, scale: int) -> int:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
+Durations = Literal["quantiles", "histograms", "native"]
+"""How durations are told: see the settings ``prometheus_histograms`` and ``prometheus_native``."""
 Unit = Literal["reqps", "s", "percentunit", "bytes", "short", "ops"]
 SCHEMA_VERSION: Final = 39
 _SOURCE: Final = {"type": "prometheus", "uid": "${source}"}
@@ -22,14 +24,21 @@ class Panel:
     note: str = ""
 
 
-def panels(histograms: bool = False) -> list[Panel]:
+def panels(durations: Durations = "quantiles") -> list[Panel]:
     """The charts, for durations told as quantiles or as histograms."""
-    return [*_traffic(histograms), *_judgements(), *_machine()]
+    return [*_traffic(durations), *_judgements(), *_machine(durations)]
 
 
-def _traffic(histograms: bool) -> list[Panel]:
-    seconds = f"perfmw_request_duration_seconds_sum{{{_ROUTE}}}"
-    answers = f"perfmw_request_duration_seconds_count{{{_ROUTE}}}"
+def _sum_and_count(metric: str, labels: str, native: bool) -> tuple[str, str]:
+    """Rates of seconds and of operations."""
+    if native:
+        rate = f"rate({metric}{{{labels}}}[$__rate_interval])"
+        return f"histogram_sum({rate})", f"histogram_count({rate})"
+    return tuple(f"rate({metric}_{part}{{{labels}}}[$__rate_interval])" for part in ("sum", "count"))  # type: ignore[return-value]
+
+
+def _traffic(durations: Durations) -> list[Panel]:
+    seconds, answers = _sum_and_count("perfmw_request_duration_seconds", _ROUTE, durations == "native")
     total = f"perfmw_requests_total{{{_ROUTE}}}"
     hits = f'perfmw_requests_total{{{_ROUTE},outcome="hit"}}'
     return [
@@ -42,15 +51,9 @@ def _traffic(histograms: bool) -> list[Panel]:
         Panel(
             "Mean response time",
             "s",
-            (
-                (
-                    f"sum by (route) (rate({seconds}[$__rate_interval])) / "
-                    f"sum by (route) (rate({answers}[$__rate_interval]))",
-                    "{{route}}",
-                ),
-            ),
+            ((f"sum by (route) ({seconds}) / sum by (route) ({answers})", "{{route}}"),),
         ),
-        _percentiles(histograms),
+        _percentiles(durations),
     ]
 
 
@@ -90,7 +93,8 @@ def _judgements() -> list[Panel]:
     ]
 
 
-def _machine() -> list[Panel]:
+def _machine(durations: Durations) -> list[Panel]:
+    spent, _ = _sum_and_count("perfmw_operation_duration_seconds", _HERE, durations == "native")
     return [
         Panel("Cache layers", "bytes", ((f"perfmw_cache_layer_size_bytes{{{_HERE}}}", "{{layer}} held"),)),
         Panel("Resources", "percentunit", ((f"perfmw_pool_utilization_ratio{{{_HERE}}}", "{{pool}}"),)),
@@ -103,21 +107,17 @@ def _machine() -> list[Panel]:
         Panel(
             "Queries, calls and jobs",
             "s",
-            (
-                (
-                    f"topk(10, rate(perfmw_operation_duration_seconds_sum{{{_HERE}}}[$__rate_interval]))",
-                    "{{name}}",
-                ),
-            ),
+            ((f"topk(10, {spent})", "{{name}}"),),
             "Seconds a second spent in each.",
         ),
     ]
 
 
-def _percentiles(histograms: bool) -> Panel:
-    if histograms:
-        bucket = f"perfmw_request_duration_seconds_bucket{{{_ROUTE}}}"
-        grouped = f"sum by (le, route) (rate({bucket}[$__rate_interval]))"
+def _percentiles(durations: Durations) -> Panel:
+    if durations != "quantiles":
+        suffix, labels = ("", "route") if durations == "native" else ("_bucket", "le, route")
+        bucket = f"perfmw_request_duration_seconds{suffix}{{{_ROUTE}}}"
+        grouped = f"sum by ({labels}) (rate({bucket}[$__rate_interval]))"
         queries = tuple(
             (f"histogram_quantile({q}, {grouped})", f"{{{{route}}}} {q}") for q in (0.5, 0.95, 0.99)
         )
@@ -127,7 +127,7 @@ def _percentiles(histograms: bool) -> Panel:
     return Panel("Response time percentiles", "s", ((summary, "{{route}} {{quantile}}"),), note)
 
 
-def dashboard(histograms: bool = False) -> dict[str, Any]:
+def dashboard(durations: Durations = "quantiles") -> dict[str, Any]:
     """The dashboard's JSON model. It asks for a Prometheus source, jobs, instances and routes."""
     return {
         "title": "perfmw",
@@ -138,7 +138,7 @@ def dashboard(histograms: bool = False) -> dict[str, Any]:
         "refresh": "10s",
         "time": {"from": "now-30m", "to": "now"},
         "templating": {"list": _variables()},
-        "panels": [_panel(number, panel) for number, panel in enumerate(panels(histograms))],
+        "panels": [_panel(number, panel) for number, panel in enumerate(panels(durations))],
     }
 
 

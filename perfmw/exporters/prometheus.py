@@ -1,4 +1,4 @@
-"""Prometheus text exposition (format version 0.0.4), rendered when somebody scrapes.
+"""What Prometheus is told, rendered when somebody scrapes, in the form that is asked for.
 
 Names follow https://prometheus.io/docs/practices/naming/: base units, ``_total`` for counters, ``_ratio`` for
 shares 0..1. Every label value comes from a profile, a layer, a pool or a Cache-Status word, so the number
@@ -8,90 +8,65 @@ of series is bounded by the number of profiles.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
 from importlib.metadata import PackageNotFoundError, version
-from typing import Literal
 
 from perfmw.contracts.caching import CacheLayerInfo
 from perfmw.contracts.profiles import LatencyMetrics, PerformanceProfile
 from perfmw.contracts.resources import PoolSample
 from perfmw.contracts.snapshot import Distribution, ProcessHealth, RuntimeSnapshot
-from perfmw.exporters.buckets import BOUNDS, classic
+from perfmw.exporters.buckets import BOUNDS, classic, combined
+from perfmw.exporters.exposition import (
+    CONTENT_TYPES,
+    Example,
+    Family,
+    Kind,
+    Native,
+    negotiated,
+    number,
+    text_of,
+)
+from perfmw.exporters.protobuf import encode
 from perfmw.profiles.score import overall
 from perfmw.resources.efficiency import efficiency
 
-Kind = Literal["counter", "gauge", "summary", "histogram"]
-Labels = tuple[tuple[str, str], ...]
-
-
-@dataclass(slots=True)
-class Family:
-    """One metric: its name, type, help and samples of (name suffix, labels, value)."""
-
-    name: str
-    kind: Kind
-    help: str
-    samples: list[tuple[str, Labels, float]] = field(default_factory=list)
-
-    def add(self, value: float | None, *labels: tuple[str, str], suffix: str = "") -> None:
-        """A sample; None, "not known", leaves it out."""
-        if value is not None:
-            self.samples.append((suffix, labels, value))
-
-    def lines(self) -> Iterator[str]:
-        """The family in text form, nothing without samples."""
-        if not self.samples:
-            return
-        yield f"# HELP {self.name} {escape_help(self.help)}"
-        yield f"# TYPE {self.name} {self.kind}"
-        for suffix, labels, value in self.samples:
-            text = ",".join(f'{name}="{escape_label(content)}"' for name, content in labels)
-            yield (
-                f"{self.name}{suffix}{{{text}}} {number(value)}"
-                if text
-                else (f"{self.name}{suffix} {number(value)}")
-            )
-
-
-def escape_help(text: str) -> str:
-    return text.replace("\\", "\\\\").replace("\n", "\\n")
-
-
-def escape_label(text: str) -> str:
-    escaped = text.replace("\\", "\\\\").replace("\n", "\\n").replace('"', '\\"')
-    # A lone surrogate (from a path that is no UTF-8) cannot be encoded for the wire.
-    return escaped.encode("utf-8", "replace").decode()
-
-
-def number(value: float) -> str:
-    """A sample value as Go's ParseFloat reads it."""
-    if isinstance(value, int):
-        return str(value)
-    if math.isnan(value):
-        return "NaN"
-    if math.isinf(value):
-        return "+Inf" if value > 0 else "-Inf"
-    return repr(value)
+__all__ = ["Family", "PrometheusExporter", "number"]
 
 
 class PrometheusExporter:
-    """A TextExporter for Prometheus and whatever reads its text format.
+    """A TextExporter for Prometheus and whatever reads one of its formats.
 
     :param histograms: tell durations as classic histograms, which can be added up over hosts and cut into
         windows, instead of quantiles since the start.
+    :param native: tell them as native histograms to scrapers that take those, which a Prometheus with
+        ``--enable-feature=native-histograms`` does; to others as classic ones.
     """
 
     name = "prometheus"
-    content_type = "text/plain; version=0.0.4; charset=utf-8"
+    content_type = CONTENT_TYPES["text"]
 
-    def __init__(self, histograms: bool = False) -> None:
-        self._histograms = histograms
+    def __init__(self, histograms: bool = False, native: bool = False) -> None:
+        self._histograms = histograms or native
+        self._native = native
 
     def render(self, snapshot: RuntimeSnapshot) -> str:
-        """The whole exposition of one host, ending in a newline."""
-        durations = _merged(snapshot) if self._histograms else None
-        families = [
+        """The whole exposition of one host as text, ending in a newline."""
+        return text_of(self._families(snapshot))
+
+    def answer(self, snapshot: RuntimeSnapshot, accept: str) -> tuple[bytes, str]:
+        """The exposition in the form that an Accept header asks for, and its content type.
+
+        OpenMetrics has exemplars beside the buckets of histograms; protobuf, given only where there are
+        native histograms, has those.
+        """
+        form = negotiated(accept, self._native)
+        families = self._families(snapshot)
+        body = encode(families) if form == "protobuf" else text_of(families, form).encode()
+        return body, CONTENT_TYPES[form]
+
+    def _families(self, snapshot: RuntimeSnapshot) -> list[Family]:
+        durations = _Durations(snapshot, self._native) if self._histograms else None
+        return [
             *_requests([one for one in snapshot.profiles if one.type == "component"], durations),
             *_operations([one for one in snapshot.profiles if one.type != "component"], durations),
             *_judgements(snapshot.profiles),
@@ -101,7 +76,6 @@ class PrometheusExporter:
             *_processes(snapshot.processes),
             *_runtime(snapshot),
         ]
-        return "\n".join(line for family in families for line in family.lines()) + "\n"
 
 
 def _quantiles(family: Family, latency: LatencyMetrics, *labels: tuple[str, str]) -> None:
@@ -118,20 +92,42 @@ def _quantiles(family: Family, latency: LatencyMetrics, *labels: tuple[str, str]
     family.add(latency.count, *labels, suffix="_count")
 
 
-def _merged(snapshot: RuntimeSnapshot) -> dict[str, list[Distribution]]:
-    """Profile id -> its durations, by outcome."""
-    found: dict[str, list[Distribution]] = {}
-    for one in snapshot.merged():
-        found.setdefault(one.profile_id, []).append(one)
-    return found
+class _Durations:
+    """The durations of all profiles, to be told as histograms."""
+
+    def __init__(self, snapshot: RuntimeSnapshot, native: bool) -> None:
+        self._parts: dict[str, list[Distribution]] = {}
+        self._native = native
+        for one in snapshot.merged():
+            self._parts.setdefault(one.profile_id, []).append(one)
+
+    def tell(self, family: Family, profile_id: str, *labels: tuple[str, str]) -> None:
+        """Add one profile's histogram, classic and, if wanted, native."""
+        parts = self._parts.get(profile_id, [])
+        examples = [_example(*one) for part in parts for one in part.exemplars]
+        _buckets(family, parts, examples, *labels)
+        if self._native:
+            whole = combined(parts)
+            count, total = sum(part.count for part in parts), sum(part.sum for part in parts)
+            family.natives.append(Native(labels, whole, count, total, tuple(examples)))
 
 
-def _buckets(family: Family, parts: Sequence[Distribution], *labels: tuple[str, str]) -> None:
+def _example(trace_id: int, span_id: int, seconds: float, at: float) -> Example:
+    return Example(f"{trace_id:032x}", f"{span_id:016x}", seconds, at)
+
+
+def _buckets(
+    family: Family, parts: Sequence[Distribution], examples: Sequence[Example], *labels: tuple[str, str]
+) -> None:
     """A classic histogram of several distributions together."""
     columns = [classic(part) for part in parts]
+    low = 0.0
     for place, bound in enumerate((*BOUNDS, math.inf)):
         count = sum(column[place] for column in columns)
-        family.add(count, *labels, ("le", number(bound)), suffix="_bucket")
+        inside = [one for one in examples if low < one.value <= bound]
+        newest = max(inside, key=lambda one: one.at, default=None)
+        family.add(count, *labels, ("le", number(bound)), suffix="_bucket", exemplar=newest)
+        low = bound
     family.add(sum(part.sum for part in parts), *labels, suffix="_sum")
     family.add(sum(part.count for part in parts), *labels, suffix="_count")
 
@@ -140,7 +136,7 @@ def _times(
     name: str,
     help_text: str,
     profiles: Sequence[PerformanceProfile],
-    durations: Mapping[str, Sequence[Distribution]] | None,
+    durations: _Durations | None,
 ) -> Family:
     """Durations of several profiles, as quantiles or histograms."""
     family = Family(name, "summary" if durations is None else "histogram", help_text)
@@ -150,13 +146,11 @@ def _times(
         if durations is None:
             _quantiles(family, profile.metrics.latency, *labels)
         else:
-            _buckets(family, durations.get(profile.id, ()), *labels)
+            durations.tell(family, profile.id, *labels)
     return family
 
 
-def _requests(
-    profiles: Sequence[PerformanceProfile], durations: Mapping[str, Sequence[Distribution]] | None
-) -> Iterator[Family]:
+def _requests(profiles: Sequence[PerformanceProfile], durations: _Durations | None) -> Iterator[Family]:
     total = Family(
         "perfmw_requests_total", "counter", "Requests by route, served from the cache or forwarded."
     )
@@ -178,9 +172,7 @@ def _requests(
     yield from (total, errors, times, apdex)
 
 
-def _operations(
-    profiles: Sequence[PerformanceProfile], durations: Mapping[str, Sequence[Distribution]] | None
-) -> Iterator[Family]:
+def _operations(profiles: Sequence[PerformanceProfile], durations: _Durations | None) -> Iterator[Family]:
     errors = Family("perfmw_operation_errors_total", "counter", "Failed queries, calls and jobs.")
     times = _times(
         "perfmw_operation_duration_seconds",

@@ -19,10 +19,7 @@ def by_status(store: ProfileStore, exemplars: Exemplars | None = None) -> list[D
     found = []
     for tracked in store.everything():
         outcomes = sorted(tracked.recorder.statuses(), key=lambda one: -one.sketch.count)
-        pointers: Sequence[tuple[int, int, float, float]] = ()
-        if exemplars is not None and tracked.recorder.type == "component":
-            known = exemplars(tracked.recorder.name)
-            pointers = [(one.trace_id, one.span_id, one.seconds, one.at) for one in known]
+        pointers = _pointers(tracked, exemplars)
         for number, one in enumerate(outcomes):
             found.append(
                 _distribution(tracked, one.status, one.sketch, store.started_at, () if number else pointers)
@@ -30,15 +27,26 @@ def by_status(store: ProfileStore, exemplars: Exemplars | None = None) -> list[D
     return found
 
 
-def by_outcome(store: ProfileStore) -> list[Distribution]:
-    """What all workers counted: of each target the cache's answers, the app's, and failures."""
+def _pointers(tracked: Tracked, exemplars: Exemplars | None) -> Sequence[tuple[int, int, float, float]]:
+    if exemplars is None or tracked.recorder.type != "component":
+        return ()
+    return [(one.trace_id, one.span_id, one.seconds, one.at) for one in exemplars(tracked.recorder.name)]
+
+
+def by_outcome(store: ProfileStore, exemplars: Exemplars | None = None) -> list[Distribution]:
+    """What all workers counted: of each target the cache's answers, the app's, and failures.
+
+    Exemplars, of this worker's requests, go to the first.
+    """
     found = []
     for tracked in store.everything():
         reading = tracked.reading()
         good = reading.origin_sketch - reading.failed_sketch
+        pointers = _pointers(tracked, exemplars)
         for status, sketch in ((HIT, reading.hit_sketch), (1, good), (0, reading.failed_sketch)):
             if not sketch.untouched():
-                found.append(_distribution(tracked, status, sketch, tracked.created_at, ()))
+                found.append(_distribution(tracked, status, sketch, tracked.created_at, pointers))
+                pointers = ()
     return found
 
 

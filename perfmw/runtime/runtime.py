@@ -307,7 +307,7 @@ class Runtime:
             cache_status=self.status_counts(),
             processes=[self.rounds.process(), *(said.process for said in peers)],
             distributions=partial(by_status, self.profiles, self._exemplars()),
-            merged=partial(by_outcome, self.profiles),
+            merged=partial(by_outcome, self.profiles, self._exemplars()),
         )
 
     def _exemplars(self) -> Callable[[str], list[Exemplar]] | None:

@@ -183,6 +183,9 @@ class Settings:
     prometheus_histograms: bool = option(
         False, BOOL, "Whether durations are told to Prometheus as histograms instead of quantiles."
     )
+    prometheus_native: bool = option(
+        False, BOOL, "Whether a Prometheus that takes native histograms is told durations as such."
+    )
     otlp_endpoint: str | None = option(
         None,
         optional(Kind("a URL such as http://localhost:4318", read_text), "nothing is sent"),

@@ -21,7 +21,7 @@ import pytest
 from click.testing import CliRunner
 
 from perfmw.cli.group import cli
-from perfmw.exporters.grafana import panels
+from perfmw.exporters.grafana import Durations, panels
 
 PROMETHEUS = shutil.which("prometheus")
 needs_prometheus = pytest.mark.skipif(PROMETHEUS is None, reason="no Prometheus server is installed")
@@ -36,7 +36,8 @@ async def item(request):
     return PlainTextResponse("item", 503 if request.path_params["id"] == "13" else 200)
 
 rules = [CacheRule(path="/items/1", ttl=600)]
-app = PerfMiddleware(Starlette(routes=[Route("/items/{id}", item)]), settings=Settings(cache_rules=rules))
+settings = Settings(cache_rules=rules, trace_ratio=1.0)
+app = PerfMiddleware(Starlette(routes=[Route("/items/{id}", item)]), settings=settings)
 app.runtime.profiles.recorder("SELECT ?", "query").done(0.01)
 """
 CONFIG = """
@@ -99,13 +100,14 @@ class Server:
 
 
 @contextmanager
-def scraped(folder: Path, histograms: bool) -> Iterator[tuple[str, Server]]:
+def scraped(folder: Path, durations: Durations) -> Iterator[tuple[str, Server]]:
     """The address of a site under a little traffic, and a Prometheus that scrapes it."""
     (folder / "scraped_site.py").write_text(APP)
     environment = {
         **os.environ,
         "PERFMW_DASHBOARD": "loopback",
-        "PERFMW_PROMETHEUS_HISTOGRAMS": str(histograms).lower(),
+        "PERFMW_PROMETHEUS_HISTOGRAMS": str(durations != "quantiles").lower(),
+        "PERFMW_PROMETHEUS_NATIVE": str(durations == "native").lower(),
     }
     command = [sys.executable, "-m", "uvicorn", "scraped_site:app", "--port", "0", "--no-access-log"]
     with running(command, cwd=folder, env=environment) as site:
@@ -113,6 +115,7 @@ def scraped(folder: Path, histograms: bool) -> Iterator[tuple[str, Server]]:
         (folder / "prometheus.yml").write_text(CONFIG.format(target=target))
         port = free_port()
         options = [f"--web.listen-address=127.0.0.1:{port}", f"--storage.tsdb.path={folder / 'data'}"]
+        options.append("--enable-feature=exemplar-storage,native-histograms")
         assert PROMETHEUS is not None
         with running([PROMETHEUS, f"--config.file={folder / 'prometheus.yml'}", *options]) as server:
             waited_for(server, r"(ready to receive web requests)")
@@ -120,9 +123,9 @@ def scraped(folder: Path, histograms: bool) -> Iterator[tuple[str, Server]]:
 
 
 @needs_prometheus
-@pytest.mark.parametrize("histograms", [False, True])
-def test_every_chart_finds_its_figures(tmp_path: Path, histograms: bool) -> None:
-    with scraped(tmp_path, histograms) as (site, server):
+@pytest.mark.parametrize("durations", ["quantiles", "histograms", "native"])
+def test_every_chart_finds_its_figures(tmp_path: Path, durations: Durations) -> None:
+    with scraped(tmp_path, durations) as (site, server):
         for _ in range(4):
             for number in (1, 1, 1, 2, 13):
                 get(f"{site}/items/{number}")
@@ -130,7 +133,7 @@ def test_every_chart_finds_its_figures(tmp_path: Path, histograms: bool) -> None
         counted = server.eventually('sum(perfmw_requests_total{route="GET /items/{id}"}) == 20')
         assert counted, server.ask("perfmw_requests_total")
         assert server.ask("up")[0]["value"][1] == "1"
-        for panel in panels(histograms):
+        for panel in panels(durations):
             for query, _ in panel.queries:
                 for name, value in (("job", "site"), ("instance", ".*"), ("route", ".*")):
                     query = query.replace(f"${name}", value)
@@ -139,6 +142,29 @@ def test_every_chart_finds_its_figures(tmp_path: Path, histograms: bool) -> None
                     server.ask(query)  # none before there is a baseline
                 else:
                     assert server.eventually(query), (panel.title, query)
+        if durations == "histograms":
+            assert _exemplars(server, "perfmw_request_duration_seconds_bucket") == _traces(site)
+        if durations == "native":
+            counted = server.ask('histogram_count(perfmw_request_duration_seconds{route="GET /items/{id}"})')
+            assert counted[0]["value"][1] == "20"
+            assert not server.ask("perfmw_request_duration_seconds_bucket")
+
+
+def _exemplars(server: Server, metric: str) -> set[str]:
+    """The traces that Prometheus knows for a metric."""
+    found = json.loads(get(f"{server.address}/api/v1/query_exemplars?query={metric}&start=0&end=9999999999"))
+    return {one["labels"]["trace_id"] for series in found["data"] for one in series["exemplars"]}
+
+
+def _traces(site: str) -> set[str]:
+    """Those that the site tells of now."""
+    asked = urllib.request.Request(
+        f"{site}/_perfmw/metrics", headers={"accept": "application/openmetrics-text; version=1.0.0"}
+    )
+    with urllib.request.urlopen(asked, timeout=10) as answer:
+        found = set(re.findall(r'# \{trace_id="([0-9a-f]{32})"', answer.read().decode()))
+    assert found
+    return found
 
 
 def test_the_command_writes_a_dashboard(tmp_path: Path) -> None:
@@ -146,7 +172,7 @@ def test_the_command_writes_a_dashboard(tmp_path: Path) -> None:
     done = CliRunner().invoke(cli, ["export", "grafana", "--histograms", "-o", str(target)])
     assert done.exit_code == 0, done.output
     model = json.loads(target.read_text())
-    assert [panel["title"] for panel in model["panels"]] == [panel.title for panel in panels(True)]
+    assert [panel["title"] for panel in model["panels"]] == [panel.title for panel in panels("histograms")]
     assert {variable["name"] for variable in model["templating"]["list"]} == {
         "source",
         "job",
