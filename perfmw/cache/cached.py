@@ -115,8 +115,9 @@ class _Wrapper(Generic[P, T]):
         ttl = self._spec.lifetime(value)
         if ttl is not None and not ttl > 0:
             return None
-        cost = time.perf_counter() - began
-        return {"ttl": ttl, "tags": call.tags, "cost": cost, "epoch": epoch, "size": size_of(kept)}
+        cost, size = time.perf_counter() - began, size_of(kept)
+        self._spec.filled(cost, size)
+        return {"ttl": ttl, "tags": call.tags, "cost": cost, "epoch": epoch, "size": size}
 
     def _outdated(self, scope: Scope, call: _Call, filled: _Filled) -> bool:
         """Whether a follower must not have this result: it was invalidated while it was computed."""

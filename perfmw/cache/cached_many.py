@@ -9,6 +9,7 @@ import time
 from collections.abc import Awaitable, Callable, Coroutine, Hashable, Iterable, Mapping
 from typing import Any, Generic, TypeVar
 
+from perfmw.cache.callspec import FunctionInfo, count_in
 from perfmw.cache.identity import digest
 from perfmw.cache.isolation import isolate, release
 from perfmw.cache.scope import Scope, current_scope
@@ -36,8 +37,16 @@ class CachedMany(Generic[K, V]):
         self._function = function
         self._ttl, self._tags, self._negative = ttl, tags, negative
         name = namespace or f"{function.__module__}.{getattr(function, '__qualname__', 'function')}"
-        self._prefix = f"many:{name}:"
+        self._name, self._prefix = name, f"many:{name}:"
         self.hits = self.misses = 0
+        self._fills = self._stored_bytes = 0
+        self._seconds = 0.0
+        count_in(self)
+
+    def info(self) -> FunctionInfo:
+        """Counts of hits and misses, key by key, in this process."""
+        counts = (self._fills, self._seconds, self._stored_bytes)
+        return FunctionInfo(self._name, self.hits, self.misses, 0, 0, 0, *counts)
 
     def key(self, item: K) -> str:
         """The cache key of one item. Raises UnstableArgumentError for one without stable identity."""
@@ -98,9 +107,11 @@ class CachedMany(Generic[K, V]):
             logger.warning("@cached_many %s: a result is not kept: %s", self._prefix, error)
             return
         tags = [tag.format(key=item) for tag in self._tags]
-        await scope.cache.put(
-            self.key(item), kept, ttl=ttl, tags=tags, cost=cost, epoch=epoch, size=size_of(kept)
-        )
+        size = size_of(kept)
+        self._fills += 1
+        self._seconds += cost
+        self._stored_bytes += size
+        await scope.cache.put(self.key(item), kept, ttl=ttl, tags=tags, cost=cost, epoch=epoch, size=size)
 
 
 def cached_many(

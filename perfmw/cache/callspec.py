@@ -9,8 +9,9 @@ import string
 import threading
 import typing
 import uuid
+import weakref
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from types import CodeType
 from typing import Any
 
@@ -23,11 +24,16 @@ Key = str | Callable[..., str] | None
 
 _names_taken: dict[str, CodeType | None] = {}
 _names_lock = threading.Lock()
+_functions: weakref.WeakSet[Any] = weakref.WeakSet()
+"""What was decorated and still is there; each has ``info``."""
 
 
 @dataclass(frozen=True, slots=True)
 class FunctionInfo:
-    """What a cached function did. ``coalesced`` calls got the result of another caller's call."""
+    """What a cached function did. ``coalesced`` calls got the result of another caller's call.
+
+    ``fills`` results were kept: they took ``seconds`` to compute and have ``stored_bytes`` together.
+    """
 
     name: str
     hits: int
@@ -35,6 +41,9 @@ class FunctionInfo:
     coalesced: int
     errors: int
     refreshes: int
+    fills: int = 0
+    seconds: float = 0.0
+    stored_bytes: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,10 +78,13 @@ class CallSpec:
         self.name = options.namespace or _unique_name(function)
         self.prefix = f"fn:{self.name}:"
         self.hits = self.misses = self.coalesced = self.errors = self.refreshes = 0
+        self.fills = self.stored_bytes = 0
+        self.seconds = 0.0
         self._check_options()
         self._positional = self._plain_parameters()
         self.ages = options.stale > 0 or options.early > 0
         self._typed = False
+        count_in(self)
 
     # ---- keys and tags
 
@@ -130,7 +142,14 @@ class CallSpec:
         return condition is None or bool(condition(value))
 
     def info(self) -> FunctionInfo:
-        return FunctionInfo(self.name, self.hits, self.misses, self.coalesced, self.errors, self.refreshes)
+        counts = (self.hits, self.misses, self.coalesced, self.errors, self.refreshes)
+        return FunctionInfo(self.name, *counts, self.fills, self.seconds, self.stored_bytes)
+
+    def filled(self, seconds: float, size: int) -> None:
+        """A result was kept: computing it took so many seconds, and it has so many bytes."""
+        self.fills += 1
+        self.seconds += seconds
+        self.stored_bytes += size
 
     def learn_types(self) -> None:
         """Let the classes of the return annotation travel to other layers, in every process that calls."""
@@ -168,6 +187,26 @@ class CallSpec:
         if any(parameter.kind not in by_position for parameter in parameters):
             return None
         return tuple(parameter.name for parameter in parameters)
+
+
+def count_in(function: Any) -> None:
+    """Let ``function_infos`` tell of something that has ``info``, for as long as it is there."""
+    _functions.add(function)
+
+
+def function_infos() -> list[FunctionInfo]:
+    """What the cached functions of this process did, by name; those of one name together."""
+    found: dict[str, FunctionInfo] = {}
+    for function in tuple(_functions):
+        info: FunctionInfo = function.info()
+        known = found.get(info.name)
+        found[info.name] = info if known is None else _together(known, info)
+    return [found[name] for name in sorted(found)]
+
+
+def _together(one: FunctionInfo, other: FunctionInfo) -> FunctionInfo:
+    names = [name.name for name in fields(FunctionInfo) if name.name != "name"]
+    return FunctionInfo(one.name, *(getattr(one, name) + getattr(other, name) for name in names))
 
 
 def _refuse_unfit(function: Any) -> None:
