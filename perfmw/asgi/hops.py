@@ -47,6 +47,12 @@ _FOR_ALL = frozenset(
     }
 )
 _NOT_REQUESTED = HOP_BY_HOP | {b"host", b"expect", b"max-forwards"}
+# RFC 9110 section 6.5.1: what frames, routes, authenticates or says how to treat a message comes before it
+_NOT_TRAILING = (
+    _FOR_ALL | HOP_BY_HOP | {b"set-cookie2", b"www-authenticate", b"retry-after", b"via", b"warning"}
+)
+TRAILERS = "http.response.trailers"
+"""Name of ASGI's extension for trailers, offered here to clients that take them."""
 _NO_BODY = frozenset({204, 205, 304})
 
 
@@ -63,7 +69,7 @@ class Hop:
     trusted: bool = False
 
     def request_headers(self, scope: Scope) -> HeaderList:
-        """The fields for the origin."""
+        """The fields for the origin. It may send trailers where the client and its server take them."""
         headers: HeaderList = scope["headers"]
         host = _first(headers, b"host")
         dropped = _NOT_REQUESTED | _nominated(headers)
@@ -73,6 +79,8 @@ class Hop:
         kept = [field for field in headers if field[0] not in dropped and field[0] not in replaced]
         sent = host if host is not None and self.pass_host else self.authority
         framing = [(b"transfer-encoding", b"chunked")] if _is_chunked(headers) else []
+        if TRAILERS in (scope.get("extensions") or {}):
+            framing += [(b"te", b"trailers"), (b"connection", b"TE")]
         return [(b"host", sent), *kept, *framing, *self._added(scope, host)]
 
     def _added(self, scope: Scope, host: bytes | None) -> HeaderList:
@@ -120,6 +128,36 @@ def informational_headers(lines: bytes) -> HeaderList:
     ]
     dropped = HOP_BY_HOP | _nominated(headers) | {b"content-length"}
     return [field for field in headers if field[0] not in dropped]
+
+
+def takes_trailers(scope: Scope) -> bool:
+    """Whether the client said that it keeps trailers (RFC 9110 section 10.1.4)."""
+    if scope.get("http_version", "1.1") == "1.0":
+        return False
+    members = (part for name, value in scope["headers"] if name == b"te" for part in names_in(value))
+    return any(member.partition(b";")[0].rstrip() == b"trailers" for member in members)
+
+
+def announced_trailers(raw: Iterable[tuple[bytes, bytes]]) -> HeaderList:
+    """The Trailer field of a response with trailers, without the names that may not come so late."""
+    names = [part for name, value in raw if name.lower() == b"trailer" for part in names_in(value)]
+    kept = [name for name in names if is_token(name) and name not in _NOT_TRAILING]
+    return [(b"trailer", b", ".join(kept))] if kept else []
+
+
+def trailers(raw: Iterable[tuple[bytes, bytes]], announced: HeaderList) -> HeaderList:
+    """The trailer fields that go on: those announced, since a recipient may act on no others."""
+    names = {name for _, value in announced for name in names_in(value)}
+    return [(name.lower(), _CONTROL.sub(b" ", value)) for name, value in raw if name.lower() in names]
+
+
+def is_websocket_upgrade(headers: HeaderList) -> bool:
+    """Whether a message changes to the WebSocket protocol (RFC 6455 section 4)."""
+    named = {name: set[bytes]() for name in (b"connection", b"upgrade")}
+    for name, value in headers:
+        if name in named:
+            named[name].update(names_in(value))
+    return b"upgrade" in named[b"connection"] and b"websocket" in named[b"upgrade"]
 
 
 def goes_round(headers: HeaderList) -> bool:

@@ -15,8 +15,17 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from perfmw.asgi.hops import Hop, ends_here, goes_round, has_body, response_headers
-from perfmw.asgi.types import COMPLETE, HeaderList, Receive, Scope, Send
+from perfmw.asgi.hops import (
+    TRAILERS,
+    Hop,
+    announced_trailers,
+    ends_here,
+    goes_round,
+    has_body,
+    response_headers,
+    trailers,
+)
+from perfmw.asgi.types import COMPLETE, HeaderList, Message, Receive, Scope, Send
 
 if TYPE_CHECKING:
     import httpcore
@@ -44,13 +53,15 @@ class OriginFailedError(ConnectionError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """In seconds: to connect, between reads, between writes, for a free connection. Most connections."""
+    """In seconds: to connect, between reads, between writes, for a free connection. Most connections, and
+    beside them most WebSockets."""
 
     connect: float = 5.0
     read: float = 60.0
     write: float = 60.0
     pool: float = 10.0
     connections: int = 256
+    websockets: int = 1024
 
     def timeouts(self) -> dict[str, float]:
         return {"connect": self.connect, "read": self.read, "write": self.write, "pool": self.pool}
@@ -72,6 +83,7 @@ class ReverseProxy:
         self.limits = limits or Limits()
         self._hop = Hop(self._authority(), pass_host, trusted)
         self._pool: httpcore.AsyncConnectionPool | None = None
+        self._upgraded: httpcore.AsyncConnectionPool | None = None
 
     def _authority(self) -> bytes:
         host = f"[{self.host}]" if ":" in self.host else self.host
@@ -81,8 +93,7 @@ class ReverseProxy:
         if scope["type"] == "lifespan":
             await self._lifespan(receive, send)
         elif scope["type"] == "websocket":
-            await receive()
-            await send({"type": "websocket.close", "code": 1011})
+            await self._websocket(scope, receive, send)
         elif (refused := _refusal(scope)) is not None:
             await _answer(send, scope, *refused)
         else:
@@ -97,9 +108,10 @@ class ReverseProxy:
 
     async def aclose(self) -> None:
         """Close every connection to the origin."""
-        pool, self._pool = self._pool, None
-        if pool is not None:
-            await pool.aclose()
+        pools, self._pool, self._upgraded = (self._pool, self._upgraded), None, None
+        for pool in pools:
+            if pool is not None:
+                await pool.aclose()
 
     # ---- one exchange
 
@@ -112,9 +124,7 @@ class ReverseProxy:
         try:
             response = await self._ask(scope, body)
         except (httpcore.TimeoutException, httpcore.NetworkError, httpcore.ProtocolError) as error:
-            status = _status_of(error)
-            log.warning("%s %s: %d: %r", scope["method"], scope["path"], status, error)
-            await _answer(send, scope, status, ())
+            await _answer_for(send, scope, error)
             return
         try:
             await self._pass_on(scope, response, send)
@@ -142,19 +152,17 @@ class ReverseProxy:
 
     def _connections(self) -> httpcore.AsyncConnectionPool:
         if self._pool is None:
-            import httpcore
-
             from perfmw.asgi.interim import Backend
 
-            self._pool = httpcore.AsyncConnectionPool(
-                network_backend=Backend(),
-                max_connections=self.limits.connections,
-                max_keepalive_connections=self.limits.connections,
-                keepalive_expiry=_KEEPALIVE,
-            )
+            self._pool = _pool(self.limits.connections, network_backend=Backend())
         return self._pool
 
     def _request(self, scope: Scope, body: AsyncIterator[bytes] | None) -> httpcore.Request:
+        return self._asking(scope, scope["method"], self._hop.request_headers(scope), body)
+
+    def _asking(
+        self, scope: Scope, method: str, headers: HeaderList, body: AsyncIterator[bytes] | None = None
+    ) -> httpcore.Request:
         import httpcore
 
         url = httpcore.URL(
@@ -163,13 +171,59 @@ class ReverseProxy:
             port=self.port,
             target=self.prefix + _target(scope),
         )
-        return httpcore.Request(
-            method=scope["method"].encode(),
-            url=url,
-            headers=self._hop.request_headers(scope),
-            content=body,
-            extensions={"timeout": self.limits.timeouts()},
-        )
+        timeout = {"timeout": self.limits.timeouts()}
+        return httpcore.Request(method=method, url=url, headers=headers, content=body, extensions=timeout)
+
+    # ---- a WebSocket
+
+    async def _websocket(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Let the client and the origin talk, or pass on why the origin would not (RFC 6455 section 4)."""
+        from perfmw.asgi.tunnel import TUNNEL
+
+        await receive()
+        if TUNNEL not in (scope.get("extensions") or {}):
+            await send({"type": "websocket.close", "code": 1011})
+            return
+        scope, refuse = {**scope, "method": "GET"}, _refusing(send)
+        if (refused := _refusal(scope)) is not None:
+            await _answer(refuse, scope, *refused)
+            return
+        if (response := await self._shaken_hands(scope, refuse)) is None:
+            return
+        try:
+            await self._carry(scope, response, receive, send)
+        finally:
+            await response.aclose()
+
+    async def _shaken_hands(self, scope: Scope, refuse: Send) -> httpcore.Response | None:
+        import httpcore
+
+        from perfmw.asgi.tunnel import KEEP_ALIVE, upgrade_headers
+
+        if self._upgraded is None:
+            self._upgraded = _pool(self.limits.websockets, socket_options=KEEP_ALIVE)
+        request = self._asking(scope, "GET", upgrade_headers(self._hop, scope))
+        try:
+            return await self._upgraded.handle_async_request(request)
+        except (httpcore.TimeoutException, httpcore.NetworkError, httpcore.ProtocolError) as error:
+            await _answer_for(refuse, scope, error)
+            return None
+
+    async def _carry(self, scope: Scope, response: httpcore.Response, receive: Receive, send: Send) -> None:
+        from perfmw.asgi import tunnel
+
+        if response.status != 101:
+            await self._pass_on(scope, response, _refusing(send))
+            return
+        version = response.extensions["http_version"].removeprefix(b"HTTP/")
+        headers = tunnel.accepted_headers(scope, response.headers, version)
+        if headers is None:
+            await _answer(_refusing(send), scope, 502, ())
+            return
+        await send({"type": tunnel.ACCEPT, "headers": headers})
+        await tunnel.carry(response.extensions["network_stream"], receive, send, self.limits.write)
+
+    # ---- the response
 
     async def _pass_on(self, scope: Scope, response: httpcore.Response, send: Send) -> None:
         status = response.status
@@ -178,10 +232,15 @@ class ReverseProxy:
             return
         version = response.extensions["http_version"].removeprefix(b"HTTP/")
         headers = response_headers(response.headers, status, version, time.time())
-        await send({"type": "http.response.start", "status": status, "headers": headers})
+        announced = (
+            announced_trailers(response.headers) if TRAILERS in (scope.get("extensions") or {}) else []
+        )
+        start: Message = {"type": "http.response.start", "status": status, "headers": headers + announced}
+        await send({**start, "trailers": True} if announced else start)
         left = _length(headers) if scope["method"] != "HEAD" else None
         last = b""
-        async for chunk in response.aiter_stream():
+        found: HeaderList = []
+        async for chunk in _body_of(response, self.limits.read, found):
             if left is not None:
                 left -= len(chunk)
                 if left == 0:
@@ -190,6 +249,26 @@ class ReverseProxy:
             await send({"type": "http.response.body", "body": chunk, "more_body": True})
         _leave_in_order(response)
         await send({"type": "http.response.body", "body": last, "more_body": False, COMPLETE: True})
+        if announced:
+            await send({"type": TRAILERS, "headers": trailers(found, announced), "more_trailers": False})
+
+
+async def _body_of(response: Any, timeout: float, found: HeaderList) -> AsyncIterator[bytes]:
+    """The content as it arrives; ``found`` gets the trailer fields after it.
+
+    httpcore's own iteration drops them: they come with its state machine's last event.
+    """
+    import h11
+
+    connection = response.stream._stream._connection
+    while True:
+        event = await connection._receive_event(timeout=timeout)
+        if isinstance(event, h11.Data):
+            yield bytes(event.data)
+        else:
+            if isinstance(event, h11.EndOfMessage):
+                found += event.headers.raw_items()
+            return
 
 
 def _leave_in_order(response: Any) -> None:
@@ -292,6 +371,30 @@ def _status_of(error: Exception) -> int:
     if isinstance(error, httpcore.LocalProtocolError):
         return 400  # the request can not be put on the wire
     return 504 if isinstance(error, httpcore.TimeoutException) else 502
+
+
+def _pool(most: int, **options: Any) -> httpcore.AsyncConnectionPool:
+    import httpcore
+
+    return httpcore.AsyncConnectionPool(
+        max_connections=most, max_keepalive_connections=most, keepalive_expiry=_KEEPALIVE, **options
+    )
+
+
+def _refusing(send: Send) -> Send:
+    """A ``send`` by which an HTTP response answers a WebSocket's handshake."""
+
+    async def refuse(message: Message) -> None:
+        await send({**message, "type": f"websocket.{message['type']}"})
+
+    return refuse
+
+
+async def _answer_for(send: Send, scope: Scope, error: Exception) -> None:
+    """Tell the client that the origin could not be asked."""
+    status = _status_of(error)
+    log.warning("%s %s: %d: %r", scope["method"], scope["path"], status, error)
+    await _answer(send, scope, status, ())
 
 
 async def _answer(send: Send, scope: Scope, status: int, headers: Any) -> None:

@@ -113,7 +113,7 @@ def serve(app: ReverseProxy, settings: Settings, listener: socket.socket, *, sho
 def _protocol() -> Any:
     """The protocol that passes informational responses on, where what it needs is installed."""
     try:
-        from perfmw.cli.informational import Protocol
+        from perfmw.cli.protocol import Protocol
     except ImportError:
         return "auto"
     return Protocol
