@@ -47,8 +47,10 @@ class ThroughputMetrics:
 class ResourceUsageMetrics:
     """What the target used: CPU seconds and memory, I/O and network bytes, as shares and totals.
 
-    Of a route, CPU and database seconds are estimates for all its requests from ``sampled`` of them;
-    ``event_loop_lag`` is the mean time, in seconds, that a request was ready and waited for the loop.
+    Of a route, seconds and bytes are estimates for all its requests from ``sampled`` of them: ``io_bytes`` is
+    block I/O of the thread while the app's code ran, ``network_bytes`` the bodies of requests and responses.
+    ``memory_bytes`` is by how much resident memory grew during one request, on average. ``event_loop_lag`` is
+    the mean time, in seconds, that a request was ready and waited for the loop.
     """
 
     cpu_seconds: float | None = None

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Final
 
 from perfmw.profiles.packing import pack, unpack
+from perfmw.profiles.telling import joined
 
 FORMAT: Final = 1
 ENDED: Final = ""
@@ -39,6 +40,9 @@ CREATE TABLE IF NOT EXISTS profiles (
     state BLOB NOT NULL, learned INTEGER NOT NULL, deleted INTEGER NOT NULL, seq INTEGER NOT NULL
 ) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS counts (
+    worker TEXT NOT NULL, id TEXT NOT NULL, data BLOB NOT NULL, seq INTEGER NOT NULL, PRIMARY KEY (worker, id)
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS extras (
     worker TEXT NOT NULL, id TEXT NOT NULL, data BLOB NOT NULL, seq INTEGER NOT NULL, PRIMARY KEY (worker, id)
 ) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS windows (id TEXT PRIMARY KEY, at REAL NOT NULL, data BLOB NOT NULL) WITHOUT ROWID;
@@ -81,6 +85,8 @@ class News:
     states: list[StateRow] = field(default_factory=list)
     counts: list[CountRow] = field(default_factory=list)
     workers: dict[str, bytes] = field(default_factory=dict)
+    extras: list[tuple[str, str, bytes]] = field(default_factory=list)
+    """(worker, profile id, packed): what is known of sampled requests and of browsers."""
 
 
 class Archive:
@@ -107,7 +113,7 @@ class Archive:
     def _prepare(self) -> None:
         version = self._db.execute("PRAGMA user_version").fetchone()[0]
         if version not in (0, FORMAT):
-            for table in ("workers", "profiles", "counts", "windows", "sequence"):
+            for table in ("workers", "profiles", "counts", "extras", "windows", "sequence"):
                 self._db.execute(f"DROP TABLE IF EXISTS {table}")
         for statement in _SCHEMA.split(";"):
             self._db.execute(statement)
@@ -118,6 +124,7 @@ class Archive:
             (time.time() - FORGOTTEN_AFTER,),
         )
         self._db.execute("DELETE FROM counts WHERE id NOT IN (SELECT id FROM profiles)")
+        self._db.execute("DELETE FROM extras WHERE id NOT IN (SELECT id FROM profiles)")
         self._db.execute("DELETE FROM windows WHERE id NOT IN (SELECT id FROM profiles)")
         self._db.execute("DELETE FROM windows WHERE at < ?", (time.time() - LONGEST_WINDOW,))
 
@@ -139,6 +146,7 @@ class Archive:
         info: bytes,
         now: float,
         windows: Iterable[tuple[str, bytes]] = (),
+        extras: Iterable[tuple[str, bytes]] = (),
     ) -> News:
         """Write what this worker knows, and read what the others wrote since the last call.
 
@@ -157,6 +165,10 @@ class Archive:
             self._db.executemany(
                 "INSERT OR REPLACE INTO counts VALUES (?, ?, ?, ?)",
                 ((self.worker, id, data, seq) for id, data in counts),
+            )
+            self._db.executemany(
+                "INSERT OR REPLACE INTO extras VALUES (?, ?, ?, ?)",
+                ((self.worker, id, data, seq) for id, data in extras),
             )
             self._db.executemany(
                 "INSERT OR REPLACE INTO windows VALUES (?, ?, ?)", ((id, now, data) for id, data in windows)
@@ -181,6 +193,7 @@ class Archive:
         )
         if row.deleted:
             self._db.execute("DELETE FROM counts WHERE id = ?", (row.id,))
+            self._db.execute("DELETE FROM extras WHERE id = ?", (row.id,))
             self._db.execute("DELETE FROM windows WHERE id = ?", (row.id,))
 
     def _bury(self, seq: int, now: float) -> None:
@@ -207,8 +220,19 @@ class Archive:
             ).fetchone()
             whole = data if past is None else pack(unpack(past[0]) + unpack(data))
             self._db.execute("INSERT OR REPLACE INTO counts VALUES (?, ?, ?, ?)", (ENDED, id, whole, seq))
+        self._fold_extras(worker, seq)
         self._db.execute("DELETE FROM counts WHERE worker = ?", (worker,))
         self._db.execute("DELETE FROM workers WHERE id = ?", (worker,))
+
+    def _fold_extras(self, worker: str, seq: int) -> None:
+        find = "SELECT id, data FROM extras WHERE worker = ?"
+        past = dict(self._db.execute(find, (ENDED,)).fetchall())
+        rows = self._db.execute(find, (worker,)).fetchall()
+        self._db.executemany(
+            "INSERT OR REPLACE INTO extras VALUES (?, ?, ?, ?)",
+            [(ENDED, id, joined(past.get(id), data), seq) for id, data in rows],
+        )
+        self._db.execute("DELETE FROM extras WHERE worker = ?", (worker,))
 
     def _news(self) -> News:
         states = self._db.execute(
@@ -222,8 +246,11 @@ class Archive:
         counts = self._db.execute(
             "SELECT worker, id, data FROM counts WHERE seq > ? AND worker != ?", (self._seen, self.worker)
         )
+        extras = self._db.execute(
+            "SELECT worker, id, data FROM extras WHERE seq > ? AND worker != ?", (self._seen, self.worker)
+        ).fetchall()
         workers = self._db.execute("SELECT id, info FROM workers WHERE id != ?", (self.worker,))
-        return News(found, [CountRow(*row) for row in counts], dict(workers.fetchall()))
+        return News(found, [CountRow(*row) for row in counts], dict(workers.fetchall()), extras)
 
     def windows(self) -> Iterator[tuple[str, bytes]]:
         """The windows that were kept, by profile."""

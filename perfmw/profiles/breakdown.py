@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from time import perf_counter, thread_time
 from typing import Any, Final, Literal
 
+from perfmw.profiles.usage import counted_receive, counted_send, resident, transferred
+
 MOST_PARTS: Final = 400
 """Child spans kept of one request."""
 MANY_QUERIES: Final = 5
@@ -48,6 +50,9 @@ class Breakdown:
     ``app``: running the app's own code. ``database``, ``integrations``: waiting for them.
     ``loop_lag``: ready to go on, while the event loop was busy with others. ``other``: waiting for something
     that no span tells of, such as a client that reads slowly. ``cpu`` is processor time, part of the others.
+
+    ``memory_bytes``: by how much the process's resident memory grew while the app's own code ran for this
+    request. ``io_bytes``: what that code read from disks and wrote to them. ``network_bytes``: the bodies.
     """
 
     total: float
@@ -60,6 +65,9 @@ class Breakdown:
     loop_lag: float = 0.0
     other: float = 0.0
     cpu: float = 0.0
+    memory_bytes: int = 0
+    io_bytes: int = 0
+    network_bytes: int = 0
     repeated: tuple[Repeated, ...] = ()
 
 
@@ -73,7 +81,14 @@ class Watch:
     busy: float = 0.0
     cpu: float = 0.0
     serialising: float = 0.0
+    memory: int = 0
+    io: int = 0
+    network: int = 0
     parts: list[Part] = field(default_factory=list)
+
+    def passed(self, size: int) -> None:
+        """Bytes of a body went by."""
+        self.network += size
 
     def add(self, part: Part) -> None:
         """Note a part; beyond the bound it is dropped."""
@@ -96,7 +111,8 @@ def metered(app: App) -> App:
             return
         watch.app_began = begun = perf_counter()
         try:
-            await _Metered(app(scope, receive, send), watch)
+            counted = counted_receive(receive, watch.passed), counted_send(send, watch.passed)
+            await _Metered(app(scope, *counted), watch)
         finally:
             watch.app_seconds += perf_counter() - begun
 
@@ -116,14 +132,18 @@ class _Metered:
         step: Callable[[Any], Any] = self._inner.send
         value: Any = None
         while True:
+            memory, io = resident(), transferred()
             clock, cpu = perf_counter(), thread_time()
             try:
                 awaited = step(value)
             except StopIteration:
                 return
             finally:
-                self._watch.busy += perf_counter() - clock
-                self._watch.cpu += thread_time() - cpu
+                watch = self._watch
+                watch.busy += perf_counter() - clock
+                watch.cpu += thread_time() - cpu
+                watch.memory += resident() - memory
+                watch.io += transferred() - io
             try:
                 value, step = (yield awaited), self._inner.send
             except BaseException as error:
@@ -160,6 +180,9 @@ def broken_down(
         loop_lag=lag,
         other=max(0.0, left - lag),
         cpu=watch.cpu,
+        memory_bytes=watch.memory,
+        io_bytes=watch.io,
+        network_bytes=watch.network,
         repeated=repeated(watch.parts),
     )
 

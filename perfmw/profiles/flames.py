@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import tracemalloc
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -18,6 +19,10 @@ class Flame:
     name: str
     value: float
     children: list[Flame] = field(default_factory=list)
+    requests: int = 0
+    """Of the root: how many were watched."""
+    peak_bytes: int | None = None
+    """Of the root: the most memory that one of them had allocated at once, where that was asked for."""
 
 
 class FlameSession:
@@ -25,10 +30,12 @@ class FlameSession:
 
     :param route: such as ``GET /items/{id}``.
     :param requests: how many are enough.
+    :param memory: also find out how much memory a request allocates, by ``tracemalloc``, which slows the
+        whole process down meanwhile. What other requests allocate while one is watched counts with it.
     :raises ImportError: the extra ``profiler`` is not installed.
     """
 
-    def __init__(self, route: str, requests: int = 20) -> None:
+    def __init__(self, route: str, requests: int = 20, memory: bool = False) -> None:
         import pyinstrument
 
         self._profiler = pyinstrument.Profiler
@@ -38,6 +45,18 @@ class FlameSession:
         self.wanted = requests
         self.seen = 0
         self.done = asyncio.Event()
+        self._peak = 0
+        self._tracing = memory and not tracemalloc.is_tracing()
+        self._memory = memory
+        if self._tracing:
+            tracemalloc.start()
+
+    def close(self) -> None:
+        """Watch no more."""
+        self.done.set()
+        if self._tracing:
+            self._tracing = False
+            tracemalloc.stop()
 
     async def run(self, answer: Callable[[], Awaitable[None]], route: Callable[[], str]) -> None:
         """Have a request answered, watched unless another one is; ``route`` tells afterwards which it was."""
@@ -45,6 +64,7 @@ class FlameSession:
             await answer()
             return
         self._busy, profiler = True, self._profiler(interval=INTERVAL, async_mode="enabled")
+        before = self._allocated()
         profiler.start()
         try:
             await answer()
@@ -52,9 +72,17 @@ class FlameSession:
             session = profiler.stop()
             self._busy = False
             if route() == self.route:
-                self._add(session)
+                self._add(session, before)
 
-    def _add(self, session: Any) -> None:
+    def _allocated(self) -> int:
+        if not self._memory or not tracemalloc.is_tracing():
+            return 0
+        tracemalloc.reset_peak()
+        return tracemalloc.get_traced_memory()[0]
+
+    def _add(self, session: Any, before: int) -> None:
+        if self._memory and tracemalloc.is_tracing():
+            self._peak = max(self._peak, tracemalloc.get_traced_memory()[1] - before)
         self._session = session if self._session is None else type(session).combine(self._session, session)
         self.seen += 1
         if self.seen >= self.wanted:
@@ -62,7 +90,7 @@ class FlameSession:
 
     def flame(self) -> Flame:
         """What was seen by now; a root without children if that was nothing."""
-        root = Flame(self.route, 0.0)
+        root = Flame(self.route, 0.0, requests=self.seen, peak_bytes=self._peak if self._memory else None)
         frame = self._session.root_frame(trim_stem=False) if self._session is not None else None
         if frame is not None:
             root.value = frame.time

@@ -18,6 +18,7 @@ from perfmw.profiles.keeping import Turn, bring_back
 from perfmw.profiles.packing import pack, unpack
 from perfmw.profiles.reading import Reading
 from perfmw.profiles.store import ProfileStore
+from perfmw.profiles.telling import Telling
 from perfmw.profiles.tracked import Tracked
 
 INTERVAL: Final = 1.0
@@ -76,6 +77,7 @@ class Sharing:
         self._base: dict[str, Reading] = {}
         self._worker: str | None = None
         self._turn = Turn()
+        self._telling = Telling()
         self._took_up = self._last = False
         self._first = True
         self._busy = False
@@ -128,6 +130,9 @@ class Sharing:
     def _rebase(self) -> None:
         """What was counted before the last ``close`` is nobody's by now: it must not be written again."""
         self._base = {one.id: one.recorder.reading() for one in self._store.everything()}
+        for one in self._store.everything():
+            if one.extras is not None:
+                one.extras.begin_anew()
 
     async def run(self) -> None:
         """Exchange about once a second until cancelled."""
@@ -149,11 +154,14 @@ class Sharing:
         try:
             states, counts = self._changed_states(), await self._changed_counts()
             rows = [(id, data) for id, (data, _) in counts.items()]
-            now = time.time()
+            now, extras = time.time(), list(self._telling.news(self._store.everything()))
             windows = list(self._windows(now))
             try:
-                news = await asyncio.to_thread(archive.exchange, states, rows, self._info(), now, windows)
+                news = await asyncio.to_thread(
+                    archive.exchange, states, rows, self._info(), now, windows, extras
+                )
             except sqlite3.Error as error:
+                self._telling.tell_again()
                 self._failed(error)
                 return
             self._remember(counts)
@@ -191,7 +199,8 @@ class Sharing:
         if archive is not None:
             await asyncio.to_thread(archive.close)
         for tracked in self._store.everything():
-            tracked.foreign = None
+            tracked.foreign = tracked.foreign_extras = None
+        self._telling.clear()
         for known in (self._published, self._revisions, self._foreign):
             known.clear()
 
@@ -206,6 +215,7 @@ class Sharing:
         for known in (self._published, self._revisions, self._foreign):
             known.pop(id, None)
         self._turn.forget(id)
+        self._telling.forget(id)
 
     def _revision(self, id: str) -> int:
         tracked = self._store.tracked(id)
@@ -251,6 +261,10 @@ class Sharing:
         touched = self._changed_elsewhere(news.counts)
         touched |= self._ended(set(news.workers))
         self.peers = news.workers
+        for id in self._telling.hear(news.extras, news.workers):
+            tracked = self._store.tracked(id)
+            if tracked is not None:
+                tracked.foreign_extras = self._telling.total(id)
         for number, id in enumerate(touched):
             self._take_counts(id)
             if number % _STEP == _STEP - 1:

@@ -72,6 +72,7 @@ class Tracked:
         "extras",
         "factors",
         "foreign",
+        "foreign_extras",
         "heat",
         "id",
         "recent_count",
@@ -107,6 +108,7 @@ class Tracked:
         self.foreign: Reading | None = None
         self._foreign_stamp = 0
         self.extras: Extras | None = None
+        self.foreign_extras: Extras | None = None
         self.heat = 0.0
         self.recent_count = 0
         self._arrived: Reading | None = None
@@ -178,6 +180,16 @@ class Tracked:
         if self.extras is None:
             self.extras = Extras()
         return self.extras
+
+    def known_extras(self) -> Extras | None:
+        """What this worker and all others know beside requests; None if that is nothing."""
+        if self.foreign_extras is None or self.extras is None:
+            return self.extras or self.foreign_extras
+        total = Extras()
+        total.usage = self.extras.usage
+        total.add(self.extras)
+        total.add(self.foreign_extras)
+        return total
 
     def account(self, breakdown: Breakdown) -> None:
         """Count where the time of a sampled request went."""
@@ -337,8 +349,9 @@ class Tracked:
             error_rates=replace(known.error_rates),
             user_experience=replace(known.user_experience),
         )
-        if self.extras is not None:
-            self.extras.fill(metrics)
+        extras = self.known_extras()
+        if extras is not None:
+            extras.fill(metrics)
         return metrics
 
     def _state(self, now: float) -> PerformanceState:

@@ -56,7 +56,7 @@ class RuntimeSpans:
             self._host = HostSpans(self._runtime.profiles, self._classifier(), _is_counted)
         return self._host.attach()
 
-    async def profile_route(self, route: str, requests: int, seconds: float) -> Flame:
+    async def profile_route(self, route: str, requests: int, seconds: float, memory: bool = False) -> Flame:
         """See ``Runtime.profile_route``."""
         from perfmw.profiles.flames import FlameSession
 
@@ -64,7 +64,7 @@ class RuntimeSpans:
         tracing = runtime.tracing or self.new_tracing()
         if tracing.flames is not None:
             raise RuntimeError(f"{tracing.flames.route} is being profiled; wait for it")
-        session = FlameSession(route, requests)
+        session = FlameSession(route, requests, memory)
         was, runtime.tracing, tracing.flames = runtime.tracing, tracing, session
         try:
             await asyncio.wait_for(session.done.wait(), seconds)
@@ -72,6 +72,7 @@ class RuntimeSpans:
             pass
         finally:
             tracing.flames = None
+            session.close()
             if was is None and runtime.tracing is tracing and not (self._host and self._host.attached):
                 runtime.tracing = None
         return session.flame()

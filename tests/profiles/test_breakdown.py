@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 import time
 from typing import Any
 
@@ -22,6 +23,7 @@ from perfmw.profiles.breakdown import (
     watched,
 )
 from perfmw.profiles.traces import Exemplar, Trace, Traces
+from perfmw.profiles.usage import resident, transferred
 
 pytestmark = pytest.mark.anyio
 
@@ -236,3 +238,41 @@ async def test_making_json_is_told_apart_while_somebody_watches() -> None:
     assert JSONResponse.render is plain
     assert found is not None
     assert 0.0 < found.serialisation < found.total
+
+
+async def test_memory_and_bodies_are_attributed_to_the_request_that_used_them() -> None:
+    kept = []
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        assert (await receive())["body"] == b"question"
+        kept.append(b"x" * 32_000_000)
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b"answer"})
+
+    async def receive() -> Any:
+        return {"type": "http.request", "body": b"question", "more_body": False}
+
+    async def send(message: Any) -> None:
+        await asyncio.sleep(0)
+
+    watch = Watch(time.perf_counter())
+    token = watched.set(watch)
+    try:
+        await metered(app)({"type": "http"}, receive, send)
+    finally:
+        watched.reset(token)
+    found = broken_down(watch, 1.0, 0.0, ())
+    assert found.network_bytes == len("question") + len("answer")
+    if resident():
+        assert found.memory_bytes == pytest.approx(32_000_000, rel=0.2)
+    assert found.io_bytes >= 0
+    assert kept
+
+
+def test_the_system_says_what_a_process_uses() -> None:
+    before = resident()
+    block = bytearray(b"x" * 24_000_000)
+    if sys.platform == "linux":
+        assert resident() - before > 12_000_000
+        assert transferred() % 512 == 0
+    assert len(block) == 24_000_000

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+import tracemalloc
 from collections.abc import Iterator
 
 import pytest
@@ -70,3 +71,22 @@ async def test_a_flame_graph_names_the_function_that_takes_the_time() -> None:
 async def test_a_route_that_nobody_asks_for_gives_an_empty_graph() -> None:
     flame = await site().runtime.profile_route("GET /busy/{id}", seconds=0.02)
     assert (flame.value, flame.children) == (0.0, [])
+
+
+async def test_how_much_memory_a_request_allocates_is_told_on_demand() -> None:
+    async def greedy(request: Request) -> Response:
+        return PlainTextResponse(str(len(bytearray(12_000_000))))
+
+    middleware = PerfMiddleware(Starlette(routes=[Route("/greedy", greedy)]), settings=Settings())
+    async with Client(middleware) as client:
+        watching = asyncio.create_task(
+            middleware.runtime.profile_route("GET /greedy", requests=2, seconds=20.0, memory=True)
+        )
+        await asyncio.sleep(0)
+        for _ in range(2):
+            await client.get("/greedy")
+        flame = await watching
+    assert flame.requests == 2
+    assert flame.peak_bytes is not None
+    assert 12_000_000 <= flame.peak_bytes < 24_000_000
+    assert not tracemalloc.is_tracing()

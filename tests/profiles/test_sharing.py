@@ -15,6 +15,7 @@ import pytest
 from perfmw.contracts import AlertThreshold, PerformanceBaseline, PerformanceProfileConfig, PerformanceTargets
 from perfmw.profiles import ProfileStore, profile_id
 from perfmw.profiles.archive import Archive
+from perfmw.profiles.breakdown import Breakdown, Repeated
 from perfmw.profiles.keeping import Kept
 from perfmw.profiles.packing import unpack
 from perfmw.profiles.sharing import Sharing
@@ -369,3 +370,62 @@ async def test_damaged_windows_are_left_out(path: Path, caplog: pytest.LogCaptur
     assert windows_of(after) == [0] * 4
     assert "could not be exchanged" in caplog.text
     await after.sharing.close()
+
+
+async def test_sampled_requests_and_browsers_figures_are_common_to_all_and_survive(path: Path) -> None:
+    first, second = Worker(path), Worker(path)
+    for worker in (first, second):
+        worker.serve(10)
+        await worker.sharing.start()
+        tracked = worker.store.tracked(A)
+        assert tracked is not None
+        tracked.account(
+            Breakdown(1.0, database=0.4, cpu=0.1, network_bytes=500, repeated=(Repeated("SELECT ?", 7, 0.3),))
+        )
+        tracked.more().vital("LCP", 2.0)
+    await sync(first, second)
+
+    def check(worker: Worker, sampled: int) -> None:
+        profile = worker.store.get(A)
+        assert profile is not None
+        used = profile.metrics.resource_usage
+        assert used.sampled == sampled
+        assert used.database_seconds == pytest.approx(0.4 * 20)
+        assert used.network_bytes == 500 * 20
+        assert profile.metrics.user_experience.web_vitals["LCP"] == pytest.approx(2.0, rel=0.02)
+        tracked = worker.store.tracked(A)
+        assert tracked is not None
+        known = tracked.known_extras()
+        assert known is not None
+        assert known.repeated == {"SELECT ?": (sampled, 7)}
+        assert known.vitals["LCP"].count == sampled
+
+    check(first, 2)
+    check(second, 2)
+    await first.sharing.close()
+    await sync(second)
+    check(second, 2)
+    await second.sharing.close()
+    third = Worker(path)
+    await third.sharing.start()
+    check(third, 2)
+    await third.sharing.close()
+
+
+async def test_a_runtime_that_starts_again_keeps_its_samples_once(path: Path) -> None:
+    worker = Worker(path)
+    worker.serve(10)
+    await worker.sharing.start()
+    tracked = worker.store.tracked(A)
+    assert tracked is not None
+    tracked.account(Breakdown(1.0))
+    await worker.sharing.close()
+    other = Worker(path)
+    await other.sharing.start()
+    await other.sharing.close()
+    await worker.sharing.start()
+    tracked.account(Breakdown(1.0))
+    known = tracked.known_extras()
+    assert known is not None
+    assert known.sampled == 2
+    await worker.sharing.close()

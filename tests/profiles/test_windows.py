@@ -114,9 +114,9 @@ def test_windows_that_are_kept_and_taken_up_go_on(steps: list[tuple[int, int, bo
             fresh = Windows(now)
             assert fresh.restore(kept.state(), now, now)
             kept = fresh
-    for seconds in (60.0, 300.0, 3600.0, 86_400.0):
-        assert kept.view(seconds, now) == plain.view(seconds, now)
-        assert kept.tally(seconds, now).count == plain.tally(seconds, now).count
+    for span in (60.0, 300.0, 3600.0, 86_400.0):
+        assert kept.view(span, now) == plain.view(span, now)
+        assert kept.tally(span, now).count == plain.tally(span, now).count
 
 
 @pytest.mark.parametrize(
