@@ -18,6 +18,7 @@ class Breaker:
         self._failed = 0
         self._open_until: float | None = None
         self._probing_until = 0.0
+        self._probing = False
 
     @property
     def open(self) -> bool:
@@ -32,19 +33,24 @@ class Breaker:
             return False
         # others hold back while this probe is under way; should it never report, the next may try
         self._probing_until = now + self._pause
+        self._probing = True
         return True
 
     def succeeded(self) -> None:
         self._failed = 0
         self._open_until = None
+        self._probing = False
         self._pause = self._first_pause
 
     def failed(self, now: float) -> None:
+        """A call failed. Of those under way when it opened, none counts as a failed probe."""
         self._failed += 1
         if self._open_until is not None:
+            if not self._probing:
+                return
             self._pause = min(self._pause * 2, self._longest)
-            self._open_until = now + self._pause
-            self._probing_until = 0.0
-        elif self._failed >= self._limit:
-            self._open_until = now + self._pause
-            self._probing_until = 0.0
+        elif self._failed < self._limit:
+            return
+        self._open_until = now + self._pause
+        self._probing_until = 0.0
+        self._probing = False

@@ -26,8 +26,9 @@ class Entry:
     """A cached value and what the cache must know about it.
 
     ``expires_at`` and ``stored_at`` are unix seconds (None: never expires); ``cost`` is how many seconds
-    computing the value took; ``size`` its bytes, 0 when unknown; ``epoch`` when its fill began and
-    ``checked`` the epoch at which its tags were last found valid, both as TagIndex counts.
+    computing the value took; ``size`` its bytes, 0 when unknown; ``epoch`` when its fill began,
+    ``checked`` the epoch at which its tags were last found valid and ``soft`` that of the last soft purge it
+    went through, all as TagIndex counts. ``grace`` is how many seconds it may be served after a soft purge.
     """
 
     value: Any
@@ -38,6 +39,8 @@ class Entry:
     size: int = 0
     epoch: int = 0
     checked: int = 0
+    grace: float = 0.0
+    soft: int = 0
 
     def remaining(self, now: float) -> float | None:
         """Seconds left at unix time ``now``; None when it never expires."""
@@ -52,6 +55,7 @@ class _Envelope(msgspec.Struct, array_like=True, forbid_unknown_fields=True):
     size: int
     epoch: int
     value: msgspec.Raw
+    grace: float = 0.0
 
 
 _encoder = msgspec.msgpack.Encoder()
@@ -69,6 +73,7 @@ def encode_entry(entry: Entry) -> bytes:
             entry.size,
             entry.epoch,
             msgspec.Raw(pack(entry.value)),
+            entry.grace,
         )
     )
     return MAGIC + zlib.crc32(body).to_bytes(4, "big") + body
@@ -86,7 +91,16 @@ def decode_entry(data: Any) -> Entry | None:
         value = unpack(parts.value)
     except Exception:  # a registered type may raise whatever it likes while it is rebuilt
         return None
-    return Entry(value, parts.expires_at, parts.stored_at, parts.tags, parts.cost, parts.size, parts.epoch)
+    return Entry(
+        value,
+        parts.expires_at,
+        parts.stored_at,
+        parts.tags,
+        parts.cost,
+        parts.size,
+        parts.epoch,
+        grace=parts.grace,
+    )
 
 
 def to_text(data: bytes) -> str:

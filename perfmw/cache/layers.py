@@ -7,11 +7,13 @@ import logging
 import math
 import time
 from collections.abc import Awaitable, Callable, Iterable, Sequence
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from aiocache.base import BaseCache
 
 from perfmw.cache.breaker import Breaker
+from perfmw.cache.bulletin import Bulletin, as_number, fetched
 from perfmw.cache.entries import Entry, decode_entry, encode_entry, from_text, to_text
 from perfmw.contracts import CacheLayerInfo, Codec
 
@@ -23,14 +25,29 @@ FOR_EVER = 30 * 86_400
 
 TAG_PREFIX = "perfmw-tag:"
 """Before the tag, in keys that say when it was invalidated."""
+BOARD = "perfmw-purges"
+"""The notices of purges by prefix, and of soft ones: every read of an entry heeds them."""
+NEWS = "perfmw-news"
+"""The notices of all other invalidations, for what other processes hold in memory."""
+_OWN_KEYS = (TAG_PREFIX, BOARD, NEWS)
 
 _PROBE = b"PMW1\x00\xff\xfe\x80 probe"
+
+
+@dataclass(slots=True)
+class Marks:
+    """What a far layer says of invalidations: the number of the last notice, and epochs by tag."""
+
+    head: int
+    tags: dict[str, int]
 
 
 class FarLayer:
     """An aiocache backend as a place for entries. No method raises what the backend raises.
 
-    Its public methods are called, so that it keeps its namespace, serializer and timeout.
+    Its public methods are called, so that it keeps its namespace, serializer and timeout. One that fails or
+    is late a few times in a row is skipped; whether it is back is found out in the background, so that no
+    request waits for it again before it answers.
 
     :param deadline: seconds after which an operation counts as failed.
     :param codec: compresses or encrypts what is stored.
@@ -55,6 +72,9 @@ class FarLayer:
         self._monotonic = monotonic
         self._text = carries_text_only(name, cache)
         self.hits = self.misses = self.errors = self.skipped = 0
+        self.board = Bulletin(BOARD, cache, self._call, size=256, ttl=FOR_EVER, monotonic=monotonic)
+        self.news = Bulletin(NEWS, cache, self._call, size=1024, ttl=FOR_EVER, monotonic=monotonic)
+        self._probe: asyncio.Task[None] | None = None
         self.fills = self.hit_bytes = self.invalidations = 0
         self.record: Callable[[float], None] = _untold
         """Told the seconds of every read that reached the layer."""
@@ -63,18 +83,27 @@ class FarLayer:
 
     async def get(self, key: str) -> Entry | None:
         skipped, began = self.skipped, time.perf_counter()
-        found = await self._call(self.cache.get, key)
+        data = await self._call(self.cache.get, key)
         if self.skipped == skipped:
             self.record(time.perf_counter() - began)
-        entry = None if found is None else self._decode(key, found)
+        entry = None if data is None else self.decode(key, data)
         if entry is None or entry.epoch < self.trusted_since:
             self.misses += 1
             return None
         self.hits += 1
-        self.hit_bytes += _length(found)
+        self.hit_bytes += _length(data)
         return entry
 
+    async def peek(self, key: str) -> Entry | None:
+        """``get`` that is not counted."""
+        data = await self._call(self.cache.get, key)
+        return None if data is None else self.decode(key, data)
+
     async def put(self, key: str, entry: Entry, now: float) -> bool:
+        return await self.write(key, entry, now) is True
+
+    async def write(self, key: str, entry: Entry, now: float) -> bool | None:
+        """Whether it was stored; None when the layer failed, so that it may be tried again."""
         remaining = entry.remaining(now)
         ttl = FOR_EVER if remaining is None else min(FOR_EVER, math.ceil(remaining))
         if ttl < 1:
@@ -85,7 +114,7 @@ class FarLayer:
         stored = await self._call(self.cache.set, key, data, ttl=ttl)
         kept = stored is not None and stored is not False
         self.fills += kept
-        return kept
+        return None if stored is None else kept
 
     async def delete(self, key: str, epoch: int) -> int:
         """How many were deleted. When it cannot be done, everything from before ``epoch`` is distrusted."""
@@ -102,17 +131,36 @@ class FarLayer:
             if await self._call(self.cache.set, TAG_PREFIX + tag, str(epoch), ttl=FOR_EVER) is None:
                 self.trusted_since = max(self.trusted_since, epoch)
 
-    async def marks(self, tags: Sequence[str]) -> dict[str, int] | None:
+    async def notify(self, kind: str, names: Iterable[str], epoch: int, *, soft: bool = False) -> None:
+        """Leave notices of what every reader must heed: purges by prefix, and soft ones."""
+        for name in names:
+            if not await self.board.post(kind, name, epoch, soft=soft):
+                self.trusted_since = max(self.trusted_since, epoch)
+
+    async def tell(self, tags: Iterable[str], keys: Iterable[str], epoch: int) -> None:
+        """Leave notices for what other processes hold in memory. Whoever reads the layer needs none."""
+        for kind, names in (("tag", tags), ("key", keys)):
+            for name in names:
+                await self.news.post(kind, name, epoch)
+
+    async def marks(self, tags: Sequence[str]) -> Marks | None:
         """When each of ``tags`` was last invalidated by anybody; None when that cannot be found out."""
-        found = await self._call(self.cache.multi_get, [TAG_PREFIX + tag for tag in tags])
-        if found is None:
+        if not tags:
+            head = await self.board.head()
+            return None if head is None else Marks(head, {})
+        answers = await self._call(self.cache.multi_get, [BOARD, *(TAG_PREFIX + tag for tag in tags)])
+        head = None if answers is None else as_number(answers[0])
+        if answers is None or head is None:
             return None
         try:
-            return {tag: int(epoch) for tag, epoch in zip(tags, found, strict=True) if epoch is not None}
+            known = {tag: int(at) for tag, at in zip(tags, answers[1:], strict=True) if at is not None}
         except (TypeError, ValueError):
             return None
+        return Marks(head, known)
 
     async def close(self) -> None:
+        if self._probe is not None and not self._probe.done():
+            self._probe.cancel()
         try:
             await self.cache.close()
         except Exception as error:
@@ -133,6 +181,7 @@ class FarLayer:
             expirations=getattr(self.cache, "expirations", None),
             invalidations=self.invalidations,
             skipped=self.skipped,
+            available=self.available,
         )
 
     @property
@@ -142,9 +191,13 @@ class FarLayer:
 
     async def _call(self, operation: Callable[..., Awaitable[T]], *args: Any, **kwargs: Any) -> T | None:
         """The operation's answer; None when it failed, was late, or the layer is being skipped."""
-        if not self._breaker.allows(self._monotonic()):
+        if self._breaker.open:
             self.skipped += 1
+            self._look_after_it()
             return None
+        return await self._attempt(operation, *args, **kwargs)
+
+    async def _attempt(self, operation: Callable[..., Awaitable[T]], *args: Any, **kwargs: Any) -> T | None:
         try:
             async with asyncio.timeout(self._deadline):
                 answer = await operation(*args, **kwargs)
@@ -153,6 +206,18 @@ class FarLayer:
             return None
         self._breaker.succeeded()
         return answer
+
+    def _look_after_it(self) -> None:
+        """Ask in the background whether the layer is back, when it is time to."""
+        if self._breaker.allows(self._monotonic()) and (self._probe is None or self._probe.done()):
+            self._probe = asyncio.get_running_loop().create_task(
+                self._ask(), name=f"perfmw-probe-{self.name}"
+            )
+
+    async def _ask(self) -> None:
+        await self._attempt(fetched, self.cache, "perfmw-probe")
+        if not self._breaker.open:
+            logger.warning("cache layer %r is back", self.name)
 
     def _failed(self, error: Exception) -> None:
         self.errors += 1
@@ -172,8 +237,8 @@ class FarLayer:
             return None
         return to_text(data) if self._text else data
 
-    def _decode(self, key: str, found: Any) -> Entry | None:
-        data = from_text(found) if self._text else found
+    def decode(self, key: str, stored: Any) -> Entry | None:
+        data = from_text(stored) if self._text else stored
         if data is None:
             return None
         try:
@@ -195,6 +260,11 @@ def _untold(seconds: float) -> None:
 
 def _length(found: Any) -> int:
     return len(found) if isinstance(found, (bytes, str)) else 0
+
+
+def is_own_key(key: str) -> bool:
+    """Whether perfmw keeps something about invalidations under ``key``, and no entry."""
+    return key.startswith(_OWN_KEYS)
 
 
 def carries_text_only(name: str, cache: BaseCache) -> bool:

@@ -2,30 +2,34 @@
 
 from __future__ import annotations
 
-import math
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import Any
 
 from aiocache.base import BaseCache
 from aiocache.serializers import NullSerializer
 
+from perfmw.cache.bulletin import Bulletin, News
+from perfmw.cache.counting import count_far, count_near, meant_by
 from perfmw.cache.entries import Entry
 from perfmw.cache.layers import FarLayer
 from perfmw.cache.memory import MemoryLayer
-from perfmw.cache.sizes import ENTRY_OVERHEAD, size_of
+from perfmw.cache.near import NearLayer
+from perfmw.cache.sizes import size_of
+from perfmw.cache.softening import softened
 from perfmw.cache.tags import TagIndex
+from perfmw.cache.write_behind import Queueing, WriteBehindLayer
 from perfmw.contracts import CacheLayerInfo, Codec
 
-_ENTRY_BYTES = 160
-"""What an Entry object and its numbers weigh beyond its value and tags."""
+OnInvalidate = Callable[[Collection[str], Collection[str], str | None, bool], None]
 
 
 class TieredCache(BaseCache):  # type: ignore[misc]  # aiocache is untyped
     """Layers from near to far, as one aiocache backend.
 
     A read goes from near to far, and what it finds is filled into the nearer layers for as long as it has
-    left. A write goes from far to near. A layer that fails or is late is a miss; it never raises.
+    left. A write goes from far to near; to layers that are written behind, by a queue. A layer that fails or
+    is late is a miss; it never raises.
 
     :param layers: name and backend of each, the nearest first. Memory layers hold entries as they are; any
         other aiocache backend holds their binary (or text) form.
@@ -33,6 +37,9 @@ class TieredCache(BaseCache):  # type: ignore[misc]  # aiocache is untyped
     :param codec: compresses or encrypts entries that leave the process.
     :param deadline: seconds that one operation of a far layer may take.
     :param clock: unix time in seconds.
+    :param write_behind: names of far layers whose writes are queued.
+    :param queueing: the bounds of each such queue.
+    :param default_ttl: seconds that an entry lives when a write does not say; None is for ever.
     :raises ValueError: when a far layer's serializer carries neither bytes nor text.
     """
 
@@ -47,21 +54,35 @@ class TieredCache(BaseCache):  # type: ignore[misc]  # aiocache is untyped
         deadline: float = 0.25,
         clock: Callable[[], float] = time.time,
         namespace: str | None = None,
+        write_behind: Collection[str] = (),
+        queueing: Queueing | None = None,
+        default_ttl: float | None = None,
     ) -> None:
         super().__init__(serializer=NullSerializer(), namespace=namespace, timeout=None)
         self.tags = TagIndex() if tags is None else tags
         self._clock = clock
-        self._layers: list[_Near | FarLayer] = [
-            _Near(name, layer)
-            if isinstance(layer, MemoryLayer)
-            else FarLayer(name, layer, codec=codec, deadline=deadline)
-            for name, layer in layers
-        ]
+        self._default_ttl = default_ttl
+        self.on_invalidate: OnInvalidate | None = None
+        """Told of every invalidation: keys, tags, prefix, and whether it is a soft one. Must not raise."""
+
+        def layer_of(name: str, cache: BaseCache) -> NearLayer | FarLayer:
+            if isinstance(cache, MemoryLayer):
+                return NearLayer(name, cache)
+            if name not in write_behind:
+                return FarLayer(name, cache, codec=codec, deadline=deadline)
+            admits = self.tags.admits
+            return WriteBehindLayer(
+                name, cache, codec=codec, deadline=deadline, admits=admits, queueing=queueing, clock=clock
+            )
+
+        self._layers = [layer_of(name, cache) for name, cache in layers]
+        self._near = [layer for layer in self._layers if isinstance(layer, NearLayer)]
+        self._far = [layer for layer in self._layers if isinstance(layer, FarLayer)]
         first = layers[0][1] if layers else None
         self.memory = first if isinstance(first, MemoryLayer) else None
         """The nearest layer, if it is in memory: what the synchronous methods work on."""
         self._nearest: Callable[[str], Any] = self.memory.get_nowait if self.memory is not None else _nothing
-        self.all_memory = all(isinstance(layer, _Near) for layer in self._layers)
+        self.all_memory = not self._far
 
     def now(self) -> float:
         """Unix time, as entries are dated."""
@@ -74,8 +95,16 @@ class TieredCache(BaseCache):  # type: ignore[misc]  # aiocache is untyped
         entry: Entry | None = self._nearest(key)
         if entry is None or entry.checked == self.tags.epoch or self.tags.valid(entry):
             return entry
-        self._drop(key)
-        return None
+        return self._look_closer(key, entry)
+
+    def _look_closer(self, key: str, entry: Entry) -> Entry | None:
+        """Of an entry in memory: what there is to serve of it after what was invalidated meanwhile."""
+        near = self._near[0]
+        if not self.tags.fresh(entry):
+            near.memory.delete_nowait(key)
+            return None
+        at = self.tags.softened_at(key, entry)
+        return near.soften_one(key, entry, at, self._clock()) if at else entry
 
     async def get_entry(self, key: str) -> Entry | None:
         """The valid entry of the nearest layer that has one, filled into those before it."""
@@ -83,7 +112,10 @@ class TieredCache(BaseCache):  # type: ignore[misc]  # aiocache is untyped
             entry = await layer.get(key)
             if entry is None or not self._usable(key, entry):
                 continue
-            if isinstance(layer, FarLayer) and entry.tags and not await self._heed(layer, key, entry):
+            if isinstance(layer, FarLayer) and not await self._heed(layer, key, entry):
+                continue
+            entry = self._after_soft_purges(key, entry)
+            if entry is None:
                 continue
             for nearer in reversed(self._layers[:depth]):
                 await self._fill(nearer, key, entry)
@@ -93,12 +125,21 @@ class TieredCache(BaseCache):  # type: ignore[misc]  # aiocache is untyped
     async def _heed(self, layer: FarLayer, key: str, entry: Entry) -> bool:
         """Learn what other processes invalidated; whether the entry is still usable then."""
         marks = await layer.marks(entry.tags)
-        if marks is None:
+        if marks is None or not await self._catch_up(layer, layer.board, marks.head):
             return False
-        for tag, epoch in marks.items():
+        for tag, epoch in marks.tags.items():
             if epoch > entry.epoch:
                 self.tags.observe(tag, epoch)
-        return self._usable(key, entry)
+        return entry.epoch >= layer.trusted_since and self._usable(key, entry)
+
+    def _after_soft_purges(self, key: str, entry: Entry) -> Entry | None:
+        at = self.tags.softened_at(key, entry)
+        if not at:
+            return entry
+        now = self._clock()
+        stale = softened(entry, at, now)
+        remaining = stale.remaining(now)
+        return stale if remaining is None or remaining > 0 else None
 
     def _usable(self, key: str, entry: Entry) -> bool:
         remaining = entry.remaining(self._clock())
@@ -116,16 +157,18 @@ class TieredCache(BaseCache):  # type: ignore[misc]  # aiocache is untyped
         size: int | None = None,
         cost: float = 0.0,
         epoch: int | None = None,
+        grace: float = 0.0,
     ) -> bool:
         """Store ``value`` in every layer, the farthest first.
 
-        :param ttl: seconds to live; None is for ever.
+        :param ttl: seconds to live; None takes the cache's default, which is for ever if none was given.
         :param size: bytes of the value; None estimates them.
         :param cost: seconds that computing it took.
         :param epoch: ``tags.now()`` of when computing it began.
+        :param grace: seconds that it may still be served after a soft purge.
         :return: whether the nearest layer kept it; False if it was invalidated since ``epoch``.
         """
-        entry = self._entry(value, ttl, tags, size, cost, epoch)
+        entry = self._entry(key, value, ttl, tags, size, cost, epoch, grace)
         stored = False
         for layer in reversed(self._layers):
             stored = await self._fill(layer, key, entry)
@@ -141,32 +184,38 @@ class TieredCache(BaseCache):  # type: ignore[misc]  # aiocache is untyped
         size: int | None = None,
         cost: float = 0.0,
         epoch: int | None = None,
+        grace: float = 0.0,
     ) -> bool:
         """``put`` for the nearest layer alone, which must be in memory. Never blocks."""
         if self.memory is None:
             return False
-        entry = self._entry(value, ttl, tags, size, cost, epoch)
-        return self._admits(key, entry) and _store(self.memory, key, entry, self._clock())
+        entry = self._entry(key, value, ttl, tags, size, cost, epoch, grace)
+        return self._admits(key, entry) and self._near[0].store(key, entry, self._clock())
 
     def _entry(
         self,
+        key: str,
         value: Any,
         ttl: float | None,
         tags: Iterable[str],
         size: int | None,
         cost: float,
         epoch: int | None,
+        grace: float,
     ) -> Entry:
         now = self._clock()
         born = self.tags.now() if epoch is None else epoch
+        ttl = self._default_ttl if ttl is None else ttl
         expires_at = None if ttl is None else now + ttl
         weight = size_of(value) if size is None else size
-        return Entry(value, expires_at, now, tuple(tags), cost, weight, born)
+        entry = Entry(value, expires_at, now, tuple(tags), cost, weight, born, grace=grace)
+        at = self.tags.softened_at(key, entry) if epoch is not None else 0
+        return softened(entry, at, now) if at else entry
 
     def _admits(self, key: str, entry: Entry) -> bool:
         return self.tags.admits(key, entry.tags, entry.epoch)
 
-    async def _fill(self, layer: _Near | FarLayer, key: str, entry: Entry) -> bool:
+    async def _fill(self, layer: NearLayer | FarLayer, key: str, entry: Entry) -> bool:
         if not self._admits(key, entry):
             return False
         stored = await layer.put(key, entry, self._clock())
@@ -178,43 +227,110 @@ class TieredCache(BaseCache):  # type: ignore[misc]  # aiocache is untyped
     # ---- invalidating
 
     async def invalidate(
-        self, keys: Iterable[str] = (), tags: Iterable[str] = (), prefix: str | None = None
+        self,
+        keys: Iterable[str] = (),
+        tags: Iterable[str] = (),
+        prefix: str | None = None,
+        *,
+        soft: bool = False,
     ) -> int:
         """Make keys, everything under tags, and everything under a key prefix invalid in every layer.
 
-        It holds when this returns, also for fills that are under way.
+        It holds when this returns, also for fills that are under way, and for whoever reads a shared layer;
+        what other processes hold in memory goes when they next look for notices (``sync``).
 
-        :return: how many entries were removed; those under tags go when they are next asked for and are not
-            counted.
+        :param soft: make it stale instead: it may be served as stale responses and results may.
+        :return: how many entries were removed, or made stale; those under tags, and in layers beyond memory
+            under a prefix, are found when they are next asked for and are not counted.
         """
         keys, tags = tuple(keys), tuple(tags)
-        removed = self.invalidate_nowait(keys, tags, prefix)
+        removed = self.invalidate_nowait(keys, tags, prefix, soft=soft)
         epoch = self.tags.epoch
-        for layer in self._layers:
-            if isinstance(layer, FarLayer):
+        for layer in self._far:
+            if soft:
+                await layer.notify("tag", tags, epoch, soft=True)
+                await layer.notify("key", keys, epoch, soft=True)
+            else:
                 await layer.mark(tags, epoch)
                 removed += sum([await layer.delete(key, epoch) for key in keys])
+                await layer.tell(tags, keys, epoch)
+            if prefix is not None:
+                await layer.notify("prefix", (prefix,), epoch, soft=soft)
         return removed
 
     def invalidate_nowait(
-        self, keys: Iterable[str] = (), tags: Iterable[str] = (), prefix: str | None = None
+        self,
+        keys: Iterable[str] = (),
+        tags: Iterable[str] = (),
+        prefix: str | None = None,
+        *,
+        soft: bool = False,
     ) -> int:
         """``invalidate`` for this process: its memory layers, its tags, and its fills under way."""
-        keys = tuple(keys)
-        self.tags.invalidate(*tags, keys=keys, prefix=prefix)
-        removed = 0
-        for layer in self._layers:
-            if isinstance(layer, _Near):
-                removed += sum(layer.memory.delete_nowait(key) for key in keys)
-                if prefix is not None:
-                    removed += layer.memory.clear_nowait(prefix)
+        keys, tags = tuple(keys), tuple(tags)
+        epoch = self.tags.invalidate(*tags, keys=keys, prefix=prefix, soft=soft)
+        removed = sum(self._purge_near("key", key, epoch, soft) for key in keys)
+        if prefix is not None:
+            removed += self._purge_near("prefix", prefix, epoch, soft)
+        if self.on_invalidate is not None:
+            self.on_invalidate(keys, tags, prefix, soft)
         return removed
 
-    def _drop(self, key: str) -> None:
-        if self.memory is not None:
-            self.memory.delete_nowait(key)
+    def _purge_near(self, kind: str, name: str, epoch: int, soft: bool) -> int:
+        if soft:
+            return sum(near.soften(kind, name, epoch, self._clock()) for near in self._near)
+        return sum(near.purge(kind, name, epoch) for near in self._near)
+
+    async def count(
+        self, keys: Iterable[str] = (), tags: Iterable[str] = (), prefix: str | None = None
+    ) -> dict[str, int | None]:
+        """How many entries of each layer an invalidation would concern; nothing is touched.
+
+        It looks at every entry. None for a layer that cannot list what it holds.
+        """
+        meant = meant_by(keys, tags, prefix)
+        counts: dict[str, int | None] = {}
+        for layer in self._layers:
+            if isinstance(layer, NearLayer):
+                counts[layer.name] = count_near(layer, meant, self.tags.fresh)
+            else:
+                counts[layer.name] = await count_far(layer, meant, self._usable)
+        return counts
+
+    # ---- hearing of other processes
+
+    async def sync(self) -> None:
+        """Learn what other processes invalidated, for what this one holds in memory. Never raises."""
+        for layer in self._far:
+            for board in (layer.board, layer.news):
+                head = await board.head()
+                if head is not None:
+                    await self._catch_up(layer, board, head)
+
+    async def _catch_up(self, layer: FarLayer, board: Bulletin, head: int) -> bool:
+        if head == board.seen:
+            return True
+        news = await board.news(head)
+        if news is None:
+            return False
+        self._learn(news)
+        if news.lost:
+            layer.trusted_since = max(layer.trusted_since, self.tags.now())
+            for near in self._near:
+                near.purge("prefix", "", layer.trusted_since)
+        return True
+
+    def _learn(self, news: News) -> None:
+        self.tags.raise_floors(news.hard_floor, news.soft_floor)
+        for notice in news.notices:
+            if self.tags.observe_any(notice.kind, notice.name, notice.epoch, soft=notice.soft):
+                self._purge_near(notice.kind, notice.name, notice.epoch, notice.soft)
 
     # ---- inspecting
+
+    def far_layers(self) -> list[FarLayer]:
+        """The layers beyond this process's memory, the nearest first."""
+        return [layer for layer in self._layers if isinstance(layer, FarLayer)]
 
     def watch_reads(self, see: Callable[[str, Entry | None, float], None], times: int) -> None:
         """Tell ``see`` of the next reads of the nearest layer: key, what was found, seconds.
@@ -315,37 +431,6 @@ class TieredCache(BaseCache):  # type: ignore[misc]  # aiocache is untyped
     async def _close(self, *args: Any, **kwargs: Any) -> None:
         for layer in self._layers:
             await layer.close()
-
-
-class _Near:
-    """A memory layer: holds entries as they are."""
-
-    def __init__(self, name: str, memory: MemoryLayer) -> None:
-        self.name = name
-        self.memory = self.cache = memory
-
-    async def get(self, key: str) -> Entry | None:
-        entry: Entry | None = self.memory.get_nowait(key)
-        return entry
-
-    async def put(self, key: str, entry: Entry, now: float) -> bool:
-        return _store(self.memory, key, entry, now)
-
-    async def delete(self, key: str, epoch: int) -> int:
-        return int(self.memory.delete_nowait(key))
-
-    async def close(self) -> None:
-        await self.memory.close()
-
-    def info(self) -> CacheLayerInfo:
-        return self.memory.info(self.name)
-
-
-def _store(memory: MemoryLayer, key: str, entry: Entry, now: float) -> bool:
-    remaining = entry.remaining(now)
-    weight = entry.size + size_of(key) + sum(map(size_of, entry.tags)) + _ENTRY_BYTES + ENTRY_OVERHEAD
-    ttl = math.inf if remaining is None else remaining
-    return memory.set_nowait(key, entry, ttl, weight, entry.cost)
 
 
 def _nothing(key: Any) -> None:

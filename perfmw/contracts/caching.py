@@ -113,7 +113,10 @@ class CacheLayerInfo:
     Entries leave by ``evictions`` (for lack of room), ``expirations``, ``invalidations`` and ``replacements``
     (a new value in their place); ``refusals`` were never let in. ``hit_bytes`` weighs the entries that were
     found; where reads are only sampled it is an estimate. ``latency`` is of reads, in seconds; of memory a
-    sample, of other layers every one. ``skipped`` counts calls that a circuit breaker held back.
+    sample, of other layers every one. ``skipped`` counts calls that a circuit breaker held back, and
+    ``available`` is False while it does. ``namespace`` is "" for what all namespaces share. ``queued`` and
+    ``queued_bytes`` wait to be written (or, at a CDN, purged); ``dropped`` found no room there or no time at
+    the end, ``written`` went out. ``queued`` is None where nothing queues.
     """
 
     name: str
@@ -135,6 +138,12 @@ class CacheLayerInfo:
     refusals: int = 0
     skipped: int = 0
     latency: LatencyMetrics | None = None
+    namespace: str = ""
+    available: bool = True
+    queued: int | None = None
+    queued_bytes: int = 0
+    dropped: int = 0
+    written: int = 0
 
     def left(self) -> dict[str, int]:
         """Entries that left, by cause; causes that are not known are left out."""

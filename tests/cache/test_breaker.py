@@ -49,3 +49,11 @@ def test_a_probe_that_never_reports_does_not_keep_it_open_for_ever() -> None:
     assert breaker.allows(10)
     assert not breaker.allows(19.9)
     assert breaker.allows(20)
+
+
+def test_calls_that_were_under_way_when_it_opened_do_not_lengthen_the_pause() -> None:
+    breaker = Breaker(failures=3, pause=1)
+    for _ in range(100):
+        breaker.failed(0.0)
+    assert not breaker.allows(0.9)
+    assert breaker.allows(1.0)

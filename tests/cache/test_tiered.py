@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import zlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import pytest
@@ -55,6 +55,15 @@ class Gate(SimpleMemoryCache):
         if self.failing:
             raise ConnectionResetError("gone")
         return await super()._delete(*args, **kwargs)
+
+
+async def settle(done: Callable[[], bool]) -> None:
+    """Let tasks in the background run until ``done``."""
+    for _ in range(1_000):
+        if done():
+            return
+        await asyncio.sleep(0)
+    raise AssertionError("it did not come to pass")
 
 
 async def test_a_value_is_read_near_and_found_far() -> None:
@@ -164,6 +173,8 @@ async def test_a_layer_that_recovers_is_used_again() -> None:
     far.failing = False
     assert await layer.get("k") is None
     clock.advance(1.5)
+    assert await layer.get("k") is None, "whether it is back is found out behind the reader's back"
+    await settle(lambda: layer.available)
     found = await layer.get("k")
     assert found is not None
     assert found.value == 1
