@@ -9,7 +9,7 @@ from perfmw.asgi.types import HeaderList
 from perfmw.exchange.forwarding import Forwarding
 from perfmw.http import status as cache_status
 from perfmw.http.messages import ResponseHead, StoredResponse
-from perfmw.http.reuse import Decision, decide, forwarded_headers, precheck, stale_on_error
+from perfmw.http.reuse import Decision, among_variants, decide, forwarded_headers, precheck, stale_on_error
 from perfmw.http.serve import response_for
 from perfmw.http.storing import Storing
 from perfmw.http.validation import completed, freshen
@@ -49,7 +49,10 @@ class Exchange(Forwarding):
         assert self.key is not None
         candidates = await self.cache.store.find(self.key, self.request)
         self.known = bool(candidates)
-        return decide(self.request, candidates, self.now, self.cache.policy, self.rule)
+        decision = decide(self.request, candidates, self.now, self.cache.policy, self.rule)
+        if decision.fwd == "vary-miss" and (index := await self.cache.store.variants(self.key)) is not None:
+            return among_variants(self.request, decision, index.tags(), self.cache.policy)
+        return decision
 
     def _may_wait(self, decision: Decision) -> bool:
         """Only plain requests for URLs not known to be uncacheable may wait for another's answer.
@@ -57,7 +60,7 @@ class Exchange(Forwarding):
         Nor do those for a response that every request has to validate: the other's answer is none for them.
         """
         request, stored = self.request, decision.stored
-        if decision.action not in ("forward", "validate") or not decision.may_store:
+        if decision.action not in ("forward", "validate", "select") or not decision.may_store:
             return False
         if not self.cache.coalesce or request.special or request.method != "GET":
             return False
@@ -147,6 +150,8 @@ class Exchange(Forwarding):
             await self._completed()
         elif self.asking == "validate" and self.status == 304:
             await self._confirmed()
+        elif self.asking == "select":
+            await self._chosen()
         else:
             await self._stand_in()
 
@@ -154,15 +159,33 @@ class Exchange(Forwarding):
         """The app said 304 to our validators: the stored response is good again, and answers the client."""
         assert self.stored is not None
         asked, self.now = self.now, time.time()
-        verdict = freshen(
-            self.stored,
+        await self._answer_with(self._freshened(self.stored, asked), 304)
+
+    def _freshened(self, stored: StoredResponse, asked: float, *, selecting: bool = False) -> Storing | None:
+        return freshen(
+            stored,
             ResponseHead(304, self.withheld or []),
             request=self.request,
             request_time=asked,
             response_time=self.now,
             policy=self.cache.policy,
             rule=self.rule,
+            selecting=selecting,
         )
+
+    async def _chosen(self) -> None:
+        """The app named one of the other variants: it is good again, and answers this request too."""
+        assert self.key is not None
+        asked, self.now = self.now, time.time()
+        etag = ResponseHead(304, self.withheld or []).fields.get(b"etag")
+        found = await self.cache.store.tagged(self.key, etag) if etag is not None else []
+        if etag is not None and not etag.startswith(b"W/"):
+            for stored in found:  # a strong tag identifies each of them (section 4.3.4)
+                renewed = self._freshened(stored, asked)
+                if renewed is not None and renewed.stored is not None and renewed.store:
+                    await self.store(renewed.stored, self.cache.store.tags_of(self.key, stored))
+        self.stored = found[0] if found else None
+        verdict = self._freshened(found[0], asked, selecting=True) if found else None
         await self._answer_with(verdict, 304)
 
     async def _answer_with(self, verdict: Storing | None, fwd_status: int) -> None:

@@ -62,7 +62,7 @@ class Forwarding(Tee, Collector):
     stored: StoredResponse | None = None
     """The stored response that the app is asked about."""
     asking = ""
-    """What for: to ``validate`` it, to ``complete`` it, or "" for another one."""
+    """What for: to ``validate`` or to ``complete`` it, to ``select`` one of several, or "" for another."""
     withheld: HeaderList | None = None
     """The fields of a response that is not passed on, since another answers the client."""
     template: StoredResponse | None = None
@@ -209,7 +209,7 @@ class Forwarding(Tee, Collector):
             headers.append(_passed.get(reason) or _pass(reason))
             return {**message, "headers": headers}
         if self.key is not None:
-            if self.stored is not None and self._withholds(headers):
+            if (self.stored is not None or self.asking) and self._withholds(headers):
                 self.withheld = headers
                 return None
             self._judge(message, headers)
@@ -221,7 +221,7 @@ class Forwarding(Tee, Collector):
     def _withholds(self, headers: HeaderList) -> bool:
         """Whether a stored response answers instead: it was confirmed, completed, or the app failed."""
         status = self.status
-        if self.asking == "validate" and status == 304:
+        if status == 304 and self.asking in ("validate", "select"):
             return True
         if self.asking == "complete" and status in (206, 416):
             if status == 206:

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from perfmw.cache.tiered import TieredCache
 from perfmw.http.messages import Request, StoredResponse
 from perfmw.http.policy import Policy
+from perfmw.http.validation import joined
 from perfmw.http.variants import VariantIndex, variant_key
 
 _HEADER_OVERHEAD = 64
@@ -35,6 +36,17 @@ class ResponseStore:
             found = [await self._value(name) for name in names]
         return [stored for stored in found if isinstance(stored, StoredResponse) and self._in_force(stored)]
 
+    async def variants(self, key: str) -> VariantIndex | None:
+        """What is known of the URL's several responses."""
+        value = await self._value(key)
+        return value if isinstance(value, VariantIndex) else None
+
+    async def tagged(self, key: str, etag: bytes) -> list[StoredResponse]:
+        """The URL's responses that have this entity tag."""
+        index = await self.variants(key)
+        found = [await self._value(name) for name in (index.tagged(etag) if index else ())]
+        return [stored for stored in found if isinstance(stored, StoredResponse) and self._in_force(stored)]
+
     def _in_force(self, stored: StoredResponse) -> bool:
         """Not one that owes its freshness to a rule which has been taken out since."""
         return not stored.rule or stored.rule in self._policy.rules.active
@@ -58,14 +70,28 @@ class ResponseStore:
         )
         if ttl <= 0 or not self._cache.tags.admits(key, labels, epoch):
             return False
-        if stored.range is not None and await self._has_whole(key, now):
-            return False
+        if stored.range is not None:
+            if await self._has_whole(key, now):
+                return False
+            stored, labels = await self._joined(key, stored, labels)
         name = variant_key(key, stored)
         size = weight(stored, name)
         kept = await self._cache.put(name, stored, ttl=ttl, tags=labels, size=size, cost=cost, epoch=epoch)
         if kept and name != key:
             await self._list(key, name, stored, ttl)
         return kept
+
+    async def _joined(
+        self, key: str, part: StoredResponse, tags: tuple[str, ...]
+    ) -> tuple[StoredResponse, tuple[str, ...]]:
+        """The part with what is stored next to it, and the tags of both."""
+        present = await self._value(variant_key(key, part))
+        if not isinstance(present, StoredResponse):
+            return part, tags
+        both = joined(present, part, self._policy.max_body_bytes)
+        if both is part:
+            return part, tags
+        return both, tuple({*tags, *self.tags_of(key, present)})
 
     async def _has_whole(self, key: str, now: float) -> bool:
         """A part is worth less than a whole that is still fresh."""

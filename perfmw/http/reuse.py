@@ -16,7 +16,7 @@ from perfmw.http.ranges import holds
 from perfmw.http.vary import selects
 from perfmw.settings import CacheRule
 
-Action = Literal["serve", "serve_stale", "validate", "complete", "forward", "refuse"]
+Action = Literal["serve", "serve_stale", "validate", "select", "complete", "forward", "refuse"]
 
 FAILURES = frozenset({500, 502, 503, 504})
 """Statuses by which an origin says that it can not answer (RFC 5861 section 4)."""
@@ -32,7 +32,8 @@ class Decision:
     """What to do with a request.
 
     ``action``: serve; serve_stale (and, if ``revalidate``, validate in the background); validate (forward
-    with ``conditionals``); complete (forward with ``conditionals`` for the bytes that ``stored`` lacks, see
+    with ``conditionals``); select (forward with the entity tags of the other variants as ``conditionals``: a
+    304 names the right one); complete (forward with ``conditionals`` for the bytes that ``stored`` lacks, see
     ``validation.completed``; only under ``policy.complete_partials``); forward; refuse (504,
     only-if-cached). ``stored``: the response to serve or to
     validate. ``fwd``: the RFC 9211 word; ``detail``: one more word. ``may_store``: whether the answer may
@@ -211,14 +212,36 @@ def _validate(request: Request, stored: StoredResponse, fwd: str, detail: str) -
 
 
 def _complete(request: Request, stored: StoredResponse, policy: Policy) -> Decision:
-    """Ask for the missing end of a stored beginning, if the whole is still the same (section 3.4)."""
+    """Ask for what a stored beginning or end lacks, if the whole is still the same (section 3.4)."""
     part, etag = stored.range, stored.etag
-    if not policy.complete_partials or part is None or part[0] != 0 or b"range" in request.special:
+    if not policy.complete_partials or part is None or b"range" in request.special:
         return Decision("forward", fwd="partial")
     if request.method != "GET" or etag is None or stored.own_etag or etag[:1] != b'"':
         return Decision("forward", fwd="partial")
-    rest = ((b"range", b"bytes=%d-" % (part[1] + 1)), (b"if-range", etag))
-    return Decision("complete", stored, fwd="partial", conditionals=rest)
+    if part[0] == 0:
+        missing = b"bytes=%d-" % (part[1] + 1)
+    elif part[1] == part[2] - 1:
+        missing = b"bytes=0-%d" % (part[0] - 1)
+    else:
+        return Decision("forward", fwd="partial")
+    return Decision(
+        "complete", stored, fwd="partial", conditionals=((b"range", missing), (b"if-range", etag))
+    )
+
+
+def among_variants(request: Request, decision: Decision, tags: Sequence[bytes], policy: Policy) -> Decision:
+    """For a request that Vary gives none of the stored responses: let the origin choose one of them.
+
+    Section 4.3.1. Only where the RFC alone decides: apps do give the pages of two users one tag.
+
+    :param tags: entity tags of the stored responses.
+    """
+    plain = not request.special and request.method == "GET"
+    if decision.action != "forward" or decision.fwd != "vary-miss" or not (plain and tags):
+        return decision
+    if not policy.rfc_strict:
+        return decision
+    return Decision("select", fwd="vary-miss", conditionals=((b"if-none-match", b", ".join(tags)),))
 
 
 def conditionals_for(stored: StoredResponse) -> tuple[Header, ...]:

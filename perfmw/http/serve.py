@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import secrets
 from dataclasses import dataclass
 
 from perfmw.http.dates import parse_date, year_of
 from perfmw.http.fields import split_list
 from perfmw.http.messages import Fields, Header, Request, StoredResponse
 from perfmw.http.policy import Policy
-from perfmw.http.ranges import UNSATISFIABLE, Span, piece, wanted
+from perfmw.http.ranges import Span, piece, wanted
 
 # What a 304 carries: what RFC 9110 section 15.4.5 asks for, and what a browser applies to its own copy.
 _IN_304 = frozenset(
@@ -51,9 +52,9 @@ def response_for(request: Request, stored: StoredResponse, now: float, policy: P
         return Served(stored.status, [*stored.headers, age_field(stored, now)], stored.body)
     if request.special and 200 <= stored.status < 300 and unchanged(request.fields, stored):
         return Served(304, [*headers_of_304(stored), age_field(stored, now)], b"")
-    span = wanted(request, stored)
-    if span is not None:
-        return _partial(stored, span, now)
+    spans = wanted(request, stored)
+    if spans is not None:
+        return _partial(stored, spans, now)
     body = b"" if request.method == "HEAD" else stored.body
     return Served(stored.status, [*stored.headers, age_field(stored, now)], body)
 
@@ -102,13 +103,34 @@ def opaque_tag(etag: bytes) -> bytes:
     return etag[2:] if etag[:2] == b"W/" else etag
 
 
-def _partial(stored: StoredResponse, span: Span, now: float) -> Served:
+def _partial(stored: StoredResponse, spans: list[Span], now: float) -> Served:
     length = stored.range[2] if stored.range else len(stored.body)
     age = age_field(stored, now)
-    if span == UNSATISFIABLE:
+    if not spans:
         return Served(416, [(b"content-range", b"bytes */%d" % length), (b"content-length", b"0"), age], b"")
-    body = piece(stored, span)
     headers = [field for field in stored.headers if field[0] not in _OF_THE_WHOLE]
-    headers.append((b"content-range", b"bytes %d-%d/%d" % (*span, length)))
+    if len(spans) > 1:
+        kind, body = _multipart(stored, spans, length)
+        headers = [field for field in headers if field[0] != b"content-type"]
+        headers.append((b"content-type", kind))
+    else:
+        body = piece(stored, spans[0])
+        headers.append((b"content-range", b"bytes %d-%d/%d" % (*spans[0], length)))
     headers.append((b"content-length", b"%d" % len(body)))
     return Served(206, [*headers, age], body)
+
+
+def _multipart(stored: StoredResponse, spans: list[Span], length: int) -> tuple[bytes, bytes]:
+    """Content-Type and content of several parts (RFC 9110 section 14.6).
+
+    The boundary can not be guessed, so no stored body can hold one.
+    """
+    boundary = secrets.token_hex(16).encode()
+    kind = stored.field(b"content-type")
+    typed = b"Content-Type: %b\r\n" % kind if kind else b""
+    parts = [
+        b"--%b\r\n%bContent-Range: bytes %d-%d/%d\r\n\r\n%b\r\n"
+        % (boundary, typed, *span, length, piece(stored, span))
+        for span in spans
+    ]
+    return b"multipart/byteranges; boundary=" + boundary, b"".join([*parts, b"--%b--\r\n" % boundary])

@@ -103,11 +103,12 @@ def assess(
     policy: Policy,
     rule: CacheRule | None,
     known: StoredResponse | None = None,
+    selecting: bool = False,
 ) -> Storing:
     """Judge a response head in full.
 
-    :param known: the stored response that a 304 confirmed; the result then has its body, selects as it did
-        and carries ``stored`` even when it must not be kept.
+    :param known: the stored response that a 304 confirmed; the result then has its body, selects as it
+        did (unless ``selecting``: then as this request does) and carries ``stored`` even when not to be kept.
     """
     terms = terms_of(head.status, head.fields, response_time, policy, rule)
     names = vary_names(head.fields, _extra_names(request, policy, rule))
@@ -119,7 +120,7 @@ def assess(
     if known is not None:
         stored.body, stored.range, stored.route = known.body, known.range, known.route
         stored.own_etag = known.own_etag and stored.etag == known.etag
-        if stored.vary == known.vary:
+        if stored.vary == known.vary and not selecting:
             stored.vary_values = known.vary_values
     return Storing(not reason, reason or terms.source or "validator", stored)
 

@@ -8,7 +8,7 @@ from perfmw.http.dates import format_date
 from perfmw.http.fields import names_in
 from perfmw.http.messages import Header, Request, ResponseHead, StoredResponse
 from perfmw.http.policy import Policy
-from perfmw.http.ranges import parse_content_range, strong_date
+from perfmw.http.ranges import parse_content_range, strong_date, union
 from perfmw.http.serve import opaque_tag
 from perfmw.http.storing import HOP_BY_HOP, Storing, assess
 from perfmw.settings import CacheRule
@@ -48,9 +48,11 @@ def freshen(
     response_time: float,
     policy: Policy,
     rule: CacheRule | None = None,
+    selecting: bool = False,
 ) -> Storing | None:
     """The stored response with the 304's fields, body included.
 
+    :param selecting: Vary did not give it to ``request``, the 304 did; from now on Vary does.
     :return: ``stored`` is always set, to answer with; ``store`` says whether to keep it. None when the 304
         is about something else: the request has to be sent again without conditions.
     """
@@ -65,6 +67,7 @@ def freshen(
         policy=policy,
         rule=rule,
         known=stored,
+        selecting=selecting,
     )
 
 
@@ -94,24 +97,18 @@ def completed(
     policy: Policy,
     rule: CacheRule | None = None,
 ) -> Storing | None:
-    """A stored beginning and the 206 that brings the rest, as one complete response (section 3.4).
+    """A stored beginning or end and the 206 that brings the rest, as one complete response (section 3.4).
 
     :param body: the bytes of the 206.
     :return: as ``freshen``; None when the two do not fit together.
     """
-    part, rest = stored.range, parse_content_range(head.fields.get(b"content-range", b""))
-    if part is None or rest is None or head.status != 206 or head.fields.get(b"etag") != stored.etag:
+    if head.status != 206 or head.fields.get(b"etag") != stored.etag:
         return None
-    if (
-        rest[0] != part[1] + 1
-        or rest[1] != rest[2] - 1
-        or rest[2] != part[2]
-        or len(body) != rest[1] - part[1]
-    ):
+    part = replace(stored, body=body, range=parse_content_range(head.fields.get(b"content-range", b"")))
+    found = _of_one_length(part) and union(stored, part)
+    if not found or stored.range is None or found[0] != (0, stored.range[2] - 1):
         return None
-    merged = [field for field in _merged(stored, head, policy, response_time) if field[0] not in _OF_THE_PART]
-    whole = replace(stored, status=200, headers=merged, body=stored.body + body, range=None)
-    whole.headers.append((b"content-length", b"%d" % len(whole.body)))
+    whole = _whole(stored, _merged(stored, head, policy, response_time), found[1])
     return assess(
         request,
         ResponseHead(200, whole.headers),
@@ -121,6 +118,39 @@ def completed(
         rule=rule,
         known=whole,
     )
+
+
+def joined(old: StoredResponse, new: StoredResponse, limit: int) -> StoredResponse:
+    """A new part with what an older one adds to it (section 3.4); as it is where the two do not fit together.
+
+    Only the same strong entity tag proves that they do (RFC 9110 section 15.3.7.3).
+
+    :param limit: the largest body to make of them, in bytes.
+    """
+    if old.etag is None or old.etag[:1] != b'"' or old.own_etag or old.etag != new.etag:
+        return new
+    found = union(old, new)
+    if found is None or len(found[1]) > limit or new.range is None:
+        return new
+    replaced = {name for name, _ in new.headers}
+    headers = [field for field in old.headers if field[0] not in replaced] + new.headers
+    if found[0] == (0, new.range[2] - 1):
+        return _whole(new, headers, found[1])
+    headers = [field for field in headers if field[0] not in _OF_THE_PART]
+    headers.append((b"content-range", b"bytes %d-%d/%d" % (*found[0], new.range[2])))
+    headers.append((b"content-length", b"%d" % len(found[1])))
+    return replace(new, headers=headers, body=found[1], range=(*found[0], new.range[2]), brief=None)
+
+
+def _of_one_length(part: StoredResponse) -> bool:
+    """Whether a part has as many bytes as its Content-Range says."""
+    return part.range is not None and part.range[1] - part.range[0] + 1 == len(part.body)
+
+
+def _whole(stored: StoredResponse, headers: list[Header], body: bytes) -> StoredResponse:
+    kept = [field for field in headers if field[0] not in _OF_THE_PART]
+    kept.append((b"content-length", b"%d" % len(body)))
+    return replace(stored, status=200, headers=kept, body=body, range=None, brief=None)
 
 
 def updated_by_head(

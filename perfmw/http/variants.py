@@ -13,17 +13,23 @@ _SECRET = frozenset({b"authorization", b"cookie", b"proxy-authorization"})
 _NEGOTIATED = frozenset({b"content-encoding", b"content-language"})
 _READABLE = 120
 _REMEMBERED = 64
+_LONGEST_TAG = 128
+_MOST_TAGS = 16
 
 
 @dataclass(slots=True)
 class Variant:
-    """What selects one response, and the key that holds it; ``chosen``: its fields that were negotiated."""
+    """What selects one response, and the key that holds it; ``chosen``: its fields that were negotiated.
+
+    ``etag``: the origin's entity tag of a complete one.
+    """
 
     key: str
     vary: tuple[bytes, ...]
     values: tuple[bytes | None, ...]
     response_time: float
     chosen: list[Header]
+    etag: bytes | None = None
 
 
 class _Choices:
@@ -73,11 +79,21 @@ class VariantIndex(_Choices):
     def keys(self) -> list[str]:
         return [variant.key for variant in self.variants]
 
+    def tags(self) -> list[bytes]:
+        """Entity tags of these responses, newest first and no more than fit into a request."""
+        found = list(dict.fromkeys(variant.etag for variant in self.variants if variant.etag is not None))
+        return [tag for tag in found if len(tag) <= _LONGEST_TAG][:_MOST_TAGS]
+
+    def tagged(self, etag: bytes) -> list[str]:
+        """Keys of the responses with this entity tag."""
+        return [variant.key for variant in self.variants if variant.etag == etag]
+
     def with_response(self, key: str, stored: StoredResponse, limit: int) -> tuple[VariantIndex, list[str]]:
         """A new index that holds ``stored`` under ``key``, and the keys that had to make room."""
         kept = [variant for variant in self.variants if variant.key != key]
         chosen = [(name, value) for name, value in stored.headers if name in _NEGOTIATED]
-        fresh = Variant(key, stored.vary, stored.vary_values, stored.response_time, chosen)
+        known = None if stored.own_etag or stored.range is not None else stored.etag
+        fresh = Variant(key, stored.vary, stored.vary_values, stored.response_time, chosen, known)
         variants = [fresh, *kept]
         return VariantIndex(variants[:limit]), [variant.key for variant in variants[limit:]]
 

@@ -23,6 +23,7 @@ GUARDED = {
     "auth-": "a request with Authorization gets only what was marked for it",
     "method-post-location": "a POST leaves nothing behind",
     "vary-lang-order": "the order of languages counts as a preference",
+    "vary-tags-": "apps give the pages of two users one tag",
     "cdn-over-": "no-store and private of Cache-Control hold beside another cache's field",
 }
 """Parts of the ids of cases that only the RFC mode has to pass."""

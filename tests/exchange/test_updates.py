@@ -192,6 +192,17 @@ async def test_a_beginning_of_what_has_changed_is_replaced() -> None:
     assert await hit(client)
 
 
+async def test_parts_grow_together_until_they_are_the_whole() -> None:
+    app = Ranged()
+    client = Client(wrapped(app))
+    for asked in ("bytes=6-9", "bytes=3-5", "bytes=0-4"):
+        await client.get("/", {"range": asked})
+    assert await hit(client)
+    answer = await client.get("/")
+    assert (answer.status, answer.body, answer.header("content-range")) == (200, BODY, None)
+    assert len(app.asked) == 3
+
+
 async def test_a_part_does_not_push_a_fresh_whole_out() -> None:
     client = Client(wrapped(Ranged()))
     await client.get("/")

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import email
+import email.policy
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from perfmw.http.messages import Request
-from perfmw.http.ranges import UNSATISFIABLE, parse_content_range, parse_range
+from perfmw.http.ranges import holds, parse_content_range, parse_ranges
 from perfmw.http.serve import response_for
 from tests.http.build import NOW, SAFE, date, get, head, kept
 
@@ -108,7 +111,14 @@ def test_conditions_do_not_apply_to_errors() -> None:
         (get(range="bytes=11-"), 416, b"", b"bytes */11"),
         (get(range="bytes=-0"), 416, b"", b"bytes */11"),
         (get(range="bytes=4-1"), 200, b"hello world", None),
-        (get(range="bytes=0-0,2-3"), 200, b"hello world", None),
+        (get(range="bytes=0-1,2-4"), 206, b"hello", b"bytes 0-4/11"),
+        (get(range="bytes=3-4, 0-3"), 206, b"hello", b"bytes 0-4/11"),
+        (get(range="bytes=0-4,50-60"), 206, b"hello", b"bytes 0-4/11"),
+        (get(range="bytes=50-60,-0"), 416, b"", b"bytes */11"),
+        (get(range="bytes=0-1,x"), 200, b"hello world", None),
+        (get(range="bytes=0-1,,3-4"), 200, b"hello world", None),
+        (get(range="bytes=0-1,4-3"), 200, b"hello world", None),
+        (get(range="bytes=" + ",".join(f"{n * 2}-{n * 2}" for n in range(17))), 200, b"hello world", None),
         (get(range="bytes=" + "0-0," * 10_000), 200, b"hello world", None),
         (get(range="bytes=" + "9" * 10_000 + "-"), 200, b"hello world", None),
         (get(range="lines=0-4"), 200, b"hello world", None),
@@ -171,10 +181,81 @@ def test_content_range(value: bytes, expected: tuple[int, int, int] | None) -> N
     assert parse_content_range(value) == expected
 
 
+def parts_of(content_type: bytes, body: bytes) -> list[tuple[bytes | None, bytes | None, bytes]]:
+    """Content-Type, Content-Range and bytes of each part, as another implementation reads them."""
+    message = email.message_from_bytes(
+        b"Content-Type: " + content_type + b"\r\n\r\n" + body, policy=email.policy.HTTP
+    )
+    assert message.is_multipart()
+    assert message.defects == []
+    found = []
+    for part in message.iter_parts():
+        payload = part.get_payload(decode=True)
+        assert isinstance(payload, bytes)
+        kind, span = part["Content-Type"], part["Content-Range"]
+        found.append((kind and kind.encode(), span and span.encode(), payload))
+    return found
+
+
+def test_several_ranges_come_as_several_parts() -> None:
+    """RFC 9110 section 14.6."""
+    stored = kept(head("max-age=60", etag='"a"', content_type="text/plain", content_digest="sha-256=:x:"))
+    served = response_for(get(range="bytes=8-9, 0-1,-1"), stored, NOW, SAFE)
+    fields = dict(served.headers)
+    assert served.status == 206
+    assert b"content-range" not in fields
+    assert b"content-digest" not in fields
+    assert fields[b"content-length"] == b"%d" % len(served.body)
+    assert parts_of(fields[b"content-type"], served.body) == [
+        (b"text/plain", b"bytes 0-1/11", b"he"),
+        (b"text/plain", b"bytes 8-10/11", b"rld"),
+    ]
+
+
+def test_parts_without_a_type_have_none() -> None:
+    stored = kept(head("max-age=60", etag='"a"'))
+    served = response_for(get(range="bytes=0-1,4-5"), stored, NOW, SAFE)
+    assert b"Content-Type" not in served.body
+    assert served.body.count(b"Content-Range: bytes ") == 2
+
+
+def test_no_stored_body_can_end_a_part_of_a_multipart_answer() -> None:
+    kinds = {
+        dict(response_for(get(range="bytes=0-1,4-5"), STORED, NOW, SAFE).headers)[b"content-type"]
+        for _ in range(10)
+    }
+    assert len(kinds) == 10
+
+
+def test_several_ranges_within_a_part() -> None:
+    part = kept(head("max-age=60", status=206, content_range="bytes 4-10/11"), body=b"o world")
+    assert holds(get(range="bytes=4-5,7-8"), part)
+    assert not holds(get(range="bytes=3-3,7-8"), part)
+    assert b"\r\n\r\norl" not in response_for(get(range="bytes=4-5,7-8"), part, NOW, SAFE).body
+
+
+RANGES = st.lists(st.tuples(st.integers(0, 300), st.integers(0, 300)), min_size=1, max_size=20)
+
+
+@given(RANGES, st.integers(0, 250))
+def test_ranges_are_apart_within_the_response_and_all_that_was_asked_for(
+    asked: list[tuple[int, int]], length: int
+) -> None:
+    value = b"bytes=" + b",".join(b"%d-%d" % (min(pair), max(pair)) for pair in asked)
+    spans = parse_ranges(value, length)
+    wanted = {at for pair in asked for at in range(min(pair), max(pair) + 1) if at < length}
+    if spans is None:
+        assert len(asked) > 16 or len(wanted) == length
+        return
+    covered = [at for first, last in spans for at in range(first, last + 1)]
+    assert len(covered) == len(set(covered))
+    assert set(covered) == wanted
+
+
 @given(
     st.binary(max_size=100) | st.from_regex(rb"bytes=[0-9]{0,3}-[0-9]{0,3}", fullmatch=True),
     st.integers(0, 500),
 )
 def test_a_range_lies_within_the_response(value: bytes, length: int) -> None:
-    span = parse_range(value, length)
-    assert span is None or span == UNSATISFIABLE or 0 <= span[0] <= span[1] < length
+    for first, last in parse_ranges(value, length) or []:
+        assert 0 <= first <= last < length

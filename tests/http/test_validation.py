@@ -7,7 +7,7 @@ import pytest
 from perfmw.http.messages import Request, ResponseHead, StoredResponse
 from perfmw.http.policy import Policy
 from perfmw.http.storing import Storing
-from perfmw.http.validation import completed, freshen, updated_by_head
+from perfmw.http.validation import completed, freshen, joined, updated_by_head
 from tests.http.build import BOTH, NOW, SAFE, STRICT, date, get, head, kept
 
 LATER = NOW + 100
@@ -199,6 +199,7 @@ def test_a_beginning_and_its_rest_make_a_whole() -> None:
     [
         (head("max-age=90", status=206, content_range="bytes 5-10/11", etag='"b"'), b"world!"),
         (head("max-age=90", status=206, content_range="bytes 6-10/11", etag='"a"'), b"orld!"),
+        (head("max-age=90", status=206, content_range="bytes 5-11/12", etag='"a"'), b"world!!"),
         (head("max-age=90", status=206, content_range="bytes 5-9/11", etag='"a"'), b"world"),
         (head("max-age=90", status=206, content_range="bytes 5-10/11", etag='"a"'), b"world"),
         (head("max-age=90", status=206, etag='"a"'), b"world!"),
@@ -207,3 +208,52 @@ def test_a_beginning_and_its_rest_make_a_whole() -> None:
 )
 def test_parts_that_do_not_fit_are_not_joined(response: ResponseHead, body: bytes) -> None:
     assert whole(response, body) is None
+
+
+def test_an_end_is_completed_too() -> None:
+    part = kept(head("max-age=60", status=206, content_range="bytes 5-10/11", etag='"a"'), body=b"world!")
+    response = head("max-age=90", status=206, content_range="bytes 0-4/11", etag='"a"')
+    result = completed(
+        part, response, b"hello", request=get(), request_time=LATER, response_time=LATER, policy=SAFE
+    )
+    assert result is not None
+    assert result.stored is not None
+    assert result.stored.body == b"helloworld!"
+
+
+def part_of(span: str, body: bytes, etag: str = '"a"', **fields: str) -> StoredResponse:
+    return kept(head("max-age=60", status=206, content_range=f"bytes {span}", etag=etag, **fields), body=body)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "span", "body"),
+    [
+        (part_of("0-3/10", b"0123"), part_of("4-6/10", b"456"), (0, 6, 10), b"0123456"),
+        (part_of("4-6/10", b"456"), part_of("0-3/10", b"0123"), (0, 6, 10), b"0123456"),
+        (part_of("2-5/10", b"2345"), part_of("4-7/10", b"4567"), (2, 7, 10), b"234567"),
+        (part_of("2-7/10", b"234567"), part_of("3-4/10", b"34"), (2, 7, 10), b"234567"),
+        (part_of("0-3/10", b"0123"), part_of("5-6/10", b"56"), (5, 6, 10), b"56"),
+        (part_of("0-3/10", b"0123", '"b"'), part_of("4-6/10", b"456"), (4, 6, 10), b"456"),
+        (part_of("0-3/10", b"0123", 'W/"a"'), part_of("4-6/10", b"456", 'W/"a"'), (4, 6, 10), b"456"),
+        (part_of("0-3/9", b"0123"), part_of("4-6/10", b"456"), (4, 6, 10), b"456"),
+        (part_of("0-4/10", b"01234"), part_of("5-9/10", b"56789"), None, b"0123456789"),
+    ],
+)
+def test_parts_that_touch_become_one(
+    old: StoredResponse, new: StoredResponse, span: tuple[int, int, int] | None, body: bytes
+) -> None:
+    """Section 3.4, RFC 9110 section 15.3.7.3."""
+    both = joined(old, new, 100)
+    assert (both.range, both.body, both.status) == (span, body, 206 if span else 200)
+    assert both.field(b"content-length") == b"%d" % len(body)
+    shown = both.field(b"content-range")
+    assert shown == (b"bytes %d-%d/%d" % span if span else None)
+
+
+def test_a_joined_part_has_the_newer_fields() -> None:
+    both = joined(part_of("0-3/10", b"0123", x="1", y="1"), part_of("4-6/10", b"456", x="2"), 100)
+    assert (both.field(b"x"), both.field(b"y")) == (b"2", b"1")
+
+
+def test_parts_are_not_joined_beyond_the_bound() -> None:
+    assert joined(part_of("0-3/10", b"0123"), part_of("4-6/10", b"456"), 6).body == b"456"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tests.conformance.cases.build import HOUR, case
-from tests.conformance.model import Case, Step
+from tests.conformance.model import Answer, Case, Step
 
 BODY = b"0123456789"
 ETAG = ("ETag", '"abc"')
@@ -245,4 +245,175 @@ _STORED_PARTS: list[Case] = [
 ]
 
 
-CASES = [*_FROM_COMPLETE, *_STORED_PARTS]
+def _several(answer: Answer) -> str:
+    """The parts of a multipart answer to ``bytes=0-1,5-6``, read by their own Content-Range."""
+    kind = answer.get("content-type") or ""
+    _, _, boundary = kind.partition("boundary=")
+    if not kind.startswith("multipart/byteranges;") or not boundary:
+        return f"Content-Type is {kind!r}"
+    pieces = answer.body.split(b"--" + boundary.encode())[1:-1]
+    heads = [piece.strip(b"\r\n").partition(b"\r\n\r\n")[0].lower() for piece in pieces]
+    bodies = [piece.partition(b"\r\n\r\n")[2].removesuffix(b"\r\n") for piece in pieces]
+    if bodies != [b"01", b"56"]:
+        return f"parts are {bodies!r}"
+    spans = [f"content-range: bytes {span}/10".encode() for span in ("0-1", "5-6")]
+    return (
+        "" if all(span in head for span, head in zip(spans, heads, strict=True)) else f"heads are {heads!r}"
+    )
+
+
+_JOINED: list[Case] = [
+    case(
+        "range-several",
+        "9110 14.6",
+        "optimal",
+        "several ranges of a stored whole",
+        Step(answer=[HOUR, ETAG, ("Content-Type", "text/plain")], body=BODY),
+        Step(
+            send=[("Range", "bytes=0-1,5-6")],
+            expect="cached",
+            expect_status=206,
+            unseen=["content-range"],
+            check=_several,
+        ),
+    ),
+    case(
+        "range-several-one",
+        "9110 15.3.7.2",
+        "required",
+        "of several ranges one lies within",
+        Step(answer=[HOUR, ETAG], body=BODY),
+        Step(
+            send=[("Range", "bytes=0-1,50-60")],
+            expect="cached",
+            expect_status=206,
+            expect_body=b"01",
+            see=[("Content-Range", "bytes 0-1/10")],
+        ),
+    ),
+    case(
+        "range-several-all",
+        "9110 14.2",
+        "required",
+        "ranges that come to everything are answered with the whole",
+        Step(answer=[HOUR, ETAG], body=BODY),
+        Step(send=[("Range", "bytes=0-6,3-9,2-3")], expect="cached", expect_status=206, expect_body=BODY),
+    ),
+    case(
+        "range-several-many",
+        "9110 14.2",
+        "required",
+        "a great many ranges are answered with the whole",
+        Step(answer=[HOUR, ETAG], body=BODY),
+        Step(
+            send=[("Range", "bytes=" + ",".join(["0-0", "2-2"] * 200))],
+            expect="cached",
+            expect_status=200,
+            expect_body=BODY,
+        ),
+    ),
+    case(
+        "part-joined",
+        "9111 3.4",
+        "optimal",
+        "parts that touch answer a range across both",
+        Step(
+            send=[("Range", "bytes=2-4")],
+            status=206,
+            answer=[HOUR, ETAG, ("Content-Range", "bytes 2-4/10")],
+            body=b"234",
+        ),
+        Step(
+            send=[("Range", "bytes=5-7")],
+            status=206,
+            answer=[HOUR, ETAG, ("Content-Range", "bytes 5-7/10")],
+            body=b"567",
+        ),
+        Step(
+            send=[("Range", "bytes=3-6")],
+            expect="cached",
+            expect_status=206,
+            expect_body=b"3456",
+            see=[("Content-Range", "bytes 3-6/10")],
+        ),
+    ),
+    case(
+        "part-joined-whole",
+        "9110 15.3.7.3",
+        "optimal",
+        "parts that come to everything answer a request for the whole",
+        Step(
+            send=[("Range", "bytes=-6")],
+            status=206,
+            answer=[HOUR, ETAG, ("Content-Range", "bytes 4-9/10")],
+            body=b"456789",
+        ),
+        Step(
+            send=[("Range", "bytes=0-5")],
+            status=206,
+            answer=[HOUR, ETAG, ("Content-Range", "bytes 0-5/10")],
+            body=b"012345",
+        ),
+        Step(expect="cached", expect_status=200, expect_body=BODY, unseen=["content-range"]),
+    ),
+    case(
+        "part-joined-other",
+        "9110 15.3.7.3",
+        "required",
+        "parts of two versions are kept apart",
+        Step(
+            send=[("Range", "bytes=0-4")],
+            status=206,
+            answer=[HOUR, ETAG, ("Content-Range", "bytes 0-4/10")],
+            body=b"01234",
+        ),
+        Step(
+            send=[("Range", "bytes=5-9")],
+            status=206,
+            answer=[HOUR, ("ETag", '"xyz"'), ("Content-Range", "bytes 5-9/10")],
+            body=b"vwxyz",
+        ),
+        Step(answer=[HOUR], body=b"entirely", expect="origin", expect_status=200, expect_body=b"entirely"),
+    ),
+    case(
+        "part-joined-weak",
+        "9110 15.3.7.3",
+        "required",
+        "parts with a weak tag are kept apart",
+        Step(
+            send=[("Range", "bytes=0-4")],
+            status=206,
+            answer=[HOUR, ("ETag", 'W/"a"'), ("Content-Range", "bytes 0-4/10")],
+            body=b"01234",
+        ),
+        Step(
+            send=[("Range", "bytes=5-9")],
+            status=206,
+            answer=[HOUR, ("ETag", 'W/"a"'), ("Content-Range", "bytes 5-9/10")],
+            body=b"56789",
+        ),
+        Step(answer=[HOUR], body=b"entirely", expect="origin", expect_status=200, expect_body=b"entirely"),
+    ),
+    case(
+        "part-end-completes",
+        "9111 3.4",
+        "optimal",
+        "an end is completed by the beginning that is missing",
+        Step(
+            send=[("Range", "bytes=-5")],
+            status=206,
+            answer=[HOUR, ETAG, ("Content-Range", "bytes 5-9/10")],
+            body=b"56789",
+        ),
+        Step(
+            status=206,
+            answer=[HOUR, ETAG, ("Content-Range", "bytes 0-4/10")],
+            body=b"01234",
+            sent=[("Range", "bytes=0-4"), ("If-Range", '"abc"')],
+            expect_status=200,
+            expect_body=BODY,
+        ),
+    ),
+]
+
+CASES = [*_JOINED, *_FROM_COMPLETE, *_STORED_PARTS]

@@ -216,4 +216,62 @@ _NORMALISED: list[Case] = [
 ]
 
 
-CASES = [*_MATCHING, *_star(), *_NORMALISED]
+_TAGGED = [HOUR, ("Vary", "Foo"), ("ETag", '"one"')]
+_AMONG_VARIANTS: list[Case] = [
+    case(
+        "vary-tags-sent",
+        "9111 4.3.1",
+        "optimal",
+        "the tags of other variants are sent on a miss",
+        Step(send=[("Foo", "1")], answer=_TAGGED),
+        Step(send=[("Foo", "2")], answer=[HOUR, ("Vary", "Foo"), ("ETag", '"two"')], expect="origin"),
+        Step(
+            send=[("Foo", "3")],
+            answer=[HOUR, ("Vary", "Foo"), ("ETag", '"three"')],
+            sent=[("If-None-Match", '"two", "one"')],
+            expect="origin",
+        ),
+    ),
+    case(
+        "vary-tags-chosen",
+        "9111 4.3.4",
+        "optimal",
+        "a 304 chooses the stored variant that it names",
+        Step(send=[("Foo", "1")], answer=_TAGGED),
+        Step(send=[("Foo", "2")], answer=[HOUR, ("Vary", "Foo"), ("ETag", '"two"')], expect="origin"),
+        Step(
+            send=[("Foo", "3")],
+            answer=[*_TAGGED, ("A", "new")],
+            expect="validated",
+            expect_status=200,
+            from_step=1,
+            see=[("ETag", '"one"'), ("A", "new")],
+        ),
+        Step(send=[("Foo", "3")], expect="cached", from_step=1, see=[("A", "new")]),
+        Step(send=[("Foo", "1")], expect="cached", from_step=1, see=[("A", "new")]),
+        Step(send=[("Foo", "2")], expect="cached", from_step=2, unseen=["a"]),
+    ),
+    case(
+        "vary-tags-unknown",
+        "9111 4.3.4",
+        "required",
+        "a 304 that names none of the stored variants is not used",
+        Step(send=[("Foo", "1")], answer=_TAGGED),
+        Step(send=[("Foo", "2")], status=304, answer=[("ETag", '"else"')], expect_status=304),
+    ),
+    case(
+        "vary-tags-own",
+        "9110 13.1.2",
+        "required",
+        "the client's own condition is passed on",
+        Step(send=[("Foo", "1")], answer=_TAGGED),
+        Step(
+            send=[("Foo", "2"), ("If-None-Match", '"mine"')],
+            answer=[HOUR, ("Vary", "Foo")],
+            sent=[("If-None-Match", '"mine"')],
+            expect="origin",
+        ),
+    ),
+]
+
+CASES = [*_MATCHING, *_star(), *_NORMALISED, *_AMONG_VARIANTS]
