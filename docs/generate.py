@@ -9,13 +9,15 @@ import inspect
 import re
 import sys
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import MISSING, fields
 from pathlib import Path
 
 from perfmw import hookspecs
-from perfmw.settings import CacheRule
+from perfmw.settings import CacheRule, Cdn, Namespace
+from perfmw.settings.cdn import CDN_REFERENCE
 from perfmw.settings.model import options
+from perfmw.settings.namespaces import NAMESPACE_REFERENCE
 from perfmw.settings.rules import RULE_REFERENCE
 
 HERE = Path(__file__).parent
@@ -76,6 +78,25 @@ rule too, see [security](security.md).
 |---|---|---|---|
 """
 
+NAMESPACE_HEAD = """
+## Namespaces
+
+A table each, under a name that is `application`, `database`, `api`, `content` or `session`, or one of them
+with a name behind, such as `session.carts`. See [caching](caching.md#namespaces).
+
+| field | default | allowed | what it is |
+|---|---|---|---|
+"""
+
+CDN_HEAD = """
+## A CDN before the app
+
+The fields of the table `cdn`. See [caching](caching.md#a-cdn-before-the-app).
+
+| field | default | allowed | what it is |
+|---|---|---|---|
+"""
+
 HOOKS_HEAD = """\
 # Hooks
 
@@ -112,9 +133,17 @@ def settings_page() -> str:
         _row(name, option.default, option.metadata["kind"].allowed, option.metadata["doc"])
         for name, option in options().items()
     ]
-    defaults = {field.name: field.default for field in fields(CacheRule)}
-    rules = [_row(name, defaults[name], *reference) for name, reference in RULE_REFERENCE.items()]
-    return SETTINGS_HEAD + "".join(rows) + RULE_HEAD + "".join(rules)
+    tables = [
+        (RULE_HEAD, CacheRule, RULE_REFERENCE),
+        (NAMESPACE_HEAD, Namespace, NAMESPACE_REFERENCE),
+        (CDN_HEAD, Cdn, CDN_REFERENCE),
+    ]
+    return SETTINGS_HEAD + "".join(rows) + "".join(head + _table(cls, ref) for head, cls, ref in tables)
+
+
+def _table(cls: type, reference: Mapping[str, tuple[str, str]]) -> str:
+    defaults = {field.name: field.default for field in fields(cls)}
+    return "".join(_row(name, defaults[name], *about) for name, about in reference.items())
 
 
 def _row(name: str, default: object, allowed: str, doc: str) -> str:
@@ -130,7 +159,7 @@ def _shown(default: object) -> str:
         return "`[" + ", ".join(f'"{item}"' for item in default) + "]`"
     if isinstance(default, int) and default and default % 2**20 == 0:
         return f'`"{default // 2**20}MiB"`'
-    return "none" if default is None else f"`{default}`" if default != "" else '`""`'
+    return "none" if default is None or default == {} else f"`{default}`" if default != "" else '`""`'
 
 
 def hooks_page() -> str:

@@ -120,7 +120,7 @@ class TagIndex:
         return self._fresh(tuple(tags), epoch)
 
     def softened_at(self, key: str, entry: Entry) -> int:
-        """The epoch of the last soft purge that concerns an entry and that it has not gone through; else 0."""
+        """The epoch of the last soft purge that an entry has yet to go through; 0 without one."""
         since = max(entry.epoch, entry.soft)
         if since >= self._soft_epoch:
             return 0

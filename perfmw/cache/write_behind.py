@@ -7,6 +7,7 @@ import logging
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
+from itertools import islice
 from typing import Any
 
 from aiocache.base import BaseCache
@@ -156,7 +157,7 @@ class WriteBehindLayer(FarLayer):
         while self._waiting:
             if not self.available and not await self._recovered():
                 return
-            batch = [(key, self._waiting[key]) for key in list(self._waiting)[:_AT_ONCE]]
+            batch = list(islice(self._waiting.items(), _AT_ONCE))
             for key, write in batch:
                 self._forget(key)
                 self._writing[key] = write

@@ -5,8 +5,19 @@ the environment (``PERFMW_<NAME>``), ``perfmw.toml``, the table ``[tool.perfmw]`
 (both in the working directory), the default. ``Settings.origin(name)`` tells which it was.
 """
 
+from perfmw.settings.cdn import Cdn
 from perfmw.settings.kinds import SettingsError, parse_duration, parse_size
 from perfmw.settings.model import DashboardMode, Settings
+from perfmw.settings.namespaces import Namespace
 from perfmw.settings.rules import CacheRule
 
-__all__ = ["CacheRule", "DashboardMode", "Settings", "SettingsError", "parse_duration", "parse_size"]
+__all__ = [
+    "CacheRule",
+    "Cdn",
+    "DashboardMode",
+    "Namespace",
+    "Settings",
+    "SettingsError",
+    "parse_duration",
+    "parse_size",
+]

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal, Self, TypeVar
 
+from perfmw.settings.cdn import Cdn, read_cdn
 from perfmw.settings.kinds import (
     BOOL,
     BYTES,
@@ -32,8 +33,10 @@ from perfmw.settings.kinds import (
     read_secret,
     read_text,
 )
+from perfmw.settings.namespaces import Namespace, Tables, read_namespaces
 from perfmw.settings.rules import CacheRule, read_header_names, read_rules
 from perfmw.settings.sources import ENV_PREFIX, from_env, from_files
+from perfmw.settings.strategies import settle
 
 DashboardMode = Literal["off", "loopback", "token"]
 REDACTED = "********"
@@ -79,6 +82,66 @@ class Settings:
         ("memory",),
         Kind("a list of layer names, at least one", read_layers),
         "The cache layers, nearest first.",
+    )
+    cache_strategy: Literal["memory", "disk", "distributed", "hybrid"] | None = option(
+        None,
+        optional(choice("memory", "disk", "distributed", "hybrid"), "`layers` says it"),
+        "Where entries are kept, in one word in place of `layers`; hybrid is memory before the others.",
+    )
+    distributed_layer: str = option(
+        "redis",
+        Kind("the name of a layer", read_name),
+        "The layer that `cache_strategy` calls distributed.",
+    )
+    redis_url: str | None = option(
+        None,
+        optional(Kind("a URL such as redis://localhost:6379/0", read_text), "there is no layer `redis`"),
+        "The server of the layer `redis`: Redis, Valkey or what speaks like them (needs the extra `redis`).",
+        secret=True,
+    )
+    redis_prefix: str = option(
+        "perfmw", Kind("a text", read_text), "What the keys on that server begin with, before a colon."
+    )
+    layer_deadline: float = option(
+        0.25,
+        POSITIVE_SECONDS,
+        "How long, in seconds, one operation of a layer beyond memory may take before it counts as failed.",
+    )
+    write_behind: Sequence[str] = option(
+        (),
+        Kind("a list of layer names", read_names),
+        "The layers beyond memory whose writes wait in a queue instead of making requests wait.",
+    )
+    write_behind_max_entries: int = option(10_000, COUNT, "The most writes that such a queue holds.")
+    write_behind_max_bytes: int = option(
+        64 * 1024 * 1024,
+        bounded(parse_size, f"{BYTES}, at least 1", 1),
+        "The most bytes that it holds; what finds no room is not written, and counted.",
+    )
+    write_behind_flush: float = option(
+        5.0, SECONDS_OR_ZERO, "How long, in seconds, such a queue has at shutdown to be written."
+    )
+    sync_interval: float = option(
+        1.0,
+        POSITIVE_SECONDS,
+        "How often, in seconds, to ask shared layers for what other processes invalidated, so that it leaves "
+        "memory here too.",
+    )
+    namespaces: Mapping[str, Namespace] = option(
+        Tables(),
+        Kind("tables by name (in the environment: as JSON)", read_namespaces),
+        "Parts of the cache with layers and bounds of their own, for `@cached(namespace=...)` and for pages.",
+    )
+    cdn: Cdn | None = option(
+        None,
+        optional(Kind("a table (in the environment: as JSON)", read_cdn), "there is none to tell anything"),
+        "The CDN before the app: what its fields are, and where it is told of invalidations.",
+    )
+    cdn_token: str | None = option(
+        None,
+        optional(Kind("a text of printable ASCII characters", read_secret), "purges carry none"),
+        "The token that the CDN's purge interface wants.",
+        secret=True,
     )
     memory_max_bytes: int = option(
         64 * 1024 * 1024,
@@ -265,6 +328,8 @@ class Settings:
 
     def replace(self, **changes: Any) -> Self:
         """A copy with some values changed; the others keep their origins. Raises SettingsError."""
+        if "layers" in changes:  # which a strategy would contradict
+            changes.setdefault("cache_strategy", None)
         layers = [({name: getattr(self, name) for name in options()}, "")]
         new = object.__new__(type(self))
         new._adopt([(changes, "keyword"), *layers], self._origins)
@@ -291,7 +356,7 @@ class Settings:
                 shown = REDACTED if _is_secret(name) else value
                 problems.append(complaint(name, shown, origin, option.metadata["kind"], error))
         object.__setattr__(self, "_origins", origins)
-        if problems:
+        if problems := problems or settle(self, origins):
             raise SettingsError("\n".join(problems))
 
     _origins: Mapping[str, str] = field(init=False, repr=False, compare=False)
@@ -310,8 +375,10 @@ def _is_secret(name: str) -> bool:
 def _plain(value: Any, hide: bool) -> Any:
     if hide and value is not None:
         return REDACTED
-    if isinstance(value, CacheRule):
-        return {option.name: _plain(getattr(value, option.name), False) for option in fields(CacheRule)}
+    if isinstance(value, CacheRule | Cdn | Namespace):
+        return {option.name: _plain(getattr(value, option.name), False) for option in fields(value)}
+    if isinstance(value, Mapping):
+        return {name: _plain(item, False) for name, item in value.items()}
     return [_plain(item, False) for item in value] if isinstance(value, tuple) else value
 
 

@@ -49,6 +49,14 @@ def behind(far: Any, near: bool = True, **bounds: Any) -> tuple[TieredCache, Wri
     return cache, layer
 
 
+async def down(layer: WriteBehindLayer) -> None:
+    for _ in range(10_000):
+        if not layer.available:
+            return
+        await asyncio.sleep(0)
+    raise AssertionError("the layer is still in use")
+
+
 async def test_a_write_returns_before_the_layer_has_it_and_reads_find_it() -> None:
     far = Slow()
     cache, layer = behind(far, near=False)
@@ -132,8 +140,7 @@ async def test_while_the_layer_is_down_writes_wait_and_come_through_after() -> N
     layer._breaker._first_pause = layer._breaker._pause = 0.01
     for number in range(30):
         await cache.put(f"k{number}", number, ttl=60)
-    while layer.available:
-        await asyncio.sleep(0.001)
+    await down(layer)
     assert layer.dropped == 0
     far.down = False
     assert await layer.flush(10) == 0
@@ -184,8 +191,7 @@ async def test_close_asks_a_layer_that_is_down_once_more() -> None:
     cache, layer = behind(far, flush_seconds=30)
     for number in range(5):
         await cache.put(f"k{number}", number, ttl=60)
-    while layer.available:
-        await asyncio.sleep(0.001)
+    await down(layer)
     await cache.close()
     assert layer.dropped == 5
     assert far.writes == []
