@@ -45,6 +45,11 @@ class FunctionInfo:
     seconds: float = 0.0
     stored_bytes: int = 0
 
+    def __add__(self, other: FunctionInfo) -> FunctionInfo:
+        """What both did together."""
+        names = [one.name for one in fields(self) if one.name != "name"]
+        return FunctionInfo(self.name, *(getattr(self, name) + getattr(other, name) for name in names))
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Options:
@@ -200,13 +205,8 @@ def function_infos() -> list[FunctionInfo]:
     for function in tuple(_functions):
         info: FunctionInfo = function.info()
         known = found.get(info.name)
-        found[info.name] = info if known is None else _together(known, info)
+        found[info.name] = info if known is None else known + info
     return [found[name] for name in sorted(found)]
-
-
-def _together(one: FunctionInfo, other: FunctionInfo) -> FunctionInfo:
-    names = [name.name for name in fields(FunctionInfo) if name.name != "name"]
-    return FunctionInfo(one.name, *(getattr(one, name) + getattr(other, name) for name in names))
 
 
 def _refuse_unfit(function: Any) -> None:

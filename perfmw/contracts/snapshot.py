@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from perfmw.contracts.caching import CacheLayerInfo
+from perfmw.contracts.caching import CacheLayerInfo, CacheStatistics
 from perfmw.contracts.profiles import PerformanceProfile
 from perfmw.contracts.resources import PoolSample
 
@@ -89,6 +89,10 @@ class ProcessHealth:
     started_at: float = 0.0
 
 
+def _unknown() -> None:
+    """Nobody counts."""
+
+
 @dataclass(slots=True)
 class RuntimeSnapshot:
     """One moment: profiles, layers and Cache-Status of all workers of the host.
@@ -110,6 +114,8 @@ class RuntimeSnapshot:
     distributions: Callable[[], Sequence[Distribution]] = field(default=tuple, repr=False, compare=False)
     merged: Callable[[], Sequence[Distribution]] = field(default=tuple, repr=False, compare=False)
     """The same of all workers together: status -1: the cache's answers, 1: the app's, 0: failures."""
+    caching: Callable[[], CacheStatistics | None] = field(default=_unknown, repr=False, compare=False)
+    """What the caches did, by layer, namespace, route and function; None where nobody counts."""
 
 
 @dataclass(slots=True)

@@ -74,6 +74,7 @@ class Rounds:
         self._used = self._usage.sample(now)
         self._runtime.watch_process()
         self._efficiencies.append((now, efficiency(self.pools)))
+        self._runtime.caching.tick(now)
         yield from self._runtime.profiles.steps(now)
         if now - self._checked_at >= CHECK_SECONDS:
             self._checked_at = now
@@ -143,7 +144,7 @@ class Rounds:
         pushing = [one for one in runtime.exporters.values() if isinstance(one, Exporter)]
         if pushing:
             snapshot = runtime.snapshot()
-            own = replace(snapshot, layers=runtime.cache.infos(), processes=snapshot.processes[:1])
+            own = replace(snapshot, layers=runtime.caching.infos(), processes=snapshot.processes[:1])
             for exporter in pushing:
                 by_itself = getattr(exporter, "each_process", False)
                 if by_itself or runtime.leads:

@@ -42,7 +42,7 @@ from perfmw.profiles.meeting import archive_path
 from perfmw.runtime.building import codec_of, layers_of
 from perfmw.runtime.controls import RuntimeControls, rule_row
 from perfmw.runtime.spans import RuntimeSpans
-from perfmw.runtime.workers import Said, heard, merged_layers
+from perfmw.runtime.workers import Said, heard
 from perfmw.settings import Settings
 
 if TYPE_CHECKING:
@@ -52,6 +52,7 @@ if TYPE_CHECKING:
     from perfmw.profiles.sharing import Sharing
     from perfmw.profiles.traces import Exemplar
     from perfmw.profiles.tracing import RequestTracing
+    from perfmw.runtime.caching import CacheWatch
     from perfmw.runtime.rounds import Rounds
 
 log = logging.getLogger("perfmw.runtime")
@@ -161,6 +162,8 @@ class Runtime:
             await self.sharing.close()
         for exporter in self.exporters.values():
             await _close(exporter)
+        if "caching" in vars(self):
+            await self.caching.close()
         await self.cache.close()
         if Runtime._process is not None and Runtime._process() is self:
             Runtime._process = None
@@ -168,6 +171,7 @@ class Runtime:
     async def _work(self) -> None:
         """The rounds. What only they need is imported in a thread, so that no request waits for it."""
         await asyncio.to_thread(_import_what_comes_later)
+        await self.caching.start()
         await self.rounds.run()
 
     def watch_process(self) -> None:
@@ -301,13 +305,14 @@ class Runtime:
             window_seconds=time.time() - self.profiles.started_at,
             profiles=profiles,
             routes=self._observations(),
-            layers=merged_layers(self.cache.infos(), peers),
+            layers=self.caching.layers(peers),
             pools=self.rounds.pools,
             cache_rules=[rule_row(rule) for rule in self.rules],
             cache_status=self.status_counts(),
             processes=[self.rounds.process(), *(said.process for said in peers)],
             distributions=partial(by_status, self.profiles, self._exemplars()),
             merged=partial(by_outcome, self.profiles, self._exemplars()),
+            caching=partial(self.caching.statistics, peers),
         )
 
     def _exemplars(self) -> Callable[[str], list[Exemplar]] | None:
@@ -315,7 +320,8 @@ class Runtime:
 
     def _about(self) -> bytes:
         """What the other workers of this host are told beside the profiles."""
-        return msgspec.json.encode(Said(self.cache.infos(), self.rounds.process()))
+        caching = self.caching
+        return msgspec.json.encode(Said(caching.infos(), self.rounds.process(), caching.said()))
 
     @property
     def leads(self) -> bool:
@@ -343,14 +349,17 @@ class Runtime:
             seen.requests, seen.hits, seen.reasons = counts.requests, counts.hits, counts.reasons
         return list(observed.values())
 
-    async def profile_route(self, route: str, *, requests: int = 20, seconds: float = 30.0) -> Flame:
+    async def profile_route(
+        self, route: str, *, requests: int = 20, seconds: float = 30.0, memory: bool = False
+    ) -> Flame:
         """Watch requests of a route, such as ``GET /items/{id}``, with a sampling profiler.
 
+        :param memory: also find the most memory a request allocates; slows everything down meanwhile.
         :return: a flame graph's data, of at most ``requests`` requests that came within ``seconds``.
         :raises ImportError: the extra ``profiler`` is not installed.
         :raises RuntimeError: another route is being watched.
         """
-        return await self.spans.profile_route(route, requests, seconds)
+        return await self.spans.profile_route(route, requests, seconds, memory)
 
     # ---- made when first needed: the first request does not wait for any of them
 
@@ -376,6 +385,13 @@ class Runtime:
         from perfmw.optimization import Ledger
 
         return Ledger(self.settings.state_dir)
+
+    @cached_property
+    def caching(self) -> CacheWatch:
+        """What the caches did, and which keys are read most."""
+        from perfmw.runtime.caching import CacheWatch
+
+        return CacheWatch(self)
 
     @cached_property
     def rounds(self) -> Rounds:
@@ -415,8 +431,8 @@ _keep_alive: list[Runtime] = []
 
 
 def _import_what_comes_later() -> None:
-    for name in ("perfmw.optimization.engine", "perfmw.runtime.rounds", "perfmw.profiles.tracing"):
-        import_module(name)
+    for name in ("optimization.engine", "runtime.rounds", "runtime.caching", "profiles.tracing"):
+        import_module(f"perfmw.{name}")
 
 
 def _key_of(url: str) -> str:

@@ -7,10 +7,24 @@ from dataclasses import replace
 
 import msgspec
 
+from perfmw.cache.callspec import FunctionInfo
 from perfmw.contracts import CacheLayerInfo, ProcessHealth
+from perfmw.profiles.sketch import SketchState
 
-_COUNTED = ("hits", "misses", "evictions", "errors")
+_COUNTED = (
+    *("hits", "misses", "evictions", "errors", "fills", "hit_bytes"),
+    *("expirations", "invalidations", "replacements", "refusals", "skipped"),
+)
 _HELD = ("entries", "bytes", "max_entries", "max_bytes")
+
+
+class CachesSaid(msgspec.Struct):
+    """``reads``: the sketch of each layer's reads, as its state; waiting callers; cached functions."""
+
+    reads: dict[str, SketchState]
+    functions: list[FunctionInfo]
+    coalesced: int
+    timeouts: int
 
 
 class Said(msgspec.Struct):
@@ -18,6 +32,7 @@ class Said(msgspec.Struct):
 
     layers: list[CacheLayerInfo]
     process: ProcessHealth
+    caches: CachesSaid | None = None
 
 
 def heard(peers: Iterable[bytes]) -> list[Said]:
