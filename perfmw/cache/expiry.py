@@ -92,16 +92,18 @@ class FactBook:
             if facts is not None and start <= facts.real < start + width:
                 self._wait(key, facts.real, max(now, start))
 
+    def close_gaps(self) -> None:
+        """Make the table anew, without the places of what was forgotten."""
+        self.by_key = dict(self.by_key)
+
     def _deal_anew(self, now: float) -> None:
-        """Without what is not valid any more; the table is copied too, which leaves its gaps behind."""
-        fresh = dict(self.by_key)
-        self.by_key.clear()
-        self.by_key.update(fresh)
+        """Without what is not valid any more."""
+        self.close_gaps()
         self._slots.clear()
         self._starts.clear()
         self._due.clear()
         self._waiting = 0
-        for key, facts in fresh.items():
+        for key, facts in self.by_key.items():
             if facts.real != FOR_EVER:
                 self._wait(key, facts.real, now)
         heapify(self._due)

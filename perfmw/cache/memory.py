@@ -14,11 +14,15 @@ from aiocache.serializers import NullSerializer
 
 from perfmw.cache.eviction import POLICIES, LRUPolicy
 from perfmw.cache.expiry import FOR_EVER, FactBook, Facts
-from perfmw.cache.sizes import weigh
+from perfmw.cache.reading import Read, Reader, Touch
+from perfmw.cache.sizes import room_of_a_copy, weigh
 from perfmw.contracts import CacheLayerInfo, EvictionPolicy, EvictionPolicyFactory
 
 DEFAULT_MAX_BYTES = 64 * 1024 * 1024
 _SWEEP_PER_WRITE = 16
+_FEW_GAPS = 1_000
+_LEAST_TO_COPY, _MOST_TO_COPY = 1 << 13, 1 << 18
+"""Tables of fewer entries are not worth it; copying larger ones would take more than a few milliseconds."""
 logger = logging.getLogger(__name__)
 
 
@@ -52,6 +56,10 @@ class MemoryLayer(BaseCache):  # type: ignore[misc]  # aiocache is untyped
         namespace: str | None = None,
         ttl: float | None = None,
     ) -> None:
+        # what a hit needs comes first: Python finds the first 30 attributes of an object faster
+        self._reader = Reader(clock, self._drop_expired)
+        self.get_nowait: Read = self._reader.telling
+        """The live value of a key, else ``default`` (None). Never blocks."""
         super().__init__(serializer=NullSerializer(), namespace=namespace, timeout=None, ttl=ttl)
         if max_entries is None and max_bytes is None:
             max_bytes = DEFAULT_MAX_BYTES
@@ -62,35 +70,14 @@ class MemoryLayer(BaseCache):  # type: ignore[misc]  # aiocache is untyped
         self._facts = self._book.by_key
         self._costs: dict[Hashable, float] = {}  # of values that do not tell their cost themselves
         self._used = 0
-        self.hits = self.misses = self.evictions = self.expirations = self.refusals = 0
+        self._gaps, self._gaps_allowed = 0, _FEW_GAPS
+        self.evictions = self.expirations = self.refusals = 0
+        self.invalidations = self.replacements = 0
         self._policies = POLICIES if policies is None else policies
         self._set_bounds(max_entries, max_bytes)
         self._install(policy)
 
     # ---- the synchronous face
-
-    def get_nowait(self, key: Hashable, default: Any = None) -> Any:
-        """The live value of ``key``, else ``default``. Never blocks."""
-        value = self._values.get(key)
-        if value is None and key not in self._values:
-            self.misses += 1
-            return default
-        if self._facts:
-            facts = self._facts.get(key)
-            if facts is not None and facts.real <= self._clock():
-                self._drop_expired(key, facts)
-                self.misses += 1
-                return default
-        touch = self._touch  # calling an attribute that is a function as a method would be slower
-        try:
-            if touch is not None:
-                touch(key)
-            elif (reads := self._reads)[key] & 3 != 3:
-                reads[key] += 1
-        except KeyError:
-            pass  # another thread evicted it just now; the value is still good
-        self.hits += 1
-        return value
 
     def set_nowait(
         self,
@@ -123,6 +110,10 @@ class MemoryLayer(BaseCache):  # type: ignore[misc]  # aiocache is untyped
                     self._distrust(repr(error))
                     return self._write(key, value, ttl, size, 0.0)
                 self.evictions += 1
+                self._gaps += 1
+                if self._gaps > self._gaps_allowed:
+                    self._close_gaps()
+                    values = self._values
             values[key] = value
             return True
 
@@ -133,6 +124,8 @@ class MemoryLayer(BaseCache):  # type: ignore[misc]  # aiocache is untyped
                 return False
             alive = key in self
             self._remove(key)
+            self.invalidations += alive
+            self.expirations += not alive
             return alive
 
     def clear_nowait(self, prefix: str | None = None) -> int:
@@ -143,6 +136,7 @@ class MemoryLayer(BaseCache):  # type: ignore[misc]  # aiocache is untyped
             ]
             for key in doomed:
                 self._remove(key)
+            self.invalidations += len(doomed)
             return len(doomed)
 
     def __contains__(self, key: Hashable) -> bool:
@@ -178,6 +172,16 @@ class MemoryLayer(BaseCache):  # type: ignore[misc]  # aiocache is untyped
     # ---- inspecting and changing a running layer
 
     @property
+    def hits(self) -> int:
+        """Reads that found a live value."""
+        return self._reader.hits
+
+    @property
+    def misses(self) -> int:
+        """Reads that found none."""
+        return self._reader.misses
+
+    @property
     def policy(self) -> str:
         """The name of the eviction policy in use."""
         return self._policy_name
@@ -189,6 +193,7 @@ class MemoryLayer(BaseCache):  # type: ignore[misc]  # aiocache is untyped
 
     def info(self, name: str = "memory") -> CacheLayerInfo:
         """The layer as it runs, for metrics and the dashboard."""
+        gone = (self.evictions, self.expirations, self.invalidations, self.replacements)
         return CacheLayerInfo(
             name=name,
             kind="memory",
@@ -200,6 +205,11 @@ class MemoryLayer(BaseCache):  # type: ignore[misc]  # aiocache is untyped
             misses=self.misses,
             evictions=self.evictions,
             policy=self._policy_name,
+            fills=len(self._values) + sum(gone),
+            expirations=self.expirations,
+            invalidations=self.invalidations,
+            replacements=self.replacements,
+            refusals=self.refusals,
         )
 
     def set_policy(self, policy: str | EvictionPolicyFactory) -> None:
@@ -239,13 +249,14 @@ class MemoryLayer(BaseCache):  # type: ignore[misc]  # aiocache is untyped
         if key in values:
             if not self._resize_entry(key, weight, cost):
                 return self._refuse(key)
+            self.replacements += 1
         else:
             while self._used + weight > self._capacity or len(values) >= self._entry_limit:
                 if not self._make_room(key, weight):
                     return self._refuse(key)
             self._policy.on_insert(key, weight, cost)
             self._used += weight
-        values[key] = value
+        self._values[key] = value  # which may be another table than before making room
         if ttl is not None or weight != 1 or self._facts:
             self._note(key, ttl, weight)
         if cost and getattr(value, "cost", None) != cost:
@@ -273,16 +284,36 @@ class MemoryLayer(BaseCache):  # type: ignore[misc]  # aiocache is untyped
         assert callable(factory)
         self._policy: EvictionPolicy = factory(self._capacity)
         self._policy_name = name
-        lock_free = getattr(self._policy, "lock_free_hits", False)
-        # what a policy may offer to save calls: reads that the layer counts, eviction and insertion in one
+        # what a policy may offer to save calls: eviction and insertion in one
+        replace: Callable[[Hashable], Hashable] | None = getattr(self._policy, "replace", None)
+        self._replace = replace if self.max_bytes is None else None
+        self._bind()
+
+    def _bind(self) -> None:
+        """What reads use has been made anew. A policy may offer a table in which they count themselves."""
         reads: dict[Hashable, int] | None = getattr(self._policy, "reads", None)
-        touch = self._policy.on_hit if lock_free else self._touch_locked
-        self._reads = {} if reads is None else reads
-        self._touch: Callable[[Hashable], object] | None = touch if reads is None else None
-        by_entries = self.max_bytes is None
-        self._replace: Callable[[Hashable], Hashable] | None = (
-            getattr(self._policy, "replace", None) if by_entries else None
-        )
+        lock_free = getattr(self._policy, "lock_free_hits", False)
+        touch: Touch = self._policy.on_hit if lock_free else self._touch_locked
+        self._reader.bind(self._values, self._facts or None, touch, {} if reads is None else reads)
+        self.get_nowait = self._reader.telling if reads is None else self._reader.counting
+
+    def _close_gaps(self) -> None:
+        """Copy tables, for a dictionary never gives back the places of those who left, and grows for them.
+
+        Done before it would grow, where a copy has room enough to last.
+        """
+        entries = len(self._values)
+        room = room_of_a_copy(entries)
+        pays = _LEAST_TO_COPY <= entries <= min(2 * room, _MOST_TO_COPY)
+        if pays and self._gaps >= room:
+            self._values = dict(self._values)
+            self._book.close_gaps()
+            self._facts = self._book.by_key
+            getattr(self._policy, "close_gaps", bool)()  # which a policy may offer too
+            self._bind()
+        if self._gaps >= room:
+            self._gaps = 0
+        self._gaps_allowed = max(_FEW_GAPS, room if pays else entries)
 
     def _touch_locked(self, key: Hashable) -> None:
         """Takes the lock itself."""
@@ -302,11 +333,14 @@ class MemoryLayer(BaseCache):  # type: ignore[misc]  # aiocache is untyped
         else:
             now = self._clock()
             self._book.note(key, FOR_EVER if ttl is None or endless else now + ttl, size, now)
-            self._facts = self._book.by_key  # which the book may have made anew
+            if self._facts is not self._book.by_key or len(self._facts) == 1:  # made anew, or the first
+                self._facts = self._book.by_key
+                self._bind()
 
     def _refuse(self, key: Hashable) -> bool:
         if key in self._values:  # what should have been replaced is out of date
             self._remove(key)
+            self.replacements += 1
         self.refusals += 1
         return False
 
@@ -360,6 +394,9 @@ class MemoryLayer(BaseCache):  # type: ignore[misc]  # aiocache is untyped
     def _drop(self, key: Hashable) -> None:
         """Of a key that the policy has forgotten."""
         del self._values[key]
+        self._gaps += 1
+        if self._gaps > self._gaps_allowed:
+            self._close_gaps()
         facts = self._book.forget(key) if self._facts else None
         if self._costs:
             self._costs.pop(key, None)

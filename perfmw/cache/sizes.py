@@ -58,3 +58,9 @@ def _parts(item: Any) -> list[Any]:
     if hasattr(item, "__dict__"):
         parts.append(vars(item))
     return parts
+
+
+def room_of_a_copy(entries: int) -> int:
+    """How many keys more a copy of a dictionary of ``entries`` takes before it grows, in CPython."""
+    places = 1 << ((3 * entries + 1) // 2 - 1).bit_length() if entries > 4 else 8
+    return places * 2 // 3 - entries

@@ -38,6 +38,15 @@ class LRUPolicy:
         order[incoming] = None
         return key
 
+    def close_gaps(self) -> None:
+        """Make the table anew; a hit in another thread meanwhile may be lost."""
+        try:
+            order = OrderedDict.fromkeys(self._order)
+        except RuntimeError:  # such a hit, where hashing a key runs Python
+            return
+        self._order = order
+        self.on_hit = order.move_to_end
+
     def resize(self, capacity: int) -> None:
         """The order does not depend on the capacity."""
 
