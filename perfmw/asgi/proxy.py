@@ -25,7 +25,7 @@ from perfmw.asgi.hops import (
     response_headers,
     trailers,
 )
-from perfmw.asgi.types import COMPLETE, HeaderList, Message, Receive, Scope, Send
+from perfmw.asgi.types import COMPLETE, COVERED, HeaderList, Message, Receive, Scope, Send
 
 if TYPE_CHECKING:
     import httpcore
@@ -137,7 +137,7 @@ class ReverseProxy:
         """The head of the origin's response.
 
         An origin may close a kept connection just as it is used again; a request that can be repeated then
-        is, once (RFC 9112 section 9.3.1).
+        is, once (RFC 9112 section 9.3.1), unless something stored answers for an origin that fails.
         """
         import httpcore
 
@@ -146,7 +146,7 @@ class ReverseProxy:
         try:
             return await pool.handle_async_request(self._request(scope, body))
         except (httpcore.RemoteProtocolError, httpcore.ReadError, httpcore.WriteError):
-            if not reused or body is not None or scope["method"] not in _REPEATABLE:
+            if not reused or body is not None or scope["method"] not in _REPEATABLE or COVERED in scope:
                 raise
         return await pool.handle_async_request(self._request(scope, None))
 

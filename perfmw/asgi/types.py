@@ -14,3 +14,5 @@ HeaderList: TypeAlias = list[tuple[bytes, bytes]]
 
 COMPLETE = "perfmw.complete"
 """Key of a last body message whose sender vouches that the response is complete, Content-Length or not."""
+COVERED = "perfmw.covered"
+"""Key of the scope of a request that a stored response answers should the app fail."""

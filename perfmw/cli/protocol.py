@@ -7,6 +7,7 @@ connection intact (section 7.8), and trailer fields of a request do not pass for
 
 from __future__ import annotations
 
+import re
 import sys
 from typing import Any, cast
 
@@ -20,6 +21,15 @@ from perfmw.cli.tunnel import Tunnel, is_websocket, websocket_scope
 
 _LONGEST_HEAD = 256 * 1024
 """Bytes of a request's head: more than any server behind would take."""
+_METHOD = re.compile(rb"(?:\r\n)*([!#$%&'*+.^_`|~0-9A-Za-z-]{1,64}) ")
+_STANDARD = frozenset(
+    b"ACL BIND CHECKOUT CONNECT COPY DELETE GET HEAD LINK LOCK M-SEARCH MERGE MKACTIVITY MKCALENDAR MKCOL"
+    b" MOVE NOTIFY OPTIONS PATCH POST PROPFIND PROPPATCH PURGE PUT QUERY REBIND REPORT SEARCH SOURCE"
+    b" SUBSCRIBE TRACE UNBIND UNLINK UNLOCK UNSUBSCRIBE".split()
+)
+"""What the parser knows. Any other method is read as the one below, and named afterwards."""
+_READ_AS = b"PROPPATCH"
+_ABSOLUTE = re.compile(rb"https?://([^/?#@]+)(/[^#]*|\?[^#]*|)(?:#.*)?", re.IGNORECASE)
 _REASONS = {102: b"Processing", 103: b"Early Hints"}
 
 
@@ -29,8 +39,12 @@ class Protocol(HttpToolsProtocol):
     _data = b""
     _pending = 0
     _in_head = True
+    _under_way = False
+    _method: bytes | None = None
 
     def data_received(self, data: bytes) -> None:
+        if not self._under_way:
+            data = self._legible(data)
         self._data = data
         super().data_received(data)
         if self._in_head and self.parser is not None:
@@ -38,15 +52,40 @@ class Protocol(HttpToolsProtocol):
             if self._pending > _LONGEST_HEAD:
                 self._refuse(431)
 
+    def _legible(self, data: bytes) -> bytes:
+        """A request of a method unknown to the parser, which would refuse it (RFC 9110 section 9.1)."""
+        found = _METHOD.match(data)
+        if found is None or found[1] in _STANDARD:
+            return data
+        self._method = found[1]
+        return _READ_AS + data[found.end(1) :]
+
     def on_message_begin(self) -> None:
         super().on_message_begin()
-        self._pending, self._in_head = 0, True
+        self._pending, self._in_head, self._under_way = 0, True, True
+
+    def on_message_complete(self) -> None:
+        super().on_message_complete()
+        self._under_way = False
 
     def on_headers_complete(self) -> None:
+        if not self.url.startswith((b"/", b"*")) and self.parser.get_method() != b"CONNECT":
+            self._absolute()
         super().on_headers_complete()
+        if self._method is not None:
+            self.scope["method"] = self._method.decode("ascii")
+            self._method = None
         # trailer fields arrive by the same callback: they must not become header fields (section 6.5.1)
         self.headers = []
         self._in_head = False
+
+    def _absolute(self) -> None:
+        """A target with its authority, which goes before that of Host (RFC 9112 section 3.2.2)."""
+        if (found := _ABSOLUTE.fullmatch(self.url)) is None:
+            raise ValueError("a target of no known form")  # which the parser reports, and uvicorn answers
+        whole = self.parser.get_method() == b"OPTIONS" and not found[2]
+        self.url = b"*" if whole else found[2] if found[2].startswith(b"/") else b"/" + found[2]
+        self.headers[:] = [(name, found[1] if name == b"host" else value) for name, value in self.headers]
 
     def _start_asgi_task(self, cycle: Any, app: Any) -> None:
         super()._start_asgi_task(cycle, cast(Any, _offering(cycle, app)))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from time import perf_counter
 
-from perfmw.asgi.types import HeaderList
+from perfmw.asgi.types import COVERED, HeaderList
 from perfmw.exchange.forwarding import Forwarding
 from perfmw.http import status as cache_status
 from perfmw.http.messages import ResponseHead, StoredResponse
@@ -108,6 +108,8 @@ class Exchange(Forwarding):
         if decision.conditionals:
             self.asking = decision.action
             self.scope = {**self.scope, "headers": forwarded_headers(self.request, decision)}
+        if stored is not None and self.fwd == "stale" and self._covers(stored):
+            self.scope = {**self.scope, COVERED: True}
         await self.forward()
 
     # ---- answering without the app's response
