@@ -66,6 +66,10 @@ class DiskLayer(BaseCache):  # type: ignore[misc]  # aiocache is untyped
             self._pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="perfmw-disk")
         return await asyncio.get_running_loop().run_in_executor(self._pool, partial(work, *args))
 
+    def _expires(self, ttl: float | None) -> float | None:
+        seconds = _seconds(ttl)
+        return None if seconds is None else self._clock() + seconds
+
     # ---- what aiocache asks of a backend
 
     def build_key(self, key: Any, namespace: str | None = None) -> Any:
@@ -79,17 +83,20 @@ class DiskLayer(BaseCache):  # type: ignore[misc]  # aiocache is untyped
         return await self._get(key)
 
     async def _multi_get(self, keys: Iterable[str], encoding: Any = None, _conn: Any = None) -> list[Any]:
-        wanted = list(keys)
-        return await self._run(lambda: [self.file.get(key) for key in wanted])
+        return await self._run(self.file.get_many, tuple(keys))
 
     async def _set(
         self, key: str, value: Any, ttl: float | None = None, _cas_token: Any = None, _conn: Any = None
     ) -> Any:
-        if _cas_token is not None and await self._get(key) != _cas_token:
-            return 0
-        if not isinstance(value, (bytes, str, int, float)):
-            raise TypeError(f"the disk layer keeps bytes, text and numbers, not {type(value).__name__}")
-        return await self._run(self.file.set, key, value, _seconds(ttl))
+        _check(value)
+        if _cas_token is None:
+            return await self._run(self.file.set, key, value, _seconds(ttl))
+        expires = self._expires(ttl)
+
+        def change(present: Any, _: float | None) -> tuple[Any, float | None] | None:
+            return (value, expires) if present == _cas_token else None
+
+        return int(await self._run(self.file.update, key, change) is not None)
 
     async def _multi_set(
         self, pairs: Iterable[tuple[str, Any]], ttl: float | None = None, _conn: Any = None
@@ -97,9 +104,18 @@ class DiskLayer(BaseCache):  # type: ignore[misc]  # aiocache is untyped
         return all([await self._set(key, value, ttl) for key, value in pairs])
 
     async def _add(self, key: str, value: Any, ttl: float | None = None, _conn: Any = None) -> bool:
-        if await self._exists(key):
+        _check(value)
+        expires, taken = self._expires(ttl), False
+
+        def change(present: Any, _: float | None) -> tuple[Any, float | None] | None:
+            nonlocal taken
+            taken = present is not None
+            return None if taken else (value, expires)
+
+        stored = await self._run(self.file.update, key, change)
+        if taken:
             raise ValueError(f"Key {key} already exists, use .set to update the value")
-        return bool(await self._set(key, value, ttl))
+        return stored is not None
 
     async def _delete(self, key: str, _conn: Any = None) -> int:
         return int(await self._run(self.file.delete, key))
@@ -114,14 +130,16 @@ class DiskLayer(BaseCache):  # type: ignore[misc]  # aiocache is untyped
             except ValueError:
                 raise TypeError("Value is not an integer") from None
 
-        return int(await self._run(self.file.update, key, change))
+        counted = await self._run(self.file.update, key, change)
+        return delta if counted is None else int(counted)  # without a file, as if nothing had been there
 
     async def _expire(self, key: str, ttl: float, _conn: Any = None) -> bool:
-        expires = None if not ttl else self._clock() + ttl
-        if not await self._exists(key):
-            return False
-        await self._run(self.file.update, key, lambda value, _: (value, expires))
-        return True
+        expires = self._expires(ttl)
+
+        def change(value: Any, _: float | None) -> tuple[Any, float | None] | None:
+            return None if value is None else (value, expires)
+
+        return await self._run(self.file.update, key, change) is not None
 
     async def _clear(self, namespace: str | None = None, _conn: Any = None) -> bool:
         prefix = self.namespace if namespace is None else namespace
@@ -146,3 +164,8 @@ class DiskLayer(BaseCache):  # type: ignore[misc]  # aiocache is untyped
 
 def _seconds(ttl: float | None) -> float | None:
     return None if not ttl or ttl == math.inf else ttl
+
+
+def _check(value: Any) -> None:
+    if not isinstance(value, (bytes, str, int, float)):
+        raise TypeError(f"the disk layer keeps bytes, text and numbers, not {type(value).__name__}")

@@ -1,13 +1,11 @@
 """DiskLayer against diskcache: 4 KiB set and get, without eviction and with it.
 
-Run it as a script: ``python tests/benchmarks/bench_disk_layer.py [--kills N]``; ``--kills`` runs kill -9
-trials of two writers in its place. Both caches are used through their synchronous faces, in turns within one
-run.
+Run it as a script: ``python tests/benchmarks/bench_disk_layer.py``. Both caches are used through their
+synchronous faces, in turns within one run.
 """
 
 from __future__ import annotations
 
-import argparse
 import os
 import random
 import statistics
@@ -53,11 +51,9 @@ def compare(folder: Path, policy: str, turns: int = 5) -> dict[str, float]:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--kills", type=int, default=0, help="run this many kill -9 trials")
-    options = parser.parse_args()
+    """Print the figures; exit status 1 when one is below its limit."""
     with tempfile.TemporaryDirectory() as name:
-        return _kill(Path(name), options.kills) if options.kills else _compare(Path(name))
+        return _compare(Path(name))
 
 
 def _compare(folder: Path) -> int:
@@ -66,23 +62,6 @@ def _compare(folder: Path) -> int:
     evicting = compare(folder, "least-recently-used")
     print(f"with eviction on: set {evicting['set']:.2f}x, get {evicting['get']:.2f}x (get needs >= 5)")
     return int(min(plain.values()) < 1.0 or evicting["get"] < 5)
-
-
-def _kill(folder: Path, trials: int) -> int:
-    sys.path.insert(0, str(Path(__file__).parents[2]))
-    from tests.cache.test_disk import kill_trial
-
-    source = random.Random(1)
-    results = []
-    for trial in range(trials):
-        path = folder / "c.db"
-        results.append(kill_trial(path, source.random() * 0.3, trial * 1_000_000))
-    lost, torn = sum(one["lost"] for one in results), sum(one["torn"] for one in results)
-    slowest = max(one["opened"] for one in results)
-    acknowledged = sum(one["acknowledged"] for one in results)
-    print(f"{trials} kills: {acknowledged} acknowledged, {lost} lost, {torn} torn")
-    print(f"opened in at most {slowest * 1e3:.0f} ms (needs < 50)")
-    return int(bool(lost or torn) or slowest > 0.05)
 
 
 if __name__ == "__main__":

@@ -4,20 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import os
-import signal
 import stat
 import subprocess
 import sys
-import time
-from collections.abc import AsyncIterator
+import tempfile
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from perfmw.cache import DiskLayer, MemoryLayer, TieredCache
 from perfmw.testing import CacheLayerContract
 from tests.cache.clock import FakeClock
+from tests.faults.kills import kill_trial
 
 pytestmark = pytest.mark.anyio
 
@@ -137,6 +136,26 @@ async def test_two_layers_share_one_file(tmp_path: Path) -> None:
     await two.close()
 
 
+async def test_adding_comparing_and_prolonging_are_one_step_for_all_processes(tmp_path: Path) -> None:
+    clock = FakeClock()
+    one, two = (DiskLayer(tmp_path / "c.db", clock=clock) for _ in range(2))
+    added = await asyncio.gather(
+        *(layer.add("lock", name, ttl=5) for layer, name in ((one, "1"), (two, "2"))), return_exceptions=True
+    )
+    assert sorted(map(str, added)) == ["Key lock already exists, use .set to update the value", "True"]
+    holder = await one.get("lock")
+    assert await two._set("lock", "mine", ttl=5, _cas_token="nobody") == 0
+    assert await two._set("lock", "mine", ttl=5, _cas_token=holder) == 1
+    assert await one.expire("lock", 20)
+    assert not await one.expire("other", 20)
+    clock.advance(19)
+    assert await one.multi_get(["lock", "other"]) == ["mine", None]
+    clock.advance(2)
+    assert await one.multi_get(["lock", "other"]) == [None, None]
+    await one.close()
+    await two.close()
+
+
 async def test_a_file_that_is_no_database_is_set_aside(tmp_path: Path) -> None:
     path = tmp_path / "c.db"
     path.write_bytes(b"no database at all " * 1_000)
@@ -144,48 +163,191 @@ async def test_a_file_that_is_no_database_is_set_aside(tmp_path: Path) -> None:
     assert await layer.get("a") is None
     assert await layer.set("a", b"1")
     assert await layer.get("a") == b"1"
-    assert sum(".damaged-" in name for name in os.listdir(tmp_path)) == 1
+    assert set_aside(tmp_path) == 1
     await layer.close()
 
 
-async def test_a_damaged_file_never_raises(tmp_path: Path) -> None:
-    path = tmp_path / "c.db"
-    layer = DiskLayer(path)
-    for number in range(200):
-        await layer.set(f"key {number}", b"x" * 500)
-    await layer.close()
-    _damage(path)
-    layer = DiskLayer(path)
-    for number in range(200):
-        await layer.get(f"key {number}")
-        await layer.set(f"key {number}", b"y")
-    assert layer.file.errors >= 1
-    assert await layer.get("key 3") == b"y"
-    await layer.close()
+def set_aside(folder: Path) -> int:
+    return sum(".damaged-" in name for name in os.listdir(folder))
 
 
-def _damage(path: Path) -> None:
+def scribble(path: Path) -> None:
     with path.open("r+b") as file:
         for offset in range(4096, os.path.getsize(path), 512):
             file.seek(offset)
             file.write(os.urandom(300))
 
 
+def cut(path: Path) -> None:
+    os.truncate(path, os.path.getsize(path) // 2 + 100)
+
+
+def empty(path: Path) -> None:
+    os.truncate(path, 0)
+
+
+@pytest.mark.parametrize("damage", [scribble, cut, empty])
+async def test_a_damaged_file_never_raises(tmp_path: Path, damage: Callable[[Path], None]) -> None:
+    path = tmp_path / "c.db"
+    layer = DiskLayer(path)
+    for number in range(200):
+        await layer.set(f"key {number}", b"x" * 500)
+    await layer.close()
+    damage(path)
+    layer = DiskLayer(path)
+    for number in range(200):
+        assert await layer.get(f"key {number}") in (None, b"x" * 500, b"y")
+        await layer.set(f"key {number}", b"y")
+    assert layer.file.errors >= 1 or damage is empty
+    assert await layer.get("key 3") == b"y"
+    await layer.close()
+
+
+def test_of_two_who_find_the_damage_one_sets_the_file_aside(tmp_path: Path) -> None:
+    path = tmp_path / "c.db"
+    one, two = DiskLayer(path).file, DiskLayer(path).file
+    for number in range(200):
+        assert one.set(f"key {number}", b"x" * 500)
+        assert two.get(f"key {number}")
+    one._main.cursor().execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    one.close()
+    scribble(path)
+    for number in range(200):
+        one.get(f"key {number}")
+    assert one.set("a", b"1")
+    for number in range(200):  # it still has the damaged file open
+        two.get(f"key {number}")
+    assert (one.errors, two.errors) == (1, 1)
+    assert set_aside(tmp_path) == 1
+    assert two.get("a") == b"1"
+    one.close()
+    two.close()
+
+
+CUT_WHILE_OPEN = """
+import os, sys
+from perfmw.cache.disk import DiskLayer
+file = DiskLayer(sys.argv[1]).file
+for number in range(500):
+    file.set(f"key {number}", b"x" * 9_000)
+cursor = file._main.cursor()
+cursor.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+cursor.execute("PRAGMA cache_size = 10")
+os.truncate(sys.argv[1], 50_000)
+for number in range(500):
+    assert file.get(f"key {number}") in (None, b"x" * 9_000)
+assert file.errors and file.set("a", b"1") and file.get("a") == b"1"
+file.close()
+"""
+
+
+def test_a_file_cut_short_while_it_is_open_does_not_end_the_process(tmp_path: Path) -> None:
+    subprocess.run([sys.executable, "-c", CUT_WHILE_OPEN, str(tmp_path / "c.db")], check=True, timeout=60)
+
+
+def test_a_file_that_somebody_removed_is_made_anew(tmp_path: Path) -> None:
+    path = tmp_path / "c.db"
+    file = DiskLayer(path).file
+    file.set("a", b"1")
+    assert file.get("a") == b"1"
+    for suffix in ("", "-wal", "-shm"):
+        path.with_name(f"c.db{suffix}").unlink()
+    for number in range(100):
+        assert file.set(f"key {number}", b"1")
+    assert file.get("a") is None
+    other = DiskLayer(path).file
+    assert other.get("key 99") == b"1"
+    file.close()
+    other.close()
+
+
+def test_reading_goes_on_while_another_thread_writes(tmp_path: Path) -> None:
+    file = DiskLayer(tmp_path / "c.db").file
+    file.set("a", b"1")
+    with file._main.lock:
+        assert file.get("a") == b"1"
+    file.close()
+
+
 async def test_a_full_disk_is_a_miss(layer: DiskLayer) -> None:
     await layer.set("a", b"1")
-    pages = layer.file._connection("write").execute("PRAGMA page_count").fetchone()[0]
-    layer.file._connection("write").execute(f"PRAGMA max_page_count = {pages}")
+    cursor = layer.file._main.cursor()
+    pages = cursor.execute("PRAGMA page_count").fetchone()[0]
+    cursor.execute(f"PRAGMA max_page_count = {pages}")
     assert await layer.set("b", b"x" * 100_000) is False
     assert await layer.get("b") is None
     assert await layer.get("a") == b"1"
     assert layer.file.errors == 1
 
 
+NO_SPACE = """
+import resource, signal, sys
+from perfmw.cache.disk import DiskLayer
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+file = DiskLayer(sys.argv[1]).file
+assert file.set("a", b"1")
+resource.setrlimit(resource.RLIMIT_FSIZE, (600_000, resource.RLIM_INFINITY))
+kept = [number for number in range(300) if file.set(f"key {number}", b"x" * 4096)]
+assert 0 < len(kept) < 200, kept
+assert file.errors == 300 - len(kept)
+assert all(file.get(f"key {number}") == b"x" * 4096 for number in kept)
+assert file.get("key 299") is None
+resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+assert file.set("b", b"2") and file.get("b") == b"2" and file.get("a") == b"1"
+file.close()
+"""
+
+
+def test_where_nothing_more_can_be_written_what_is_there_is_served(tmp_path: Path) -> None:
+    pytest.importorskip("resource")
+    subprocess.run([sys.executable, "-c", NO_SPACE, str(tmp_path / "c.db")], check=True, timeout=60)
+    assert set_aside(tmp_path) == 0
+
+
 async def test_a_file_that_may_only_be_read_serves_and_refuses(layer: DiskLayer) -> None:
     await layer.set("a", b"1")
-    layer.file._connection("write").execute("PRAGMA query_only = 1")
+    layer.file._main.cursor().execute("PRAGMA query_only = 1")
     assert await layer.set("b", b"1") is False
     assert await layer.get("a") == b"1"
+
+
+READ_ONLY = """
+import os, sys
+from pathlib import Path
+from perfmw.cache.disk import DiskLayer
+path = Path(sys.argv[1])
+if os.getuid() == 0:
+    os.setgroups([])
+    os.setgid(65534)
+    os.setuid(65534)
+file = DiskLayer(path).file
+assert file.set("b", b"2") is False
+assert file.get("a") == (b"1" if sys.argv[2] == "open" else None)
+assert file.get("b") is None and file.delete("a") is False and file.errors > 0
+file.close()
+"""
+
+
+@pytest.mark.parametrize("state", ["open", "closed"])
+def test_without_the_right_to_write_nothing_raises(state: str) -> None:
+    """``open``: while its owner has it open, others can read it."""
+    with tempfile.TemporaryDirectory() as name:  # which other users may enter
+        folder = Path(name, "cache")
+        folder.mkdir()
+        file = DiskLayer(folder / "c.db").file
+        file.set("a", b"1")
+        if state == "closed":
+            file.close()
+        for path in folder.iterdir():
+            path.chmod(0o444)
+        folder.chmod(0o555)
+        Path(name).chmod(0o755)
+        try:
+            command = [sys.executable, "-c", READ_ONLY, str(folder / "c.db"), state]
+            subprocess.run(command, check=True, timeout=60)
+        finally:
+            folder.chmod(0o755)
+            file.close()
 
 
 async def test_a_directory_that_cannot_be_made_is_a_miss(tmp_path: Path) -> None:
@@ -225,57 +387,8 @@ async def test_behind_memory_it_brings_entries_back(tmp_path: Path) -> None:
     await second.close()
 
 
-WRITER = """
-import sys, zlib
-from perfmw.cache.disk import DiskLayer
-file = DiskLayer(sys.argv[1], max_bytes=500_000_000).file
-number = int(sys.argv[3])
-while True:
-    body = (sys.argv[2] + str(number)).encode() * 300
-    if file.set(f"{sys.argv[2]} {number}", zlib.crc32(body).to_bytes(4, "big") + body):
-        print(number, flush=True)
-    number += 1
-"""
-
-
-def kill_trial(path: Path, seconds: float, start: int) -> dict[str, Any]:
-    """Two writers on one file, both killed; what they had acknowledged, lost and torn, and how it opened."""
-    import zlib
-
-    writers = [
-        subprocess.Popen(
-            [sys.executable, "-c", WRITER, str(path), name, str(start)], stdout=subprocess.PIPE, text=True
-        )
-        for name in ("a", "b")
-    ]
-    for writer in writers:
-        assert writer.stdout is not None
-        writer.stdout.readline()
-    time.sleep(seconds)
-    for writer in writers:
-        writer.send_signal(signal.SIGKILL)
-    acknowledged = {}
-    for name, writer in zip("ab", writers, strict=True):
-        lines = [line for line in writer.communicate()[0].split("\n")[:-1] if line]
-        acknowledged[name] = int(lines[-1]) if lines else start
-    file = DiskLayer(path, max_bytes=500_000_000).file
-    began = time.perf_counter()
-    file.get("a 0")
-    opened = time.perf_counter() - began
-    lost = torn = 0
-    for name, last in acknowledged.items():
-        for number in range(start, last + 1):
-            value = file.get(f"{name} {number}")
-            lost += value is None
-            torn += value is not None and zlib.crc32(value[4:]).to_bytes(4, "big") != value[:4]
-    errors = file.errors
-    file.close()
-    counts = sum(last - start + 1 for last in acknowledged.values())
-    return {"acknowledged": counts, "lost": lost, "torn": torn, "errors": errors, "opened": opened}
-
-
 @pytest.mark.parametrize("trial", range(3))
 def test_killed_writers_lose_and_tear_nothing(tmp_path: Path, trial: int) -> None:
-    result = kill_trial(tmp_path / "c.db", 0.03 * trial, 0)
-    assert result["acknowledged"] >= 2
-    assert (result["lost"], result["torn"], result["errors"]) == (0, 0, 0)
+    result = kill_trial(tmp_path / "c.db", (0.03 * trial, 0.02 * trial), 0)
+    assert result.acknowledged >= 2
+    assert (result.lost, result.torn, result.errors, result.sound) == (0, 0, 0, True)
