@@ -21,6 +21,7 @@ from perfmw.dashboard.api import api_routes
 from perfmw.dashboard.assets import serve_asset
 from perfmw.dashboard.auth import Guard, Tokens, local_path, token_of
 from perfmw.dashboard.context import Context, bind
+from perfmw.dashboard.flames import Flames
 from perfmw.dashboard.headers import SecurityHeaders, compressed
 from perfmw.dashboard.host import Host, Snapshots
 from perfmw.dashboard.live import Feed
@@ -42,7 +43,7 @@ def create_app(runtime: Host, *, authorize: Callable[[Scope], bool] | None = Non
     if mode == "off" and authorize is None:
         raise ValueError('dashboard = "off"; allowed here: "loopback" or "token"')
     snapshots = Snapshots(runtime)
-    context = Context(runtime, snapshots, _feed(runtime, snapshots), load_templates())
+    context = Context(runtime, snapshots, _feed(runtime, snapshots), Flames(runtime), load_templates())
     guard = Middleware(Guard, mode=mode, tokens=Tokens(token_of(runtime)), authorize=authorize)
     app = Starlette(
         routes=_routes(context),

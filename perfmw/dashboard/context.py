@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from starlette.requests import Request
 from starlette.responses import Response
 
+from perfmw.dashboard.flames import Flames
 from perfmw.dashboard.host import Host, Snapshots
 from perfmw.dashboard.live import Feed
 
@@ -23,6 +24,7 @@ class Context:
     host: Host
     snapshots: Snapshots
     feed: Feed
+    flames: Flames
     templates: Environment | None
 
 

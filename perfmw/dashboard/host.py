@@ -6,7 +6,7 @@ import asyncio
 import time
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from perfmw.contracts import (
     Alert,
@@ -18,6 +18,12 @@ from perfmw.contracts import (
     RuntimeSnapshot,
 )
 from perfmw.settings import Settings
+
+if TYPE_CHECKING:
+    from perfmw.profiles import ProfileStore
+    from perfmw.profiles.flames import Flame
+    from perfmw.profiles.management import ProfileManager
+    from perfmw.profiles.tracing import RequestTracing
 
 
 class LedgerLine(Protocol):
@@ -70,6 +76,19 @@ class Host(Protocol):
     def panels(self) -> Sequence[DashboardPanel]: ...
     @property
     def alerts(self) -> Sequence[Alert]: ...
+
+    @property
+    def profiles(self) -> ProfileStore: ...
+    @property
+    def profile_manager(self) -> ProfileManager: ...
+    @property
+    def tracing(self) -> RequestTracing | None:
+        """None where nobody wants spans."""
+
+    async def profile_route(
+        self, route: str, *, requests: int = 20, seconds: float = 30.0, memory: bool = False
+    ) -> Flame:
+        """Raises ImportError without pyinstrument, RuntimeError while another route is watched."""
 
     def snapshot(self) -> RuntimeSnapshot: ...
 

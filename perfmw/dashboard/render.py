@@ -12,6 +12,7 @@ from perfmw import __version__
 from perfmw.dashboard import figures
 from perfmw.dashboard.auth import local_path
 from perfmw.dashboard.context import Context
+from perfmw.dashboard.details import vital_word
 from perfmw.dashboard.headers import compressed
 from perfmw.dashboard.problems import ProblemError
 
@@ -36,7 +37,7 @@ def load_templates() -> Environment | None:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.globals.update(figures=figures, version=__version__)
+    environment.globals.update(figures=figures, vital_word=vital_word, version=__version__)
     environment.filters["clock"] = _clock
     return environment
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import tracemalloc
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -94,13 +94,41 @@ class FlameSession:
         frame = self._session.root_frame(trim_stem=False) if self._session is not None else None
         if frame is not None:
             root.value = frame.time
-            root.children = [_flame(child) for child in frame.children]
+            root.children = _children(_below_us(frame))
         return root
 
 
-def _flame(frame: Any, depth: int = 0) -> Flame:
+def _below_us(frame: Any) -> Any:
+    """What runs a request: the server's own functions, which are those of every graph, are left out."""
+    below = frame
+    while below.children:
+        if below.function == "run" and (below.file_path_short or "").endswith(_HERE):
+            return below
+        below = max(below.children, key=lambda child: child.time)
+    return frame
+
+
+_HERE: Final = "profiles/flames.py"
+_DEEPEST: Final = 200
+
+
+def _children(frame: Any, depth: int = 0) -> list[Flame]:
+    """What a function called, one box for each function however often it did, the longest first."""
+    return _joined([_flame(child, depth) for child in frame.children]) if depth < _DEEPEST else []
+
+
+def _flame(frame: Any, depth: int) -> Flame:
     name = frame.function
     if frame.file_path_short:
         name += f" ({frame.file_path_short}:{frame.line_no})"
-    children = [_flame(child, depth + 1) for child in frame.children] if depth < 200 else []
-    return Flame(name, frame.time, children)
+    return Flame(name, frame.time, _children(frame, depth + 1))
+
+
+def _joined(flames: Iterable[Flame]) -> list[Flame]:
+    found: dict[str, Flame] = {}
+    for one in flames:
+        known = found.setdefault(one.name, one)
+        if known is not one:
+            known.value += one.value
+            known.children = _joined([*known.children, *one.children])
+    return sorted(found.values(), key=lambda one: -one.value)

@@ -17,6 +17,7 @@ from perfmw.contracts.profiles import (
     ProfileType,
 )
 from perfmw.profiles.packing import pack, unpack
+from perfmw.profiles.reading import Reading
 from perfmw.profiles.sharing import Sharing, State, restore_state, state_of
 from perfmw.profiles.store import ProfileStore
 from perfmw.profiles.tracked import Tracked
@@ -39,13 +40,18 @@ class Difference:
 
 @dataclass(slots=True, frozen=True)
 class Comparison:
-    """Two profiles side by side. ``confidence`` 0..1 that their latencies differ at all, by ranks."""
+    """Two profiles, or two periods of one, side by side.
+
+    ``confidence`` 0..1 that their latencies differ at all, by ranks. ``requests`` stand behind each side.
+    """
 
     first: str
     second: str
     differences: list[Difference]
     faster: Better
     confidence: float
+    first_requests: int = 0
+    second_requests: int = 0
 
 
 class Exported(msgspec.Struct):
@@ -192,27 +198,50 @@ class ProfileManager:
         """
         sides = [self._tracked(first), self._tracked(second)]
         now = self._clock()
-        readings = [one.reading() if seconds is None else one.window(seconds, now) for one in sides]
-        one, two = (reading.sketch for reading in readings)
-        figures: list[tuple[str, float | None, float | None, bool]] = [
-            (name, one.quantile(q), two.quantile(q), False)
-            for name, q in (("p50", 0.5), ("p95", 0.95), ("p99", 0.99))
-        ]
-        figures = [("mean", one.mean, two.mean, False), *figures]
-        figures.append(("error_rate", readings[0].error_rate, readings[1].error_rate, False))
-        figures.append(("hit_rate", readings[0].hit_rate, readings[1].hit_rate, True))
-        scores = [one.profile(now).performance.current_score for one in sides]
-        figures.append(("score", scores[0], scores[1], True))
-        grid = tuple((number + 0.5) / 50 for number in range(50))
-        certain = 1.0 - rank_sum(one.quantiles(grid), two.quantiles(grid)) if one.count and two.count else 0.0
-        differences = [_difference(*figure) for figure in figures]
-        return Comparison(first, second, differences, differences[0].better, certain)
+        one, two = (side.reading() if seconds is None else side.window(seconds, now) for side in sides)
+        scores = [side.profile(now).performance.current_score for side in sides]
+        return _compared((first, one), (second, two), (scores[0], scores[1]))
+
+    def compare_periods(self, profile_id: str, seconds: float) -> Comparison:
+        """A profile in the ``seconds`` before the last ``seconds`` (first), and in the last (second).
+
+        The bound between them is that of a slot: five seconds for minutes, an hour for a day.
+
+        :raises KeyError: there is no such profile.
+        """
+        tracked, now = self._tracked(profile_id), self._clock()
+        before, after = Reading(), Reading()
+        for slot in tracked.windows.course(2.0 * seconds, now):
+            (after if (slot.start + slot.end) / 2 > now - seconds else before).add(slot.reading)
+        live = tracked.recorder.live()
+        if live is not None:
+            after.add(live)
+        return _compared(("before", before), ("now", after), (None, None))
 
     def _tracked(self, profile_id: str) -> Tracked:
         tracked = self._store.tracked(profile_id)
         if tracked is None:
             raise KeyError(f"no profile {profile_id!r}")
         return tracked
+
+
+def _compared(
+    first: tuple[str, Reading], second: tuple[str, Reading], scores: tuple[float | None, float | None]
+) -> Comparison:
+    """Two readings side by side; what one of them has no requests for is not known."""
+    readings = first[1], second[1]
+    one, two = (reading.sketch for reading in readings)
+    figures: list[tuple[str, float | None, float | None, bool]] = [("mean", one.mean, two.mean, False)]
+    for name, q in (("p50", 0.5), ("p95", 0.95), ("p99", 0.99)):
+        figures.append((name, one.quantile(q), two.quantile(q), False))
+    figures.append(("error_rate", readings[0].error_rate, readings[1].error_rate, False))
+    figures.append(("hit_rate", readings[0].hit_rate, readings[1].hit_rate, True))
+    known = [(name, a if one.count else None, b if two.count else None, more) for name, a, b, more in figures]
+    known.append(("score", *scores, True))
+    grid = tuple((number + 0.5) / 50 for number in range(50))
+    certain = 1.0 - rank_sum(one.quantiles(grid), two.quantiles(grid)) if one.count and two.count else 0.0
+    differences = [_difference(*figure) for figure in known]
+    return Comparison(first[0], second[0], differences, differences[0].better, certain, one.count, two.count)
 
 
 def _difference(figure: str, first: float | None, second: float | None, more: bool) -> Difference:

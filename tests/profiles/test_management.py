@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from perfmw.contracts import PerformanceBaseline, PerformanceProfileConfig, PerformanceTargets
-from perfmw.profiles import ProfileStore
+from perfmw.profiles import ProfileStore, profile_id
 from perfmw.profiles.management import ProfileManager
 
 
@@ -113,3 +113,30 @@ def test_profiles_travel(tmp_path: Path) -> None:
 def test_what_is_no_export_is_refused(data: bytes) -> None:
     with pytest.raises(ValueError, match=r".+"):
         managed()[1].import_(data)
+
+
+def test_two_periods_of_a_profile_are_compared() -> None:
+    now = [1000.0]
+    store = ProfileStore(clock=lambda: now[0])
+    manager = ProfileManager(store, clock=lambda: now[0])
+    for second in range(120):
+        for _ in range(5):
+            store.recorder("GET /a").origin(0.1 if second < 60 else 0.05, 200, "uri-miss")
+        now[0] += 1.0
+        store.tick(now[0])
+    found = manager.compare_periods(profile_id("component", "GET /a"), 60.0)
+    mean = found.differences[0]
+    assert mean.first == pytest.approx(0.1, rel=0.1)
+    assert mean.second == pytest.approx(0.05, rel=0.1)
+    assert (found.faster, found.confidence > 0.99) == ("second", True)
+    assert found.first_requests + found.second_requests == 600
+    assert abs(found.first_requests - 300) <= 30
+
+
+def test_a_period_without_requests_is_not_known() -> None:
+    store = ProfileStore(clock=lambda: 1000.0)
+    manager = ProfileManager(store, clock=lambda: 1000.0)
+    store.recorder("GET /a").hit(0.1)
+    found = manager.compare_periods(profile_id("component", "GET /a"), 60.0)
+    assert [one.first for one in found.differences] == [None] * 7
+    assert (found.first_requests, found.second_requests, found.confidence) == (0, 1, 0.0)

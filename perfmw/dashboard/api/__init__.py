@@ -20,6 +20,7 @@ from perfmw.dashboard.api import (
     routes,
     rules,
     settings,
+    traces,
 )
 from perfmw.dashboard.api.endpoint import Context, Endpoint, answer
 from perfmw.dashboard.api.openapi import document
@@ -34,6 +35,7 @@ async def get_openapi(context: Context, request: Request) -> Response:
 
 ENDPOINTS: tuple[Endpoint, ...] = (
     *overview.ENDPOINTS,
+    *traces.ENDPOINTS,
     *profiles.ENDPOINTS,
     *routes.ENDPOINTS,
     *layers.ENDPOINTS,

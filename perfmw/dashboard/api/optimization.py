@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 
 import msgspec
@@ -9,8 +10,11 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from perfmw.contracts import OptimizationRequest
-from perfmw.dashboard.api.endpoint import NOTHING, Context, Endpoint, answer, json_object
+from perfmw.dashboard.api.endpoint import NOTHING, PAGING, Context, Endpoint, answer, json_object, page
 from perfmw.dashboard.problems import ProblemError
+from perfmw.dashboard.view import opportunities
+
+logger = logging.getLogger("perfmw.dashboard")
 
 START_SCHEMA: dict[str, Any] = {
     "type": "object",
@@ -51,6 +55,28 @@ async def cancel(context: Context, request: Request) -> Response:
     return answer(request, context.host.optimization_state(), 202)
 
 
+async def stop_everything(context: Context, request: Request) -> Response:
+    """The kill switch: what cannot be rolled back is told, and does not keep the rest from it."""
+    await json_object(request)
+    host = context.host
+    host.cancel_optimization()
+    undone, failed = [], []
+    for entry in list(host.ledger.kept()):
+        try:
+            await host.rollback(entry.id)
+            undone.append(entry.opportunity.title)
+        except Exception as exc:
+            logger.warning("entry %s could not be rolled back", entry.id, exc_info=True)
+            failed.append(f"{entry.opportunity.title}: {exc.args[0] if exc.args else exc}")
+    if failed:
+        raise ProblemError(409, f"These could not be rolled back: {'; '.join(failed)}.")
+    return answer(request, {"rolled_back": undone}, 202)
+
+
+async def list_opportunities(context: Context, request: Request) -> Response:
+    return page(request, opportunities(context.snapshots.get()))
+
+
 def _parse(body: dict[str, Any]) -> OptimizationRequest:
     """Raises ProblemError 422 that names the field and what is allowed."""
     properties = START_SCHEMA["properties"]
@@ -74,6 +100,9 @@ def _check_bounds(name: str, value: Any, schema: dict[str, Any]) -> None:
 
 
 ENDPOINTS = (
+    Endpoint(
+        "GET", "/opportunities", "What could be faster, by time saved", list_opportunities, query=PAGING
+    ),
     Endpoint("GET", "/optimization", "Whether an optimization runs, and how far it is", get_state),
     Endpoint("POST", "/optimization/start", "Start an optimization run", start, body=START_SCHEMA),
     Endpoint(
@@ -81,6 +110,13 @@ ENDPOINTS = (
         "/optimization/cancel",
         "End the run and undo what is on trial",
         cancel,
+        body=NOTHING,
+    ),
+    Endpoint(
+        "POST",
+        "/optimization/stop",
+        "End the run under way and roll back every change in force",
+        stop_everything,
         body=NOTHING,
     ),
 )

@@ -5,9 +5,16 @@ from __future__ import annotations
 from starlette.routing import Route
 
 from perfmw.dashboard.context import Context, bind
-from perfmw.dashboard.pages import overview, report
+from perfmw.dashboard.pages import caching, optimization, overview, profiles, report, resources
 
-PAGES = {**overview.PAGES, **report.PAGES}
+PAGES = {
+    **overview.PAGES,
+    **profiles.PAGES,
+    **caching.PAGES,
+    **resources.PAGES,
+    **optimization.PAGES,
+    **report.PAGES,
+}
 
 
 def page_routes(context: Context) -> list[Route]:

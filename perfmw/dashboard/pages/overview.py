@@ -13,9 +13,10 @@ from starlette.responses import Response
 from perfmw.contracts import DashboardPanel
 from perfmw.dashboard.context import Context, Handler
 from perfmw.dashboard.host import Host
+from perfmw.dashboard.pages.shell import common
 from perfmw.dashboard.render import render
 from perfmw.dashboard.report import stats_of
-from perfmw.dashboard.view import outcomes, reasons, route_table, run_view, titles
+from perfmw.dashboard.view import outcomes, reasons, route_table
 
 logger = logging.getLogger("perfmw.dashboard")
 
@@ -50,10 +51,9 @@ def _parts(context: Context, max_age: float) -> dict[str, Any]:
     host: Host = context.host
     snapshot = context.snapshots.get(max_age)
     return {
-        "snapshot": snapshot,
+        **common(context, "overview", snapshot),
         "reasons": reasons(snapshot.cache_status),
         "requests": sum(snapshot.cache_status.values()),
-        "run": run_view(host.optimization_state(), titles(host.ledger)),
         "ledger": outcomes(host.ledger, LEDGER_LINES),
         "standing": [entry.opportunity.title for entry in host.ledger.kept()],
         "panels": [panel_view(panel) for panel in host.panels],

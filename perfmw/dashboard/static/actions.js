@@ -1,7 +1,7 @@
 // What changes something: always a POST of JSON to our own origin.
 const message = document.getElementById("message");
 
-function tell(text, bad = false) {
+export function tell(text, bad = false) {
   message.textContent = text;
   message.className = bad ? "bad" : "good";
   message.hidden = false;
@@ -30,14 +30,48 @@ function options() {
 
 async function act(button, done, work) {
   button.disabled = true;
+  let said;
   try {
-    await work();
-    tell(done);
+    said = await work();
+    if (done) tell(done);
+    else message.hidden = true;
   } catch (error) {
     tell(error.message, true);
   }
   button.disabled = false;
   dispatchEvent(new Event("perfmw:acted"));
+  return said;
+}
+
+function value(field) {
+  if (field.type === "checkbox") return field.checked;
+  if (field.type === "number") return Number(field.value) * Number(field.dataset.scale ?? 1);
+  return field.value;
+}
+
+function fields(form) {
+  const body = {};
+  for (const field of form.elements) {
+    if (!field.name || field.value === "") continue;
+    const [first, second] = field.name.split(".");
+    if (second) (body[first] ??= {})[second] = value(field);
+    else body[first] = value(field);
+  }
+  return body;
+}
+
+function goOn(node, said) {
+  if (!said) return;
+  if (node.dataset.next) location.assign(node.dataset.next.replace("{id}", encodeURIComponent(said.id)));
+  if ("reload" in node.dataset) location.reload();
+}
+
+async function submit(form) {
+  const explained = form.id === "explain";
+  const button = form.querySelector("button");
+  const said = await act(button, explained ? "" : "Done.", () => post(form.dataset.api, fields(form)));
+  if (said) form.dispatchEvent(new CustomEvent("perfmw:answer", { detail: said }));
+  goOn(form, said);
 }
 
 export function watchActions() {
@@ -47,9 +81,14 @@ export function watchActions() {
       post("api/v1/optimization/start", options()),
     );
   });
-  document.addEventListener("submit", (event) => event.preventDefault());
-  document.addEventListener("click", (event) => {
+  document.addEventListener("submit", (event) => {
+    if ("go" in event.target.dataset) return;
+    event.preventDefault();
+    if (event.target.dataset.api) submit(event.target);
+  });
+  document.addEventListener("click", async (event) => {
     const button = event.target.closest("[data-post]");
-    if (button) act(button, "Done.", () => post(button.dataset.post));
+    if (!button || (button.dataset.confirm && !confirm(button.dataset.confirm))) return;
+    goOn(button, await act(button, "Done.", () => post(button.dataset.post, JSON.parse(button.dataset.body ?? "{}"))));
   });
 }

@@ -26,7 +26,9 @@ function newRow(route) {
   row.dataset.id = route.id;
   const [method, ...rest] = route.name.split(" ");
   row.querySelector(".method").textContent = rest.length ? method : "";
-  row.querySelector(".path").textContent = rest.join(" ") || method;
+  const link = row.querySelector(".path");
+  link.textContent = rest.join(" ") || method;
+  link.href = `profile?id=${encodeURIComponent(route.id)}`;
   rows.set(route.id, row);
   body.append(row);
   return row;

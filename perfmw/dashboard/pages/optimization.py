@@ -1,0 +1,34 @@
+"""What could be faster, what is being tried, and what came of it."""
+
+from __future__ import annotations
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from perfmw.dashboard.context import Context, Handler
+from perfmw.dashboard.pages.shell import common
+from perfmw.dashboard.render import render
+from perfmw.dashboard.view import advice, opportunities, outcomes, potentials
+
+LEDGER_LINES = 50
+ROWS = 50
+
+
+async def show(context: Context, request: Request) -> Response:
+    snapshot, host = context.snapshots.get(0.5), context.host
+    return render(
+        context,
+        request,
+        "optimization.html",
+        **common(context, "optimization", snapshot),
+        opportunities=opportunities(snapshot)[:ROWS],
+        potentials=potentials(snapshot)[:ROWS],
+        advice=advice(snapshot)[:ROWS],
+        ledger=outcomes(host.ledger, LEDGER_LINES),
+        standing=[entry.opportunity.title for entry in host.ledger.kept()],
+        automatic=host.settings.auto_optimization,
+        level=host.settings.optimization_level,
+    )
+
+
+PAGES: dict[str, Handler] = {"/optimization": show}

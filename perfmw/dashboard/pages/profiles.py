@@ -1,0 +1,143 @@
+"""The profiles: a list of them, a page for each, a page for a request, and two side by side."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from perfmw.contracts import PerformanceProfile
+from perfmw.dashboard.api.profiles import TYPES
+from perfmw.dashboard.asked import compared, details_of, trace_of, traces_of, window_of
+from perfmw.dashboard.charts import WIDTH, flame_graph, spark_of, waterfall
+from perfmw.dashboard.context import Context, Handler
+from perfmw.dashboard.details import (
+    SORTS,
+    WINDOWS,
+    chosen,
+    latency_chart,
+    rate_chart,
+    trace_parts,
+    vitals,
+)
+from perfmw.dashboard.pages.shell import common
+from perfmw.dashboard.problems import ProblemError
+from perfmw.dashboard.render import render
+from perfmw.profiles.tracked import profile_id
+
+ROWS = 50
+
+
+async def show_list(context: Context, request: Request) -> Response:
+    query = request.query_params
+    kind, text, sort = query.get("type", ""), query.get("q", ""), query.get("sort", "total")
+    if kind not in ("", *TYPES) or sort not in SORTS:
+        raise ProblemError(422, f"type is one of {', '.join(TYPES)}, sort one of {', '.join(SORTS)}.")
+    snapshot = context.snapshots.get(0.5)
+    rows = chosen(snapshot.profiles, kind, text, sort)
+    page = _page(query.get("page", "0"))
+    shown = rows[page * ROWS : (page + 1) * ROWS]
+    return render(
+        context,
+        request,
+        "profiles.html",
+        **common(context, "profiles", snapshot),
+        rows=[(row, _spark(context, row.id)) for row in shown],
+        total=len(rows),
+        everything=len(snapshot.profiles),
+        asked={"type": kind, "q": text, "sort": sort, "page": page},
+        pages=(len(rows) + ROWS - 1) // ROWS,
+        types=TYPES,
+        sorts=SORTS,
+        vitals=vitals(snapshot.profiles),
+        names=[profile.name for profile in snapshot.profiles][:200],
+    )
+
+
+def _page(text: str) -> int:
+    return int(text[:6]) if text.isascii() and text.isdigit() else 0
+
+
+def _spark(context: Context, id: str) -> str:
+    """The course of the mean in the last minute."""
+    tracked = context.host.profiles.tracked(id)
+    return spark_of([slot.mean for slot in tracked.windows.slots()]) if tracked is not None else ""
+
+
+async def show_profile(context: Context, request: Request) -> Response:
+    wanted, window = request.query_params.get("id", ""), window_of(request)
+    found, now = details_of(context.host, wanted, window), time.time()
+    traces = traces_of(context.host)
+    slowest = traces.find(found.slow[0].trace_id) if traces is not None and found.slow else None
+    session = context.flames.get(wanted)
+    return render(
+        context,
+        request,
+        "profile.html",
+        **common(context, "profiles"),
+        found=found,
+        profile=found.profile,
+        window=window,
+        windows=WINDOWS,
+        latency=latency_chart(found, now),
+        rates=rate_chart(found, now),
+        slowest=slowest,
+        bars=waterfall(slowest.parts, slowest.at, slowest.seconds) if slowest is not None else [],
+        traced=traces is not None,
+        session=session,
+        graph=flame_graph(session.flame) if session is not None and session.flame is not None else None,
+        width=WIDTH,
+        now=now,
+    )
+
+
+async def show_trace(context: Context, request: Request) -> Response:
+    trace = trace_of(context.host, request.query_params.get("id", ""))
+    return render(
+        context,
+        request,
+        "trace.html",
+        **common(context, "profiles"),
+        trace=trace,
+        profile=profile_id("component", trace.route),
+        bars=waterfall(trace.parts, trace.at, trace.seconds),
+        parts=trace_parts(trace),
+        repeated=trace.breakdown.repeated if trace.breakdown is not None else (),
+    )
+
+
+async def show_comparison(context: Context, request: Request) -> Response:
+    window = window_of(request)
+    asked = {name: request.query_params.get(name, "") for name in ("first", "second")}
+    profiles = context.snapshots.get(1.0).profiles
+    found = compared(context.host, asked["first"], asked["second"], window) if asked["first"] else None
+    return render(
+        context,
+        request,
+        "compare.html",
+        **common(context, "profiles"),
+        found=found,
+        asked=asked,
+        title=_title(profiles, asked["first"], asked["second"]),
+        window=window,
+        windows=WINDOWS,
+        names=[profile.name for profile in profiles][:200],
+    )
+
+
+def _title(profiles: Sequence[PerformanceProfile], first: str, second: str) -> tuple[str, str]:
+    """What stands above the two columns."""
+    if not second:
+        return "Before", "Now"
+    known = {one.id: one.name for one in profiles}
+    return known.get(first, first), known.get(second, second)
+
+
+PAGES: dict[str, Handler] = {
+    "/profiles": show_list,
+    "/profile": show_profile,
+    "/trace": show_trace,
+    "/compare": show_comparison,
+}

@@ -1,0 +1,21 @@
+// Every page but the first: its sections are kept up to date, its forms answered.
+import { watchActions } from "./actions.js";
+import { watchExplain } from "./explain.js";
+import { listen } from "./live.js";
+import { age, busy, refresh } from "./parts.js";
+import "./shell.js";
+
+const SLOW = 5000;
+let version;
+
+function onState(state) {
+  const changed = version !== undefined && version !== state.parts;
+  version = state.parts;
+  if (changed || busy() || age() > SLOW) refresh().catch(() => {});
+  document.getElementById("start").disabled = state.running;
+}
+
+addEventListener("perfmw:acted", () => refresh().catch(() => {}));
+watchActions();
+watchExplain();
+listen(onState);

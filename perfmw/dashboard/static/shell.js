@@ -1,0 +1,31 @@
+// What all pages have: the theme, and the tabs by keyboard.
+document.getElementById("theme").addEventListener("click", () => {
+  const root = document.documentElement;
+  const dark = root.dataset.theme ?? (matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light");
+  root.dataset.theme = dark === "dark" ? "light" : "dark";
+  try {
+    localStorage.setItem("perfmw-theme", root.dataset.theme);
+  } catch {
+    // then it holds for this page only
+  }
+});
+
+const KEYS = { ArrowRight: 1, ArrowLeft: -1, Home: -Infinity, End: Infinity };
+const tablist = document.querySelector('[role="tablist"]');
+const tabs = [...tablist.querySelectorAll('[role="tab"]')];
+
+// arrows move the focus, Enter and Space open: a page is loaded, so it must not happen in passing
+tablist.addEventListener("keydown", (event) => {
+  const at = tabs.indexOf(document.activeElement);
+  if (event.key === " " && at >= 0) {
+    event.preventDefault();
+    tabs[at].click();
+  }
+  if (!(event.key in KEYS) || at < 0) return;
+  event.preventDefault();
+  const to = at + KEYS[event.key];
+  const next = Number.isFinite(to) ? (to + tabs.length) % tabs.length : to < 0 ? 0 : tabs.length - 1;
+  for (const tab of tabs) tab.tabIndex = tab === tabs[next] ? 0 : -1;
+  tabs[next].focus();
+});
+tablist.querySelector('[aria-selected="true"]').scrollIntoView?.({ block: "nearest", inline: "nearest" });
