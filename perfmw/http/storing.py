@@ -21,6 +21,8 @@ from perfmw.settings import CacheRule
 UNDERSTOOD = HEURISTIC_STATUSES.union(
     (302, 303, 307, 400, 401, 402, 403, 406, 408, 409, 411, 413, 415, 417, 421, 422, 426, 500, 502, 503, 504)
 )
+# what a condition or a range came to is no answer to requests without it, and both are no part of a key
+_OF_THE_REQUEST = frozenset({304, 412, 416})
 HOP_BY_HOP = frozenset(
     {
         b"connection",
@@ -199,7 +201,7 @@ def _names_target(request: Request, fields: Fields) -> bool:
 
 def _by_status(head: ResponseHead, terms: Terms, policy: Policy, *, partial: bool) -> str:
     status = head.status
-    if status < 200 or status == 304 or terms.source == "status":
+    if status < 200 or status in _OF_THE_REQUEST or terms.source == "status":
         return "status"
     if status == 206 and not partial and parse_content_range(head.fields.get(b"content-range", b"")) is None:
         return "partial"

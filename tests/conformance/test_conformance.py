@@ -24,6 +24,7 @@ GUARDED = {
     "method-post-location": "a POST leaves nothing behind",
     "vary-lang-order": "the order of languages counts as a preference",
     "vary-tags-": "apps give the pages of two users one tag",
+    "cdn-names": "private is believed, whatever it names",
     "cdn-over-": "no-store and private of Cache-Control hold beside another cache's field",
 }
 """Parts of the ids of cases that only the RFC mode has to pass."""

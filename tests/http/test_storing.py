@@ -52,6 +52,8 @@ BASIC = "Basic dTpw"
         (head("max-age=60", vary=["accept", " , *"]), "vary-star"),
         # statuses (sections 3 and 4.2.2)
         (head("max-age=60", status=304), "status"),
+        (head("max-age=60", status=412), "status"),
+        (head("max-age=60", status=416), "status"),
         (head("max-age=60", status=404), "stored: max-age"),
         (head("max-age=60", status=302), "stored: max-age"),
         (head(status=302, last_modified=date(-1000)), "no-freshness"),

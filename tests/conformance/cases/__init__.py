@@ -4,6 +4,7 @@ from tests.conformance.cases import (
     conditional,
     directives,
     freshness,
+    further,
     methods,
     partial,
     stale,
@@ -23,5 +24,6 @@ TOPICS: dict[str, list[Case]] = {
     "stale": stale.CASES,
     "storing": storing.CASES,
     "targeted": targeted.CASES,
+    "further": further.CASES,
 }
 CASES: list[Case] = [case for cases in TOPICS.values() for case in cases]
