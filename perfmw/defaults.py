@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from perfmw.hookspecs import hookimpl
+from perfmw.settings import SettingsError
 
 if TYPE_CHECKING:
     from aiocache.base import BaseCache
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
         EvictionPolicyFactory,
         Exporter,
         Optimizer,
+        Purger,
         ResourcePool,
         TextExporter,
     )
@@ -38,7 +41,27 @@ def perfmw_register_cache_layers(settings: Settings) -> Mapping[str, Callable[[]
     def disk() -> DiskLayer:
         return DiskLayer(settings.cache_file, max_bytes=settings.disk_max_bytes)
 
-    return {"memory": memory, "disk": disk}
+    layers: dict[str, Callable[[], BaseCache[Any]]] = {"memory": memory, "disk": disk}
+    if settings.redis_url is not None:
+        layers["redis"] = partial(_redis, settings, settings.redis_url)
+    return layers
+
+
+def _redis(settings: Settings, url: str) -> BaseCache[Any]:
+    """:raises SettingsError: without the library, or for a URL that it does not know."""
+    try:
+        from perfmw.cache.redis_layer import RedisLayer
+
+        return RedisLayer(url, prefix=settings.redis_prefix, deadline=settings.layer_deadline)
+    except ImportError as error:
+        raise SettingsError(
+            f"redis_url (from {settings.origin('redis_url')}) needs a library: {error}; install perfmw[redis]"
+        ) from None
+    except ValueError as error:  # without the URL, which may hold a password
+        raise SettingsError(
+            f"redis_url (from {settings.origin('redis_url')}) is no URL that redis knows, such as "
+            f"redis://localhost:6379/0, rediss://… or unix://…: {type(error).__name__}"
+        ) from None
 
 
 @hookimpl
@@ -89,6 +112,15 @@ def perfmw_register_exporters(settings: Settings) -> Mapping[str, Exporter | Tex
         except ImportError as error:
             log.warning("otlp_endpoint is set, but nothing is sent: %s; install perfmw[otlp]", error)
     return exporters
+
+
+@hookimpl
+def perfmw_register_purgers(settings: Settings) -> Mapping[str, Purger]:
+    if settings.cdn is None or (settings.cdn.purge_url is None and settings.cdn.ban_url is None):
+        return {}
+    from perfmw.cache.purging import HttpPurger
+
+    return {HttpPurger.name: HttpPurger(settings.cdn, settings.cdn_token)}
 
 
 @hookimpl

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
         EvictionPolicyFactory,
         Exporter,
         Optimizer,
+        Purger,
         ResourcePool,
         ScaleAdvice,
         TextExporter,
@@ -119,6 +120,23 @@ def perfmw_register_exporters(settings: Settings) -> Mapping[str, Exporter | Tex
         @hookimpl
         def perfmw_register_exporters(settings):
             return {"statsd": StatsdExporter("127.0.0.1", 8125)}
+    """
+
+
+@hookspec
+def perfmw_register_purgers(settings: Settings) -> Mapping[str, Purger]:
+    """Name the CDNs before the app that are told of invalidations.
+
+    Fires once, at build.
+
+    :param settings: the settings of the runtime being built; `cdn` and `cdn_token` are meant for this.
+    :return: name -> purger, all of which are used.
+
+    Example::
+
+        @hookimpl
+        def perfmw_register_purgers(settings):
+            return {"edge": EdgePurger(settings.cdn_token)}
     """
 
 

@@ -13,7 +13,7 @@ from typing import Any, Concatenate, Generic, NamedTuple, ParamSpec, Protocol, T
 from perfmw.cache.callspec import TTL, CallSpec, FunctionInfo, Key, Options
 from perfmw.cache.coalescing import Flight
 from perfmw.cache.isolation import isolate, release
-from perfmw.cache.scope import Scope, current_scope, set_provider
+from perfmw.cache.scope import Scope, current_scope, scope_of, set_provider
 from perfmw.cache.sizes import size_of
 
 __all__ = ["AsyncCached", "FunctionInfo", "SyncCached", "cached", "set_provider"]
@@ -59,6 +59,7 @@ class _Wrapper(Generic[P, T]):
     def __init__(self, spec: CallSpec, prefix: tuple[Any, ...] = ()) -> None:
         self._spec = spec
         self._prefix = prefix
+        self._scope = current_scope if spec.space is None else functools.partial(scope_of, spec.space)
         wrapper: Any = self
         functools.update_wrapper(wrapper, spec.function)
 
@@ -117,7 +118,8 @@ class _Wrapper(Generic[P, T]):
             return None
         cost, size = time.perf_counter() - began, size_of(kept)
         self._spec.filled(cost, size)
-        return {"ttl": ttl, "tags": call.tags, "cost": cost, "epoch": epoch, "size": size}
+        grace = self._spec.options.stale
+        return {"ttl": ttl, "tags": call.tags, "cost": cost, "epoch": epoch, "size": size, "grace": grace}
 
     def _outdated(self, scope: Scope, call: _Call, filled: _Filled) -> bool:
         """Whether a follower must not have this result: it was invalidated while it was computed."""
@@ -128,7 +130,7 @@ class AsyncCached(_Wrapper[P, T]):
     """A cached async function."""
 
     async def __call__(self, *args: P.args, **kwargs: P.kwargs) -> T:
-        scope, call = current_scope(), self._bind(args, kwargs)
+        scope, call = self._scope(), self._bind(args, kwargs)
         value = self._recall(scope, call)
         if value is not _NOT_KEPT:
             self._spec.hits += 1
@@ -137,16 +139,16 @@ class AsyncCached(_Wrapper[P, T]):
 
     async def invalidate(self, *args: P.args, **kwargs: P.kwargs) -> int:
         """Forget the result of a call with these arguments, in every layer; how many layers had it."""
-        return await current_scope().cache.invalidate(keys=[self._bind(args, kwargs).key])
+        return await self._scope().cache.invalidate(keys=[self._bind(args, kwargs).key])
 
     async def invalidate_all(self) -> int:
         """Forget every result of this function; how many this process had in memory."""
-        return await current_scope().cache.invalidate(prefix=self._spec.prefix)
+        return await self._scope().cache.invalidate(prefix=self._spec.prefix)
 
     async def refresh(self, *args: P.args, **kwargs: P.kwargs) -> T:
         """Call the function now, and keep the result in place of what was kept."""
         self._spec.refreshes += 1
-        return (await self._compute(current_scope(), self._bind(args, kwargs)))[0]
+        return (await self._compute(self._scope(), self._bind(args, kwargs)))[0]
 
     async def _miss(self, scope: Scope, call: _Call) -> T:
         self._spec.learn_types()
@@ -221,7 +223,7 @@ class SyncCached(_Wrapper[P, T]):
     """A cached function that is not async; it uses the nearest layer, which is in memory."""
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> T:
-        scope, call = current_scope(), self._bind(args, kwargs)
+        scope, call = self._scope(), self._bind(args, kwargs)
         value = self._recall(scope, call)
         if value is not _NOT_KEPT:
             self._spec.hits += 1
@@ -230,16 +232,16 @@ class SyncCached(_Wrapper[P, T]):
 
     def invalidate(self, *args: P.args, **kwargs: P.kwargs) -> int:
         """Forget the result of a call with these arguments; how many layers had it."""
-        return current_scope().cache.invalidate_nowait(keys=[self._bind(args, kwargs).key])
+        return self._scope().cache.invalidate_nowait(keys=[self._bind(args, kwargs).key])
 
     def invalidate_all(self) -> int:
         """Forget every result of this function; how many this process had in memory."""
-        return current_scope().cache.invalidate_nowait(prefix=self._spec.prefix)
+        return self._scope().cache.invalidate_nowait(prefix=self._spec.prefix)
 
     def refresh(self, *args: P.args, **kwargs: P.kwargs) -> T:
         """Call the function now, and keep the result in place of what was kept."""
         self._spec.refreshes += 1
-        return self._compute(current_scope(), self._bind(args, kwargs))[0]
+        return self._compute(self._scope(), self._bind(args, kwargs))[0]
 
     def _miss(self, scope: Scope, call: _Call) -> T:
         mine: list[T] = []

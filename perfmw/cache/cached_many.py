@@ -9,10 +9,10 @@ import time
 from collections.abc import Awaitable, Callable, Coroutine, Hashable, Iterable, Mapping
 from typing import Any, Generic, TypeVar
 
-from perfmw.cache.callspec import FunctionInfo, count_in
+from perfmw.cache.callspec import FunctionInfo, count_in, name_in, space_of
 from perfmw.cache.identity import digest
 from perfmw.cache.isolation import isolate, release
-from perfmw.cache.scope import Scope, current_scope
+from perfmw.cache.scope import Scope, current_scope, scope_of
 from perfmw.cache.sizes import size_of
 
 logger = logging.getLogger(__name__)
@@ -36,7 +36,9 @@ class CachedMany(Generic[K, V]):
         functools.update_wrapper(self, function)
         self._function = function
         self._ttl, self._tags, self._negative = ttl, tags, negative
-        name = namespace or f"{function.__module__}.{getattr(function, '__qualname__', 'function')}"
+        own = f"{function.__module__}.{getattr(function, '__qualname__', 'function')}"
+        name, space = name_in(namespace, lambda: own), space_of(namespace)
+        self._scope = current_scope if space is None else functools.partial(scope_of, space)
         self._name, self._prefix = name, f"many:{name}:"
         self.hits = self.misses = 0
         self._fills = self._stored_bytes = 0
@@ -54,7 +56,7 @@ class CachedMany(Generic[K, V]):
 
     async def __call__(self, items: Iterable[K]) -> dict[K, V]:
         """What is known of ``items``: the cache is asked for each, the function once for all the rest."""
-        scope, wanted = current_scope(), list(dict.fromkeys(items))
+        scope, wanted = self._scope(), list(dict.fromkeys(items))
         found: dict[K, V] = {}
         missing = [item for item in wanted if not await self._recall(scope, item, found)]
         self.hits += len(wanted) - len(missing)
@@ -65,11 +67,11 @@ class CachedMany(Generic[K, V]):
 
     async def invalidate(self, *items: K) -> int:
         """Forget some items, in every layer; how many places had one."""
-        return await current_scope().cache.invalidate(keys=[self.key(item) for item in items])
+        return await self._scope().cache.invalidate(keys=[self.key(item) for item in items])
 
     async def invalidate_all(self) -> int:
         """Forget everything of this function; how many this process had in memory."""
-        return await current_scope().cache.invalidate(prefix=self._prefix)
+        return await self._scope().cache.invalidate(prefix=self._prefix)
 
     async def _recall(self, scope: Scope, item: K, found: dict[K, V]) -> bool:
         key = self.key(item)

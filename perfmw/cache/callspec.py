@@ -5,24 +5,23 @@ from __future__ import annotations
 import inspect
 import math
 import random
-import string
 import threading
 import typing
 import uuid
 import weakref
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, fields
+from functools import partial
 from types import CodeType
 from typing import Any
 
 from perfmw.cache.entries import Entry
 from perfmw.cache.identity import digest
+from perfmw.cache.options import Options, Template, check_names, finite, seconds
 from perfmw.cache.packing import can_register, is_registered, register
+from perfmw.settings.namespaces import NAMESPACE_TYPES, type_of
 
-TTL = float | Callable[[Any], float | None] | None
-Key = str | Callable[..., str] | None
-
-_names_taken: dict[str, CodeType | None] = {}
+_names_taken: dict[str, CodeType] = {}
 _names_lock = threading.Lock()
 _functions: weakref.WeakSet[Any] = weakref.WeakSet()
 """What was decorated and still is there; each has ``info``."""
@@ -33,6 +32,7 @@ class FunctionInfo:
     """What a cached function did. ``coalesced`` calls got the result of another caller's call.
 
     ``fills`` results were kept: they took ``seconds`` to compute and have ``stored_bytes`` together.
+    ``memo_hits`` calls were answered with what the same request had got before.
     """
 
     name: str
@@ -44,28 +44,12 @@ class FunctionInfo:
     fills: int = 0
     seconds: float = 0.0
     stored_bytes: int = 0
+    memo_hits: int = 0
 
     def __add__(self, other: FunctionInfo) -> FunctionInfo:
         """What both did together."""
         names = [one.name for one in fields(self) if one.name != "name"]
         return FunctionInfo(self.name, *(getattr(self, name) + getattr(other, name) for name in names))
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Options:
-    """The keyword arguments of ``@cached``."""
-
-    ttl: TTL = None
-    tags: tuple[str, ...] = ()
-    key: Key = None
-    namespace: str | None = None
-    exclude: frozenset[str] = frozenset()
-    condition: Callable[[Any], bool] | None = None
-    wait: float | None = 10.0
-    stale: float = 0.0
-    early: float = 0.0
-    negative: float | None = None
-    errors: float | None = None
 
 
 class CallSpec:
@@ -76,16 +60,18 @@ class CallSpec:
     """
 
     def __init__(self, function: Callable[..., Any], options: Options) -> None:
-        _refuse_unfit(function)
+        refuse_unfit(function)
         self.function = function
         self.options = options
         self.signature = inspect.signature(function)
         self.name = options.namespace or _unique_name(function)
         self.prefix = f"fn:{self.name}:"
-        self.hits = self.misses = self.coalesced = self.errors = self.refreshes = 0
+        self.hits = self.misses = self.coalesced = self.errors = self.refreshes = self.memo_hits = 0
         self.fills = self.stored_bytes = 0
         self.seconds = 0.0
-        self._check_options()
+        self._key = options.key if callable(options.key) else options.key and Template(options.key)
+        self._tags = [Template(tag) for tag in options.tags]
+        self._check_names()
         self._positional = self._plain_parameters()
         self.ages = options.stale > 0 or options.early > 0
         self._typed = False
@@ -93,40 +79,56 @@ class CallSpec:
 
     # ---- keys and tags
 
-    def bind(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Mapping[str, Any]:
-        """Parameter names and values of a call, defaults included. Raises TypeError as the call would."""
+    def key(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> str:
+        """The cache key of a call.
+
+        :raises TypeError: as the call would; for an argument without stable identity.
+        """
+        chosen, bound = self._key, self._bind(args, kwargs)
+        if not chosen:
+            exclude = self.options.exclude
+            if exclude:
+                bound = {name: value for name, value in bound.items() if name not in exclude}
+            return self.prefix + digest(bound)
+        if isinstance(chosen, Template):
+            return self.prefix + chosen.key_of(bound)
+        made = chosen(*args, **kwargs)
+        if not isinstance(made, str):
+            raise TypeError(f"key: the function given for {self.name} made {type(made).__name__}, not str")
+        return self.prefix + made
+
+    def tags(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> tuple[str, ...]:
+        """The tags of a call's result. Raises what a template raises that reaches for what is not there."""
+        if not self._tags:
+            return ()
+        bound = self._bind(args, kwargs)
+        return tuple(tag.text_of(bound) for tag in self._tags)
+
+    def _bind(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Parameter names and values of a call, defaults included."""
         if not kwargs and self._positional is not None and len(args) == len(self._positional):
             return dict(zip(self._positional, args, strict=True))
         bound = self.signature.bind(*args, **kwargs)
         bound.apply_defaults()
         return bound.arguments
 
-    def key(self, args: tuple[Any, ...], kwargs: Mapping[str, Any], bound: Mapping[str, Any]) -> str:
-        """The cache key of a call. Raises TypeError for an argument without stable identity."""
-        chosen = self.options.key
-        if chosen is None:
-            exclude = self.options.exclude
-            if exclude:
-                bound = {name: value for name, value in bound.items() if name not in exclude}
-            return self.prefix + digest(bound)
-        if isinstance(chosen, str):
-            return self.prefix + chosen.format(**bound)
-        return self.prefix + chosen(*args, **kwargs)
-
-    def tags(self, bound: Mapping[str, Any]) -> tuple[str, ...]:
-        return tuple(tag.format(**bound) for tag in self.options.tags)
-
     # ---- what to keep
 
     def lifetime(self, value: Any) -> float | None:
-        """Seconds that a result is kept: while it is fresh, and then while it may be stale."""
-        ttl = self.options.ttl
+        """Seconds that a result is kept: while it is fresh, and then while it may be stale; None: for ever.
+
+        0 or less for a result that is not kept.
+        """
+        condition, ttl = self.options.condition, self.options.ttl
+        if condition is not None and not condition(value):
+            return 0.0
         if value is None and self.options.negative is not None:
             ttl = self.options.negative
-        seconds = ttl(value) if callable(ttl) else ttl
-        if seconds is None or not seconds > 0:
-            return seconds
-        return seconds + self.options.stale
+        chosen = ttl(value) if callable(ttl) else ttl
+        if chosen is None:
+            return None
+        number = seconds(chosen)
+        return finite(number + self.options.stale) if number > 0 else 0.0
 
     def due(self, entry: Entry, now: float) -> bool:
         """Whether it is time to compute anew what is still served.
@@ -142,13 +144,10 @@ class CallSpec:
             lead = -self.options.early * entry.cost * math.log(1.0 - random.random())
         return now + lead >= entry.expires_at - self.options.stale
 
-    def keeps(self, value: Any) -> bool:
-        condition = self.options.condition
-        return condition is None or bool(condition(value))
-
     def info(self) -> FunctionInfo:
+        """The counts of this process."""
         counts = (self.hits, self.misses, self.coalesced, self.errors, self.refreshes)
-        return FunctionInfo(self.name, *counts, self.fills, self.seconds, self.stored_bytes)
+        return FunctionInfo(self.name, *counts, self.fills, self.seconds, self.stored_bytes, self.memo_hits)
 
     def filled(self, seconds: float, size: int) -> None:
         """A result was kept: computing it took so many seconds, and it has so many bytes."""
@@ -172,18 +171,10 @@ class CallSpec:
 
     # ---- checks
 
-    def _check_options(self) -> None:
-        ttl, parameters = self.options.ttl, self.signature.parameters
-        if ttl is not None and not callable(ttl) and not ttl > 0:
-            raise ValueError(f"ttl: {ttl!r} is not a lifetime; it must be more than 0 seconds, or None")
-        templates = [*self.options.tags]
-        if isinstance(self.options.key, str):
-            templates.append(self.options.key)
-        named = {name for template in templates for name in _template_names(template)}
-        for name in sorted(named | self.options.exclude):
-            if name not in parameters:
-                known = ", ".join(parameters) or "none"
-                raise ValueError(f"{self.name} has no parameter {name!r}; its parameters: {known}")
+    def _check_names(self) -> None:
+        templates = [*self._tags, self._key] if isinstance(self._key, Template) else self._tags
+        named = {name for template in templates for name in template.names}
+        check_names(self.name, named | self.options.exclude, self.signature.parameters)
 
     def _plain_parameters(self) -> tuple[str, ...] | None:
         """Names of the parameters when a call may give all of them by position."""
@@ -209,10 +200,20 @@ def function_infos() -> list[FunctionInfo]:
     return [found[name] for name in sorted(found)]
 
 
-def _refuse_unfit(function: Any) -> None:
-    if isinstance(function, (classmethod, staticmethod)):
-        kind = type(function).__name__
-        raise TypeError(f"put @cached below @{kind}, so that it sees the function itself")
+def space_of(namespace: str | None) -> str | None:
+    """``namespace`` if it names a part of the cache, such as ``session`` or ``session.carts``."""
+    return namespace if namespace is not None and type_of(namespace) in NAMESPACE_TYPES else None
+
+
+def name_in(namespace: str | None, unique: Callable[[], str]) -> str:
+    """What a function's keys begin with. Where many share a part of the cache, each is named there."""
+    if space_of(namespace) is None:
+        return namespace or unique()
+    return f"{namespace}:{unique()}"
+
+
+def refuse_unfit(function: Any) -> None:
+    """Raises TypeError for what cannot be cached, with what to do instead."""
     if not callable(function):
         raise TypeError(f"@cached decorates functions, not {type(function).__qualname__}")
     if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
@@ -225,22 +226,19 @@ def _refuse_unfit(function: Any) -> None:
 def _unique_name(function: Callable[..., Any]) -> str:
     """Module and qualified name, made different where two functions would share them.
 
-    A closure's result depends on variables that are no arguments, so that its name is never shared.
+    A closure's result depends on variables that are no arguments, a bound method's on its object, and a
+    partial's on what is bound: their names are never shared. One of a module, such as a function that another
+    decorator has wrapped, is there once and keeps its name from process to process.
     """
     module = getattr(function, "__module__", None) or "unknown"
     name = f"{module}.{getattr(function, '__qualname__', type(function).__qualname__)}"
-    if getattr(function, "__closure__", None):
+    code = getattr(inspect.unwrap(function), "__code__", None)
+    local = "<locals>" in name and bool(getattr(function, "__closure__", None))
+    if code is None or local or inspect.ismethod(function):
         return f"{name}#{uuid.uuid4().hex[:12]}"
-    code = getattr(function, "__code__", None)
     with _names_lock:
         taken = _names_taken.setdefault(name, code)
-        return name if taken is code or taken == code else f"{name}#{uuid.uuid4().hex[:12]}"
-
-
-def _template_names(template: str) -> Iterable[str]:
-    for _, field, _, _ in string.Formatter().parse(template):
-        if field is not None:
-            yield field.split(".")[0].split("[")[0]
+        return name if taken == code else f"{name}#{uuid.uuid4().hex[:12]}"
 
 
 def _classes(annotation: Any) -> Iterable[type]:

@@ -82,19 +82,21 @@ def _scan(layer: FarLayer, prefix: str) -> AsyncIterator[tuple[str, Any]] | None
 
 async def _rows_of(path: Path, prefix: str) -> AsyncIterator[tuple[str, Any]]:
     """The rows of a disk layer's file, read beside it, so that it takes none of them for used."""
-    last = -1
-    while rows := await asyncio.to_thread(lambda start: list(_rows(path, prefix, start)), last):
-        for number, key, value in rows:
-            last = number
+    start = -(2**63)
+    while rows := await asyncio.to_thread(lambda first: list(_rows(path, prefix, first)), start):
+        for _, key, value in rows:
             yield key, value
+        start = rows[-1][0] + 1
+        if start >= 2**63:
+            break
 
 
-def _rows(path: Path, prefix: str, after: int) -> Iterator[tuple[int, str, Any]]:
+def _rows(path: Path, prefix: str, first: int) -> Iterator[tuple[int, str, Any]]:
     connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)
     try:
         yield from connection.execute(
-            "SELECT id, key, value FROM entries WHERE id > ? AND substr(key, 1, ?) = ? ORDER BY id LIMIT ?",
-            (after, len(prefix), prefix, _BATCH),
+            "SELECT id, key, value FROM entries WHERE id >= ? AND substr(key, 1, ?) = ? ORDER BY id LIMIT ?",
+            (first, len(prefix), prefix, _BATCH),
         )
     finally:
         connection.close()

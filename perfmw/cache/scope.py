@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Protocol
 
 from perfmw.cache.coalescing import Coalescer
@@ -20,6 +21,10 @@ class Scope(Protocol):
     @property
     def coalescer(self) -> Coalescer: ...
 
+    def space(self, name: str) -> Scope:
+        """The scope of a namespace; this one where it has no cache of its own."""
+        ...
+
 
 class DefaultScope:
     """The scope of a process without a Runtime: one memory layer of 64 MiB."""
@@ -27,6 +32,20 @@ class DefaultScope:
     def __init__(self) -> None:
         self.cache = TieredCache([("memory", MemoryLayer())])
         self.coalescer = Coalescer()
+
+    def space(self, name: str) -> Scope:
+        return self
+
+
+@dataclass(frozen=True, slots=True)
+class SpaceScope:
+    """The scope of one namespace."""
+
+    cache: TieredCache
+    coalescer: Coalescer
+
+    def space(self, name: str) -> Scope:
+        return self
 
 
 class _Holder:
@@ -51,6 +70,11 @@ def current_scope() -> Scope:
     """The provider's scope, else the process's own, which is made when it is first needed."""
     scope = None if _Holder.provider is None else _Holder.provider()
     return scope if scope is not None else (_Holder.default or _make_default())
+
+
+def scope_of(namespace: str) -> Scope:
+    """The current scope's part for a namespace."""
+    return current_scope().space(namespace)
 
 
 def _make_default() -> Scope:

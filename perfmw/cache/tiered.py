@@ -122,6 +122,19 @@ class TieredCache(BaseCache):  # type: ignore[misc]  # aiocache is untyped
             return entry
         return None
 
+    async def peek(self, key: str) -> Entry | None:
+        """``get_entry`` that counts for nothing, fills nothing, and does not ask what others invalidated."""
+        for layer in self._layers:
+            entry = layer.peek(key) if isinstance(layer, NearLayer) else await layer.peek(key)
+            if entry is not None and self._usable(key, entry):
+                return entry
+        return None
+
+    async def drop(self, key: str) -> None:
+        """Remove an entry that is not wrong but in the way; nobody is told."""
+        for layer in self._layers:
+            await layer.delete(key, self.tags.epoch)
+
     async def _heed(self, layer: FarLayer, key: str, entry: Entry) -> bool:
         """Learn what other processes invalidated; whether the entry is still usable then."""
         marks = await layer.marks(entry.tags)

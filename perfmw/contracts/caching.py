@@ -202,6 +202,52 @@ class CacheStatistics:
     timeouts: int = 0
 
 
+class Purged(int):
+    """How many entries an invalidation removed, made stale or, in a dry run, would concern.
+
+    ``layers`` tells it by layer, None for one that cannot know; of an invalidation that was carried out, by
+    namespace. What is found only when it is next asked for, such as entries under a tag, is not counted but
+    in a dry run.
+    """
+
+    layers: Mapping[str, int | None]
+    soft: bool
+    dry_run: bool
+
+    def __new__(
+        cls, layers: Mapping[str, int | None], *, soft: bool = False, dry_run: bool = False
+    ) -> Purged:
+        self = super().__new__(cls, sum(count or 0 for count in layers.values()))
+        self.layers, self.soft, self.dry_run = dict(layers), soft, dry_run
+        return self
+
+
+PurgeKind = Literal["url", "tag", "prefix"]
+
+
+@dataclass(frozen=True, slots=True)
+class Purge:
+    """What a CDN is to forget, or with ``soft`` to take for stale.
+
+    ``value`` is an absolute URL, a tag as the CDN was sent it, or the absolute URL that others begin with.
+    """
+
+    kind: PurgeKind
+    value: str
+    soft: bool = False
+
+
+class PurgeError(Exception):
+    """A CDN did not carry out a purge.
+
+    :param retry: whether it may later; False for what it will never accept.
+    """
+
+    def __init__(self, message: str, *, retry: bool = True) -> None:
+        super().__init__(message)
+        self.retry = retry
+
+
 @dataclass(slots=True)
 class CacheLayers:
     l1_cache: CacheLayerInfo | None = None

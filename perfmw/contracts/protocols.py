@@ -6,6 +6,7 @@ from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
+from perfmw.contracts.caching import Purge
 from perfmw.contracts.profiles import OptimizationOpportunity
 from perfmw.contracts.resources import PoolSample
 from perfmw.contracts.snapshot import Alert, RuntimeSnapshot
@@ -119,6 +120,25 @@ class TextExporter(Protocol):
     content_type: str
 
     def render(self, snapshot: RuntimeSnapshot) -> str: ...
+
+
+class Purger(Protocol):
+    """Tells a CDN what to forget. Called off the request path, one call at a time, again after a failure.
+
+    ``limits`` is the most purges of each kind (``url``, ``tag``, ``prefix``) that one call may be given; a
+    kind that is not in it cannot be purged there.
+    """
+
+    name: str
+    limits: Mapping[str, int]
+
+    async def purge(self, purges: Sequence[Purge]) -> None:
+        """Carry out purges of one kind, all soft or all hard.
+
+        :raises PurgeError: it was not done; it says whether to try again. Any other exception is tried again.
+        """
+
+    async def aclose(self) -> None: ...
 
 
 class ResourcePool(Protocol):

@@ -108,7 +108,7 @@ class StoredResponse:
     validated each time (no-cache), so ``now < fresh_until`` alone says "fresh". ``range`` is
     (first, last, complete length) of a partial response. ``vary_values`` are normalised. ``own_etag``:
     the entity tag was made here, so the origin does not know it. ``brief``: the fields of a 304, once one was
-    sent.
+    sent. ``edge``: the fields made here for a CDN, which are no part of the response.
     """
 
     status: int
@@ -138,6 +138,7 @@ class StoredResponse:
     route: str = ""
     rule: str = ""
     brief: list[Header] | None = None
+    edge: tuple[Header, ...] = ()
 
     @property
     def has_validator(self) -> bool:

@@ -68,7 +68,7 @@ def age_field(stored: StoredResponse, now: float) -> Header:
 def headers_of_304(stored: StoredResponse) -> list[Header]:
     """The stored fields that a 304 carries; found once, they are kept with the response."""
     if stored.brief is None:
-        stored.brief = [field for field in stored.headers if field[0] in _IN_304]
+        stored.brief = [*(field for field in stored.headers if field[0] in _IN_304), *stored.edge]
     return stored.brief
 
 

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
         EvictionPolicyFactory,
         Exporter,
         Optimizer,
+        Purger,
         ResourcePool,
         TextExporter,
     )
@@ -64,6 +65,7 @@ class Plugins:
     exporters: Registry[Exporter | TextExporter]
     resource_pools: Registry[ResourcePool]
     alert_channels: Registry[AlertChannel]
+    purgers: Registry[Purger]
     panels: Registry[DashboardPanel]
 
     def __init__(

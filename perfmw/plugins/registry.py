@@ -83,6 +83,7 @@ KINDS: dict[str, Kind] = {
     "alert_channels": Kind(
         "perfmw_register_alert_channels", "alert channel", _has("name", "send"), "an AlertChannel"
     ),
+    "purgers": Kind("perfmw_register_purgers", "CDN", _has("name", "limits", "purge", "aclose"), "a Purger"),
     "panels": Kind(
         "perfmw_register_dashboard_panels",
         "dashboard panel",

@@ -41,6 +41,7 @@ class CacheWatch:
         self.hottest = Hottest()
         self._samples: list[tuple[str, Entry | None, float]] = []
         self._sizes = self._sized = 0
+        self._started = False
         self._reads: dict[str, LatencySketch] = {}
         self._faded_at = self._saved_at = self.since
         self.path = _file(runtime)
@@ -54,7 +55,8 @@ class CacheWatch:
 
     async def start(self) -> None:
         """Read what the run before left."""
-        if self.path is not None and not self.previous:
+        if self.path is not None and not self._started:
+            self._started = True
             self.previous = await asyncio.to_thread(read_file, self.path)
             for key, weight in self.previous:
                 self.hottest.note(key, weight / 2)
@@ -107,7 +109,8 @@ class CacheWatch:
 
     def infos(self) -> list[CacheLayerInfo]:
         """The layers of this process, with what was sampled of their reads."""
-        return [self._completed(info) for info in self._runtime.cache.infos()]
+        infos = [*self._runtime.spaces.infos(), *self._runtime.cdn.infos()]
+        return [self._completed(info) for info in infos]
 
     def _completed(self, info: CacheLayerInfo) -> CacheLayerInfo:
         sketch = self._reads.get(info.name)
@@ -170,7 +173,8 @@ def _file(runtime: Runtime) -> Path | None:
 
 def _is_page(key: str, value: Any) -> bool:
     """Whether asking for it again could fill the cache: the stored response of a URL."""
-    stored = isinstance(value, (StoredResponse, VariantIndex))
+    variant = isinstance(value, StoredResponse) and (value.vary or value.range is not None)
+    stored = isinstance(value, (StoredResponse, VariantIndex)) and not variant  # the index stands for them
     return stored and key.startswith(("GET http://", "GET https://")) and len(key) <= LONGEST
 
 

@@ -12,23 +12,23 @@ from functools import cached_property, partial
 from importlib import import_module
 from types import CodeType
 from typing import TYPE_CHECKING, Any, ClassVar
-from urllib.parse import urlsplit
 
 import msgspec
 
 from perfmw import defaults
-from perfmw.cache import Coalescer, TagIndex, TieredCache, register
-from perfmw.cache.scope import set_provider
+from perfmw.cache import Coalescer, register
+from perfmw.cache.scope import Scope, set_provider
 from perfmw.cache.tagging import collect, collecting
 from perfmw.contracts import (
     Alert,
+    CacheManager,
     DashboardPanel,
     OptimizationRequest,
     Overview,
+    Purged,
     RouteObservation,
     RuntimeSnapshot,
 )
-from perfmw.http.keys import request_key
 from perfmw.http.messages import StoredResponse
 from perfmw.http.policy import Policy
 from perfmw.http.rules import RuleBook
@@ -39,8 +39,9 @@ from perfmw.profiles import ProfileStore, Reading, profile_id
 from perfmw.profiles.distributions import by_outcome, by_status
 from perfmw.profiles.health import LoopMonitor
 from perfmw.profiles.meeting import archive_path
-from perfmw.runtime.building import codec_of, layers_of
 from perfmw.runtime.controls import RuntimeControls, rule_row
+from perfmw.runtime.purging import CdnPurges, purge
+from perfmw.runtime.spaces import responses_of, spaces_of
 from perfmw.runtime.spans import RuntimeSpans
 from perfmw.runtime.workers import Said, heard
 from perfmw.settings import Settings
@@ -54,6 +55,7 @@ if TYPE_CHECKING:
     from perfmw.profiles.tracing import RequestTracing
     from perfmw.runtime.caching import CacheWatch
     from perfmw.runtime.rounds import Rounds
+    from perfmw.runtime.warming.background import Asker, WarmUp
 
 log = logging.getLogger("perfmw.runtime")
 
@@ -80,10 +82,14 @@ class Runtime:
     def __init__(self, settings: Settings | None = None, plugins: Iterable[object] = ()) -> None:
         self.settings = settings = settings or Settings()
         self.plugins = Plugins(settings, plugins, defaults=defaults)
-        self.cache = TieredCache(
-            layers_of(settings, self.plugins), TagIndex(), codec_of(settings, self.plugins)
-        )
         self.coalescer = Coalescer()
+        self.spaces = spaces_of(settings, self.plugins, self.coalescer)
+        self.cache = self.spaces.shared
+        """What everything shares that has no namespace with a cache of its own."""
+        self.responses = responses_of(self.spaces)
+        self.cdn = CdnPurges(self.plugins.purgers.values(), settings)
+        if self.cdn:
+            self.spaces.on_invalidate(self.cdn.told)
         self.rules = RuleBook(settings.cache_rules)
         self.policy = Policy.from_settings(settings, self.rules)
         self.profiles = ProfileStore(max_profiles=settings.max_profiles, apdex_t=settings.apdex_t)
@@ -101,6 +107,8 @@ class Runtime:
         self.panels: list[DashboardPanel] = list(self.plugins.panels.values())
         self.explainer: Callable[..., Awaitable[dict[str, Any]]] | None = None
         """Set by the middleware, which knows the app."""
+        self.asker: Callable[[], Asker] | None = None
+        """Set by the middleware too: makes what a warm-up asks with."""
         self.started = False
         self._tasks: set[asyncio.Task[Any]] = set()
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -143,6 +151,10 @@ class Runtime:
         if self.sharing is not None and await self.sharing.start():
             self.spawn(self.sharing.run(), name="perfmw-sharing")
         self.loop.start()
+        for queue in self.cdn.queues:
+            self.spawn(queue.run(), name=f"perfmw-cdn-{queue.purger.name}")
+        if not self.spaces.all_memory:
+            self.spawn(self.spaces.follow(self.settings.sync_interval), name="perfmw-sync")
         self.spawn(self._work(), name="perfmw-rounds")
         self.plugins.fire("perfmw_startup", runtime=self)
 
@@ -154,6 +166,7 @@ class Runtime:
         self.plugins.fire("perfmw_shutdown", runtime=self)
         self.spans.stop()
         self.loop.stop()
+        await self.cdn.flush()
         tasks = [task for task in self._tasks if task is not asyncio.current_task()]
         for task in tasks:
             task.cancel()
@@ -164,7 +177,8 @@ class Runtime:
             await _close(exporter)
         if "caching" in vars(self):
             await self.caching.close()
-        await self.cache.close()
+        await self.cdn.close()
+        await self.spaces.close()
         if Runtime._process is not None and Runtime._process() is self:
             Runtime._process = None
 
@@ -210,26 +224,34 @@ class Runtime:
         prefix: str | None = None,
         url: str | None = None,
         route: str | None = None,
-    ) -> int:
-        """Make what is cached invalid; it holds on this host when this returns.
+        soft: bool = False,
+        dry_run: bool = False,
+    ) -> Purged:
+        """Make what is cached invalid, in every namespace and layer, and at the CDN if there is one.
+
+        It holds in this process and for whoever reads a shared layer when this returns; other processes that
+        share one forget what they hold in memory within ``sync_interval``.
 
         :param keys: full keys, as the dashboard and ``perfmw cache ls`` show them.
         :param prefix: every key that begins so; a URL prefix stands for the responses under it.
         :param url: an absolute URL: every stored response of it.
         :param route: a route by its profile's name, such as ``GET /items/{id}``.
+        :param soft: make it stale instead: it may be served while it is revalidated, or where the app fails.
+        :param dry_run: touch nothing, and count for each layer what would be concerned.
         :return: entries removed at once; those under tags and routes go when next asked for, uncounted.
         :raises ValueError: for a URL that is not absolute.
         """
-        keys, tags = list(keys), list(tags)
-        if url is not None:
-            keys.append(_key_of(url))
-        if route is not None:
-            tags.append(f"route:{route}")
-        if prefix is not None and prefix.startswith(("http://", "https://")):
-            prefix = f"GET {prefix}"
-        removed = await self.cache.invalidate(keys=keys, tags=tags, prefix=prefix)
-        self.plugins.fire("perfmw_invalidated", keys=keys, tags=tags)
-        return removed
+        return await purge(self, keys, tags, prefix, url, route, soft, dry_run)
+
+    def space(self, name: str) -> Scope:
+        """The scope of a namespace; this runtime itself where it has no cache of its own."""
+        return self.spaces.find(name) or self
+
+    def cache_managers(self) -> list[CacheManager]:
+        """The cache that all share and those of namespaces, as they run: layers, limits, figures."""
+        from perfmw.runtime.spaces import managers_of
+
+        return managers_of(self)
 
     # ---- optimizing
 
@@ -387,6 +409,18 @@ class Runtime:
         return Ledger(self.settings.state_dir)
 
     @cached_property
+    def warm_up(self) -> WarmUp:
+        """Asks for URLs before anybody does."""
+        from perfmw.runtime.warming.background import WarmUp
+
+        return WarmUp(self)
+
+    def ready(self) -> None:
+        """The app can answer from now on: begin what has to ask it."""
+        if self.settings.warm_up:
+            self.spawn(self.warm_up.begin(), name="perfmw-warm-up-begins")
+
+    @cached_property
     def caching(self) -> CacheWatch:
         """What the caches did, and which keys are read most."""
         from perfmw.runtime.caching import CacheWatch
@@ -435,16 +469,6 @@ def _import_what_comes_later() -> None:
         import_module(f"perfmw.{name}")
 
 
-def _key_of(url: str) -> str:
-    parts = urlsplit(url)
-    if parts.scheme not in ("http", "https") or not parts.netloc:
-        raise ValueError(f"url must be absolute, such as https://example.org/items/1, not {url!r}")
-    path, query = parts.path.encode("utf-8") or b"/", parts.query.encode("utf-8")
-    return request_key(
-        parts.scheme, parts.netloc.encode("idna" if not parts.netloc.isascii() else "ascii"), path, query
-    )
-
-
 async def _close(exporter: object) -> None:
     close = getattr(exporter, "aclose", None)
     if close is None:
@@ -465,7 +489,9 @@ async def invalidate(
     prefix: str | None = None,
     url: str | None = None,
     route: str | None = None,
-) -> int:
+    soft: bool = False,
+    dry_run: bool = False,
+) -> Purged:
     """``Runtime.invalidate`` of the current runtime: ``await invalidate(tags=["user:7"])``."""
     runtime = Runtime.current()
-    return await runtime.invalidate(keys=keys, tags=tags, prefix=prefix, url=url, route=route)
+    return await purge(runtime, keys, tags, prefix, url, route, soft, dry_run)

@@ -49,9 +49,12 @@ def _url(value: object) -> str:
     """With no other places than those there are, and an origin that does not depend on them."""
     if not isinstance(value, str) or not value.isprintable() or " " in value:
         raise BadValueError
-    parts = urlsplit(value.partition("{")[0])
+    start, _, first = value.partition("{")
+    parts = urlsplit(start)
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise BadValueError
+    if first and not parts.path and not first.startswith("path}"):
+        raise BadValueError("the host is named in full; {host} and {url} may stand behind it")
     for place in re.findall(r"\{(.*?)\}", value):
         if place not in _PLACES:
             raise BadValueError(f"{{{place}}} is not one of {{url}}, {{host}} and {{path}}")
