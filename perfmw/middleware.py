@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from copy import copy
 from importlib import import_module
 from time import perf_counter
+from typing import TYPE_CHECKING
 
 from perfmw.asgi.lifespan import run_lifespan
 from perfmw.asgi.target import load_app
@@ -20,6 +21,9 @@ from perfmw.profiles.breakdown import metered
 from perfmw.profiles.vitals import VitalsBeacon
 from perfmw.runtime import Runtime
 from perfmw.settings import Settings
+
+if TYPE_CHECKING:
+    from perfmw.exchange.warming import Asker
 
 DASHBOARD = "perfmw.dashboard:create_app"
 """Loaded when a request first asks for it, so that nobody pays for a page nobody opens (docs/design.md)."""
@@ -51,6 +55,7 @@ class PerfMiddleware:
         self.runtime = runtime or Runtime(settings, plugins)
         self._cache = HttpCache(app, self.runtime)
         self.runtime.explainer = Explainer(self._cache)
+        self.runtime.asker = self._asker
         self._rules = self.runtime.rules.active
         self._held = self._cache.passing.held
         self._lookup = self.runtime.cache.get_nowait
@@ -119,6 +124,7 @@ class PerfMiddleware:
             return
         if not runtime.started:
             await runtime.start()  # a host that sends no lifespan
+            runtime.ready()
             if told is None and runtime.tracing is not None:
                 await runtime.tracing.run(self, scope, receive, send)
                 return
@@ -145,10 +151,19 @@ class PerfMiddleware:
     async def _other(self, scope: Scope, receive: Receive, send: Send) -> None:
         runtime = self.runtime
         if scope["type"] == "lifespan" and runtime.settings.enabled:
-            await run_lifespan(self.app, scope, receive, send, start=runtime.start, stop=runtime.stop)
+            self._cache.state = scope.get("state")
+            await run_lifespan(
+                self.app, scope, receive, send, start=runtime.start, stop=runtime.stop, ready=runtime.ready
+            )
             return
         runtime.enter()
         await self.app(scope, receive, send)
+
+    def _asker(self) -> Asker:
+        """What a warm-up asks with; imported when there is one."""
+        from perfmw.exchange.warming import Asker
+
+        return Asker(self._cache)
 
     async def _serve_dashboard(self, scope: Scope, receive: Receive, send: Send) -> None:
         if self._dashboard is None:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
+from collections.abc import MutableMapping
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from perfmw.asgi.types import ASGIApp, HeaderList
 from perfmw.exchange.passing import Held, Passing
@@ -31,6 +32,8 @@ class HttpCache:
         settings, plugins = runtime.settings, runtime.plugins
         self.app = app
         self.runtime = runtime
+        self.state: MutableMapping[str, Any] | None = None
+        """The state of the app's lifespan, for requests that do not come through a server."""
         self.policy = runtime.policy
         self.rules = runtime.rules
         self.tags = runtime.cache.tags

@@ -42,6 +42,7 @@ class CacheWatch:
         self._samples: list[tuple[str, Entry | None, float]] = []
         self._sizes = self._sized = 0
         self._started = False
+        self._starting = asyncio.Lock()
         self._reads: dict[str, LatencySketch] = {}
         self._faded_at = self._saved_at = self.since
         self.path = _file(runtime)
@@ -55,7 +56,9 @@ class CacheWatch:
 
     async def start(self) -> None:
         """Read what the run before left."""
-        if self.path is not None and not self._started:
+        async with self._starting:
+            if self.path is None or self._started:
+                return
             self._started = True
             self.previous = await asyncio.to_thread(read_file, self.path)
             for key, weight in self.previous:

@@ -9,6 +9,8 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+_SOURCE = re.compile(r"hottest|(?:sitemap|openapi):/\S*|urls:.+")
+_ORIGIN = re.compile(r"https?://[^/?#@\s]+/?", re.IGNORECASE)
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([kmgt]?i?b)?", re.IGNORECASE)
 _SIZE_UNITS = {"b": 1} | {
@@ -188,6 +190,20 @@ def read_keys(value: object) -> tuple[str, ...]:
     if not keys or not all(isinstance(key, str) and re.fullmatch(r"[\w.-]+:[\w+/=-]+", key) for key in keys):
         raise BadValueError
     return tuple(keys)
+
+
+def read_sources(value: object) -> tuple[str, ...]:
+    sources = read_items(value)
+    for source in sources:
+        if not isinstance(source, str) or not _SOURCE.fullmatch(source):
+            raise BadValueError(f"{source!r} is no source")
+    return tuple(sources)
+
+
+def read_origin(value: object) -> str:
+    if not isinstance(value, str) or not _ORIGIN.fullmatch(value.strip()):
+        raise BadValueError
+    return value.strip().rstrip("/").lower()
 
 
 def read_mount_path(value: object) -> str:

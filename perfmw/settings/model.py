@@ -30,7 +30,10 @@ from perfmw.settings.kinds import (
     read_mount_path,
     read_name,
     read_names,
+    read_number,
+    read_origin,
     read_secret,
+    read_sources,
     read_text,
 )
 from perfmw.settings.namespaces import Namespace, Tables, read_namespaces
@@ -222,6 +225,23 @@ class Settings:
         False,
         BOOL,
         "Whether X-Forwarded-Host and its like come from a proxy you run and need not be keyed on.",
+    )
+    warm_up: Sequence[str] = option(
+        (),
+        Kind("a list of hottest, sitemap:/path, openapi:/path and urls:FILE", read_sources),
+        "What is asked for once the app has started, so that the cache has it: the keys read most before the "
+        "restart, the pages of a sitemap, what an OpenAPI document describes, the URLs in a file.",
+    )
+    warm_up_origin: str | None = option(
+        None,
+        optional(Kind("an origin such as https://shop.example", read_origin), "that of the hottest keys"),
+        "The scheme and host under which visitors see the site, for URLs to warm up.",
+    )
+    warm_up_limit: int = option(1_000, COUNT, "How many URLs a warm-up at start asks for at most.")
+    warm_up_rate: float = option(
+        50.0,
+        bounded(read_number, "a number above 0", 0, above=True),
+        "How many URLs a second a warm-up at start asks for at most.",
     )
     plugins: Sequence[str] | None = option(
         None,
