@@ -1,6 +1,7 @@
 """Resources: what can run out, sampled through psutil and by plugins' pools."""
 
 from perfmw.resources.efficiency import efficiency, pool_efficiency
+from perfmw.resources.forecast import Forecaster
 from perfmw.resources.manager import ResourceManagementSystem
 from perfmw.resources.pools import CpuPool, MemoryPool, NetworkPool, StoragePool, builtin_pools
 from perfmw.resources.process import ProcessUsage
@@ -8,6 +9,7 @@ from perfmw.resources.sampler import ResourceSampler
 
 __all__ = [
     "CpuPool",
+    "Forecaster",
     "MemoryPool",
     "NetworkPool",
     "ProcessUsage",
