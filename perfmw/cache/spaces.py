@@ -61,7 +61,7 @@ class Spaces:
         """``TieredCache.count`` of all, by the names that layers have in ``infos``."""
         keys, tags = tuple(keys), tuple(tags)
         return {
-            _name(space, layer): count
+            layer_name(space, layer): count
             for space, cache in self.caches.items()
             for layer, count in (await cache.count(keys, tags, prefix)).items()
         }
@@ -84,7 +84,7 @@ class Spaces:
     def infos(self) -> list[CacheLayerInfo]:
         """The layers of all: those that are shared first, those of namespaces as ``session.memory``."""
         return [
-            info if not space else replace(info, name=_name(space, info.name), namespace=space)
+            info if not space else replace(info, name=layer_name(space, info.name), namespace=space)
             for space, cache in self.caches.items()
             for info in cache.infos()
         ]
@@ -94,7 +94,8 @@ class Spaces:
             await cache.close()
 
 
-def _name(space: str, layer: str) -> str:
+def layer_name(space: str, layer: str) -> str:
+    """``session.memory`` for a layer of a namespace; the layer's own name where all share it."""
     return f"{space}.{layer}" if space else layer
 
 

@@ -6,11 +6,12 @@ import asyncio
 import logging
 import time
 from collections.abc import Iterable, Sequence
-from dataclasses import fields, replace
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from perfmw.cache.callspec import FunctionInfo, function_infos
+from perfmw.cache.spaces import layer_name
 from perfmw.contracts import CacheLayerInfo, CacheStatistics, CacheUse
 from perfmw.http.messages import StoredResponse
 from perfmw.http.variants import VariantIndex
@@ -32,6 +33,22 @@ SAVE_SECONDS: Final = 300.0
 FADE_SECONDS: Final = 60.0
 
 
+@dataclass(slots=True)
+class _Sampled:
+    """Reads of the nearest layer of a cache that were looked at; of those that found something, sums."""
+
+    layer: str
+    waiting: list[tuple[str, Entry | None, float]] = field(default_factory=list)
+    found: int = 0
+    bytes: int = 0
+    seconds: float = 0.0
+
+    def see(self, key: str, entry: Entry | None, seconds: float) -> None:
+        """On the request's way, so that thinking waits for the tick."""
+        if len(self.waiting) < 2 * SAMPLES:
+            self.waiting.append((key, entry, seconds))
+
+
 class CacheWatch:
     """Watches the caches of one runtime at no cost for the reads that are not sampled."""
 
@@ -39,8 +56,7 @@ class CacheWatch:
         self._runtime = runtime
         self.since = time.time()
         self.hottest = Hottest()
-        self._samples: list[tuple[str, Entry | None, float]] = []
-        self._sizes = self._sized = 0
+        self._sampled: dict[str, _Sampled] = {}
         self._started = False
         self._starting = asyncio.Lock()
         self._reads: dict[str, LatencySketch] = {}
@@ -49,8 +65,11 @@ class CacheWatch:
         """Where the hottest keys are kept over a restart; None where nothing is."""
         self.previous: list[tuple[str, float]] = []
         """The hottest keys of the run before, the hottest first."""
-        for layer in runtime.cache.far_layers():
-            layer.record = self._reads.setdefault(layer.name, LatencySketch()).record
+        for space, cache in runtime.spaces.caches.items():
+            for layer in cache.far_layers():
+                layer.record = self._sketch(layer_name(space, layer.name)).record
+            if cache.memory is not None:
+                self._sampled[space] = _Sampled(layer_name(space, cache.infos()[0].name))
 
     # ---- watching
 
@@ -72,7 +91,8 @@ class CacheWatch:
     def tick(self, now: float) -> None:
         """Take in the samples and ask for more; the runtime's timer calls it. ``now`` in unix seconds."""
         self._take_in()
-        self._runtime.cache.watch_reads(self._see, SAMPLES)
+        for space, sampled in self._sampled.items():
+            self._runtime.spaces.caches[space].watch_reads(sampled.see, SAMPLES)
         if now - self._faded_at >= FADE_SECONDS:
             self._faded_at = now
             self.hottest.fade()
@@ -80,24 +100,21 @@ class CacheWatch:
             self._saved_at = now
             self._runtime.spawn(self._save(), name="perfmw-hottest")
 
-    def _see(self, key: str, entry: Entry | None, seconds: float) -> None:
-        """On the request's way, so that thinking waits for the tick."""
-        if len(self._samples) < 2 * SAMPLES:
-            self._samples.append((key, entry, seconds))
-
     def _take_in(self) -> None:
-        samples, self._samples = self._samples, []
-        sketch = self._reads.setdefault(self._nearest(), LatencySketch())
-        for key, entry, seconds in samples:
-            sketch.record(seconds)
-            if entry is not None:
-                self._sizes += entry.size
-                self._sized += 1
-                if _is_page(key, entry.value):
-                    self.hottest.note(key)
+        for sampled in self._sampled.values():
+            waiting, sampled.waiting = sampled.waiting, []
+            sketch = self._sketch(sampled.layer)
+            for key, entry, seconds in waiting:
+                sketch.record(seconds)
+                if entry is not None:
+                    sampled.found += 1
+                    sampled.bytes += entry.size
+                    sampled.seconds += entry.cost
+                    if _is_page(key, entry.value):
+                        self.hottest.note(key)
 
-    def _nearest(self) -> str:
-        return self._runtime.settings.layers[0]
+    def _sketch(self, layer: str) -> LatencySketch:
+        return self._reads.setdefault(layer, LatencySketch())
 
     async def _save(self) -> None:
         """One worker of a host writes for all: each has seen a sample of the same traffic."""
@@ -119,8 +136,9 @@ class CacheWatch:
         sketch = self._reads.get(info.name)
         if sketch is not None and not sketch.untouched():
             info = replace(info, latency=latency_metrics(sketch))
-        if info.hit_bytes is None and self._sized and info.name == self._nearest():
-            info = replace(info, hit_bytes=info.hits * self._sizes // self._sized)
+        sampled = self._sampled.get(info.namespace)
+        if info.hit_bytes is None and sampled is not None and sampled.found and info.name == sampled.layer:
+            info = replace(info, hit_bytes=info.hits * sampled.bytes // sampled.found)
         return info
 
     def said(self) -> CachesSaid:
@@ -154,17 +172,34 @@ class CacheWatch:
         caches = [one.caches for one in peers if one.caches is not None]
         infos = _by_name([*function_infos(), *(info for one in caches for info in one.functions)])
         functions = [_of_function(info) for info in infos]
-        coalescer = self._runtime.coalescer
+        coalescer, layers, http = self._runtime.coalescer, self.layers(peers), _of_reading(*_HTTP, whole)
+        spaces = [self._of_space(name, layers) for name in self._runtime.spaces.caches if name]
         return CacheStatistics(
             since=self.since,
-            whole=_of_reading("namespace", "http", whole),
-            layers=self.layers(peers),
-            namespaces=[_of_reading("namespace", "http", whole), _together("functions", functions)],
+            whole=http,
+            layers=layers,
+            namespaces=[http, _together("functions", functions), *spaces],
             routes=[_of_reading("route", name, reading) for name, reading in asked.items()],
             functions=functions,
             coalesced=coalescer.joined + sum(one.coalesced for one in caches),
             timeouts=coalescer.timeouts + sum(one.timeouts for one in caches),
         )
+
+    def _of_space(self, name: str, layers: Sequence[CacheLayerInfo]) -> CacheUse:
+        """A namespace with a cache of its own, by its layers; the time saved by the sampled reads."""
+        own = [layer for layer in layers if layer.namespace == name]
+        use = CacheUse("namespace", name, hits=sum(layer.hits for layer in own))
+        if own:
+            use.misses, use.fills = own[-1].misses, own[0].fills
+            known = [layer.hit_bytes for layer in own if layer.hit_bytes is not None]
+            use.hit_bytes, use.latency = sum(known) if known else None, own[0].latency
+        sampled = self._sampled.get(name)
+        if sampled is not None and sampled.found:
+            use.seconds_saved = use.hits * sampled.seconds / sampled.found
+        return use
+
+
+_HTTP: Final = ("namespace", "http")
 
 
 def _file(runtime: Runtime) -> Path | None:
@@ -228,7 +263,7 @@ def _together(name: str, uses: Iterable[CacheUse]) -> CacheUse:
     total = CacheUse("namespace", name)
     summed = [one.name for one in fields(CacheUse) if one.name not in ("kind", "name", "latency")]
     for use in uses:
-        for field in summed:
-            one, other = getattr(total, field), getattr(use, field)
-            setattr(total, field, one if other is None else (one or 0) + other)
+        for name in summed:
+            one, other = getattr(total, name), getattr(use, name)
+            setattr(total, name, one if other is None else (one or 0) + other)
     return total

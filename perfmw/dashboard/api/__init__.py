@@ -7,6 +7,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from perfmw.dashboard.api import (
+    cache,
     events,
     explain,
     layers,
@@ -39,6 +40,7 @@ ENDPOINTS: tuple[Endpoint, ...] = (
     *profiles.ENDPOINTS,
     *routes.ENDPOINTS,
     *layers.ENDPOINTS,
+    *cache.ENDPOINTS,
     *explain.ENDPOINTS,
     *pools.ENDPOINTS,
     *ledger.ENDPOINTS,

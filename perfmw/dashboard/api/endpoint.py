@@ -67,13 +67,13 @@ def _whole(request: Request, name: str, default: int, low: int, high: int) -> in
     return int(text)
 
 
-async def json_object(request: Request) -> dict[str, Any]:
-    """The body as a JSON object; an empty body is an empty object. Raises ProblemError."""
+async def json_object(request: Request, most: int = MAX_BODY) -> dict[str, Any]:
+    """The body, of at most so many bytes, as a JSON object; an empty one is empty. Raises ProblemError."""
     body = bytearray()
     async for chunk in request.stream():
         body += chunk
-        if len(body) > MAX_BODY:
-            raise ProblemError(422, f"The body is larger than {MAX_BODY} bytes.")
+        if len(body) > most:
+            raise ProblemError(422, f"The body is larger than {most} bytes.")
     try:
         value = msgspec.json.decode(body) if body.strip() else {}
     except msgspec.DecodeError as exc:

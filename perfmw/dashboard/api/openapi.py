@@ -44,7 +44,8 @@ def document(endpoints: Iterable[Endpoint], server: str) -> dict[str, Any]:
 
 
 def _operation(endpoint: Endpoint, path: str) -> dict[str, Any]:
-    status = "202" if endpoint.path.startswith("/optimization/") else "200"
+    later = endpoint.path.startswith("/optimization/") or endpoint.path.startswith("/cache/warm")
+    status = "202" if later and endpoint.method == "POST" else "200"
     media = "text/event-stream" if endpoint.path == "/events" else "application/json"
     operation: dict[str, Any] = {
         "operationId": endpoint.handler.__name__,

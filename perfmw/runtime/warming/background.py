@@ -92,7 +92,7 @@ class WarmUp:
             split_source(source)
         fields = checked_headers(headers)
         admission = Admission(*self._origins(sources, origin), closed=self._closed())
-        self._result = None
+        self._result = WarmUpResult()
         self._about = {"sources": [*sources], "urls": len(urls), "origin": admission.origin}
         work = self._run(runtime.asker(), admission, sources, urls, fields, bounds or Bounds())
         self._task = runtime.spawn(work, name="perfmw-warm-up")
@@ -119,7 +119,11 @@ class WarmUp:
 
     def cancel(self) -> bool:
         """Stop the one under way; False when there is none."""
-        return self._task is not None and self._task.cancel()
+        if self._task is None or not self._task.cancel():
+            return False
+        if self._result is not None:
+            self._result.stopped = "cancelled"  # also when it has not had a first turn
+        return True
 
     def _origins(self, sources: Sequence[str], origin: str | None) -> list[str]:
         """The site's origin; where only the hottest keys are wanted, theirs: this site answered them."""
@@ -152,8 +156,8 @@ class WarmUp:
         headers: Sequence[Header],
         bounds: Bounds,
     ) -> None:
-        warmer = Warmer(lambda url: ask(url, headers), admission, bounds)
-        self._result = result = warmer.result
+        result = self._result or WarmUpResult()
+        warmer = Warmer(lambda url: ask(url, headers), admission, bounds, result)
         documents = Admission(admission.origin)
         reading = Sources(_fetcher(ask), documents, self._hottest(), result.problems)
         async with aclosing(reading.candidates(sources, urls)) as candidates:

@@ -98,6 +98,7 @@ class WarmUpResult:
 class Warmer:
     """Asks for what ``admission`` lets through, within ``bounds``.
 
+    :param result: what is kept up to date while it runs.
     :param progress: called after every answer.
     """
 
@@ -106,9 +107,10 @@ class Warmer:
         ask: Ask,
         admission: Admission,
         bounds: Bounds | None = None,
+        result: WarmUpResult | None = None,
         progress: Callable[[], None] = lambda: None,
     ) -> None:
-        self.result = WarmUpResult()
+        self.result = WarmUpResult() if result is None else result
         self._ask = ask
         self._admission = admission
         self._bounds = bounds or Bounds()

@@ -1,0 +1,207 @@
+"""Looking into the caches of a running process: which keys there are, and what is kept under one.
+
+Whoever may see this may still not be meant to see what belongs to a visitor: values that are secrets by their
+name are hidden unless asked for, in headers, in query strings and in what a response varies on.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import time
+from collections.abc import Iterator, Mapping
+from itertools import islice
+from typing import TYPE_CHECKING, Any, Final
+
+from perfmw.cache.layers import is_own_key
+from perfmw.cache.spaces import layer_name
+from perfmw.http.messages import StoredResponse
+from perfmw.http.variants import VariantIndex
+
+if TYPE_CHECKING:
+    from perfmw.cache import Entry, TieredCache
+    from perfmw.cache.layers import FarLayer
+    from perfmw.runtime.runtime import Runtime
+
+HIDDEN: Final = "********"
+SECRET_HEADERS: Final = frozenset(
+    {b"authorization", b"cookie", b"proxy-authorization", b"set-cookie", b"set-cookie2", b"x-api-key"}
+)
+_SECRET_PARAMETER = re.compile(
+    r"(?P<name>[?&;](?:[\w.-]*(?:token|secret|passw(?:or)?d|signature|api_?key|credential)[\w.-]*"
+    r"|sig|key|auth|code|sid|session(?:_?id)?|jwt|otp))=(?P<value>[^&;#\s]*)",
+    re.IGNORECASE,
+)
+_PREVIEW = 2_000
+
+
+def hidden(key: str) -> str:
+    """A key without the values of parameters that are secrets by their name."""
+    return _SECRET_PARAMETER.sub(lambda found: f"{found['name']}={HIDDEN}", key)
+
+
+async def list_keys(
+    runtime: Runtime, prefix: str = "", limit: int = 100, *, reveal: bool = False
+) -> list[dict[str, Any]]:
+    """At most ``limit`` keys that begin so, each with the layers that hold it; JSON values.
+
+    Layers that cannot list what they hold, such as those of plugins, are left out.
+    """
+    prefix = f"GET {prefix}" if prefix.startswith(("http://", "https://")) else prefix
+    found: dict[str, list[str]] = {}
+    for space, cache in runtime.spaces.caches.items():
+        for name, keys in await _keys_of(cache, prefix, limit):
+            for key in keys:
+                if key in found or len(found) < limit:
+                    found.setdefault(key, []).append(layer_name(space, name))
+    return [
+        {"key": key if reveal else hidden(key), "layers": layers} for key, layers in sorted(found.items())
+    ]
+
+
+async def _keys_of(cache: TieredCache, prefix: str, limit: int) -> list[tuple[str, list[str]]]:
+    found = []
+    if cache.memory is not None:
+        keys = (key for key in cache.memory.keys_nowait() if isinstance(key, str) and key.startswith(prefix))
+        found.append((cache.infos()[0].name, list(islice(keys, limit))))
+    far = [(layer.name, await _far_keys(layer, prefix, limit)) for layer in cache.far_layers()]
+    return [*found, *far]
+
+
+async def _far_keys(layer: FarLayer, prefix: str, limit: int) -> list[str]:
+    file = getattr(layer.cache, "file", None)
+    if file is not None:
+        keys = await asyncio.to_thread(file.keys, prefix, limit)
+        return [key for key in keys if not is_own_key(key)]
+    scan = getattr(layer.cache, "scan", None)
+    found: list[str] = []
+    if scan is None:
+        return found
+    try:
+        async with asyncio.timeout(5.0):
+            async for key, _ in scan(prefix):
+                if len(found) >= limit:
+                    break
+                if not is_own_key(key):
+                    found.append(key)
+    except Exception:  # whatever a backend raises: what came until then is told
+        return found
+    return found
+
+
+async def look(
+    runtime: Runtime, key: str, *, reveal: bool = False, value: bool = False
+) -> dict[str, Any] | None:
+    """What is kept under ``key``, as JSON values; None without a valid entry.
+
+    :param value: with the value: the text of a response's body, or a function's result.
+    :param reveal: with what is a secret by its name.
+    """
+    key = f"GET {key}" if key.startswith(("http://", "https://")) else key
+    for space, cache in runtime.spaces.caches.items():
+        entry = await cache.peek(key)
+        if entry is not None:
+            return {
+                "key": key if reveal else hidden(key),
+                "namespace": space or None,
+                **described(entry, reveal=reveal, value=value),
+            }
+    return None
+
+
+def described(entry: Entry, *, reveal: bool = False, value: bool = False) -> dict[str, Any]:
+    """An entry as JSON values, times in unix seconds; see ``look``."""
+    found = {
+        "kind": _kind(entry.value),
+        "stored_at": entry.stored_at,
+        "expires_at": entry.expires_at,
+        "ttl": None if entry.expires_at is None else round(entry.expires_at - time.time(), 3),
+        "bytes": entry.size,
+        "cost_seconds": entry.cost,
+        "tags": [tag if reveal else hidden(f"?{tag}")[1:] for tag in entry.tags],
+    }
+    if isinstance(entry.value, StoredResponse):
+        return found | {"response": _response(entry.value, reveal, value)}
+    if isinstance(entry.value, VariantIndex):
+        keys = [variant.key if reveal else hidden(variant.key) for variant in entry.value.variants]
+        return found | {"variants": keys}
+    return found | ({"value": repr(entry.value)[:_PREVIEW]} if value else {})
+
+
+def _kind(value: Any) -> str:
+    if isinstance(value, StoredResponse):
+        return "response"
+    return "variants" if isinstance(value, VariantIndex) else type(value).__name__
+
+
+def _response(stored: StoredResponse, reveal: bool, body: bool) -> dict[str, Any]:
+    now = time.time()
+    fields = [
+        [name.decode("latin-1"), value.decode("latin-1") if reveal or not _is_secret(name) else HIDDEN]
+        for name, value in stored.headers
+    ]
+    told = {
+        "status": stored.status,
+        "fresh_for": round(stored.fresh_until - now, 3),
+        "age": round(stored.age(now), 3),
+        "route": stored.route,
+        "rule": stored.rule,
+        "vary": dict(_varied(stored, reveal)),
+        "headers": fields,
+        "body_bytes": len(stored.body),
+    }
+    return told | ({"body": _text(stored)} if body else {})
+
+
+def _is_secret(name: bytes) -> bool:
+    return name.lower() in SECRET_HEADERS
+
+
+def _varied(stored: StoredResponse, reveal: bool) -> Iterator[tuple[str, str | None]]:
+    for name, value in zip(stored.vary, stored.vary_values, strict=True):
+        shown = None if value is None else value.decode("latin-1")
+        yield name.decode("latin-1"), HIDDEN if shown and _is_secret(name) and not reveal else shown
+
+
+def _text(stored: StoredResponse) -> str | None:
+    """The beginning of a body that is text; None for one that is compressed or no text."""
+    if stored.field(b"content-encoding") is not None:
+        return None
+    try:
+        return stored.body.decode("utf-8")[:_PREVIEW]
+    except UnicodeDecodeError:
+        return None
+
+
+def purge_arguments(given: Mapping[str, Any]) -> dict[str, Any]:
+    """The arguments of ``Runtime.invalidate`` in a JSON object.
+
+    :raises ValueError: it names nothing, or something of the wrong kind.
+    """
+    lists, texts, flags = ("keys", "tags"), ("prefix", "url", "route"), ("soft", "dry_run")
+    unknown = sorted(set(given) - {*lists, *texts, *flags})
+    if unknown:
+        raise ValueError(f"unknown: {', '.join(unknown)}; known are {', '.join((*lists, *texts, *flags))}")
+    if not any(given.get(name) for name in (*lists, *texts)):
+        raise ValueError("say what to purge: keys, tags, prefix, url or route")
+    for name in lists:
+        _check(name, given.get(name, []), list)
+        for item in given.get(name, []):
+            _check(name, item, str)
+    for names, kind in ((texts, str), (flags, bool)):
+        for name in names:
+            _check(name, given.get(name, kind()), kind)
+    return {**given, "keys": [_full(key) for key in given.get("keys", ())]}
+
+
+def _full(key: str) -> str:
+    """A URL stands for its key."""
+    return f"GET {key}" if key.startswith(("http://", "https://")) else key
+
+
+def _check(name: str, value: Any, kind: type) -> None:
+    if not isinstance(value, kind):
+        raise ValueError(f"{name} must be {_WORDS[kind]}, not {value!r}")
+
+
+_WORDS: Final[Mapping[type, str]] = {list: "a list of texts", str: "a text", bool: "true or false"}
