@@ -27,6 +27,10 @@ REASONS: dict[str, tuple[str, str]] = {
         "The Host field is missing its form or came more than once.",
         "",
     ),
+    "long-url": (
+        "The URL is longer than 8192 bytes, and nothing is kept of such.",
+        "Send what is that long in the body of a request.",
+    ),
     "forwarded": (
         "The request claims another host, prefix or method than the one it is keyed on.",
         "Let only a trusted proxy set such fields, and set trust_forwarded_host if it does.",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 
 MEMO_LONGEST = 256  # longer values are parsed each time, so that nobody fills memory with them
@@ -60,9 +60,9 @@ class CacheControl:
     max_stale: float | None = None
     no_store: bool = False
     no_cache: bool = False
-    no_cache_fields: tuple[bytes, ...] = ()
+    no_cache_fields: list[bytes] = field(default_factory=list)
     private: bool = False
-    private_fields: tuple[bytes, ...] = ()
+    private_fields: list[bytes] = field(default_factory=list)
     public: bool = False
     must_revalidate: bool = False
     proxy_revalidate: bool = False
@@ -78,7 +78,7 @@ class CacheControl:
     def qualified(self, name: str, fields: tuple[bytes, ...]) -> None:
         """``private`` and ``no-cache``: the whole response, or only the fields their argument lists."""
         if fields:
-            setattr(self, f"{name}_fields", getattr(self, f"{name}_fields") + fields)
+            getattr(self, f"{name}_fields").extend(fields)
         else:
             setattr(self, name, True)
 

@@ -21,6 +21,9 @@ Action = Literal["serve", "serve_stale", "validate", "select", "complete", "forw
 FAILURES = frozenset({500, 502, 503, 504})
 """Statuses by which an origin says that it can not answer (RFC 5861 section 4)."""
 
+LONGEST_URL = 8192
+"""Bytes of path and query. Longer ones are answered, but nothing is kept of them: each would be a key."""
+_LONGEST_HOST = 300
 _AUTHORITY = re.compile(rb"[A-Za-z0-9._~:\[\]%!$&'()*+;=-]*")
 _PRECONDITIONS = (b"if-match", b"if-unmodified-since")
 _CLIENT_COPY = frozenset({b"if-none-match", b"if-modified-since"})
@@ -59,7 +62,9 @@ def precheck(request: Request, policy: Policy, rule: CacheRule | None = None) ->
         return "method"
     if request.has_body:
         return "body"
-    if not _sound(request.authority):
+    if len(request.path) + len(request.query) > LONGEST_URL:
+        return "long-url"
+    if len(request.authority) > _LONGEST_HOST or not _sound(request.authority):
         return "host"
     return _special(request, policy) if request.special else None
 

@@ -9,6 +9,9 @@ from urllib.parse import quote
 from perfmw.settings import CacheRule
 
 _REMEMBERED = 4096
+_LONGEST = 2048
+"""Bytes of a path. Nobody names longer ones by a pattern, and remembering them would cost memory."""
+_WILD = ("*", "**")
 _PIECE = re.compile(r"\*\*|\*|[^*]+")
 # what proxies and frameworks may resolve differently from us: "." and ".." segments, however encoded
 _DOT_SEGMENT = re.compile(rb"(?:/|%2f|%5c|\\)(?:\.|%2e){1,2}(?:/|%2f|%5c|\\|$)", re.IGNORECASE)
@@ -17,17 +20,35 @@ _WITHIN = rb"(?:(?!%2[fF])[^/])"
 
 def compile_pattern(pattern: str) -> re.Pattern[bytes]:
     """``*`` matches within a segment (a whole segment: at least one character), ``**`` across segments."""
+    pieces = [found[0] for found in _PIECE.finditer(pattern)]
+    wild = [place for place, piece in enumerate(pieces) if piece in _WILD]
     out = b""
-    for found in _PIECE.finditer(pattern):
-        piece = found[0]
-        if piece == "**":
-            out += b".*"
-        elif piece == "*":
-            whole = pattern[: found.start()].endswith("/") and pattern[found.end() :][:1] in ("", "/")
-            out += _WITHIN + (b"+" if whole else b"*")
-        else:
-            out += re.escape(quote(piece, safe="/%:@!$&'()+,;=~-._").encode())
+    for place, piece in enumerate(pieces):
+        if piece not in _WILD:
+            out += _literal(piece)
+            if place - 1 in wild and place + 1 in wild and _settled(pieces[place - 1], pieces[place + 1]):
+                out += b")"
+            continue
+        following = pieces[place + 2] if place + 2 in wild and place + 1 not in wild else ""
+        settled = bool(following) and _settled(piece, following)
+        within = place + 1 == len(pieces) or pieces[place + 1].startswith("/")
+        whole = within and place > 0 and pieces[place - 1].endswith("/")
+        repeat = b".*" if piece == "**" else _WITHIN + (b"+" if whole else b"*")
+        out += b"(?>" + repeat + b"?" if settled else repeat
     return re.compile(out, re.DOTALL)
+
+
+def _settled(wild: str, following: str) -> bool:
+    """Whether the first place where the text between two wildcards fits is as good as any later one.
+
+    It is where the second one takes whatever the first one leaves. Then no other place has to be tried,
+    and no path can make the match cost more than its length.
+    """
+    return following == "**" or wild == "*"
+
+
+def _literal(piece: str) -> bytes:
+    return re.escape(quote(piece, safe="/%:@!$&'()+,;=~-._").encode())
 
 
 class RuleBook:
@@ -52,8 +73,11 @@ class RuleBook:
         return len(self._static) + len(self._dynamic)
 
     def match(self, method: str, path: bytes) -> CacheRule | None:
-        """The first rule whose methods and path fit; HEAD is GET. A path with dot segments fits none."""
-        if not self._static and not self._dynamic:
+        """The first rule whose methods and path fit; HEAD is GET.
+
+        A path with dot segments fits none, nor does one longer than 2048 bytes.
+        """
+        if (not self._static and not self._dynamic) or len(path) > _LONGEST:
             return None
         known = self._known
         try:

@@ -68,7 +68,7 @@ def test_malformed_dictionaries_are_none(value: bytes) -> None:
         (b'max-age="60"', CacheControl(max_age=0)),
         (b"max-age", CacheControl(max_age=0)),
         (b"no-store, private=?0", CacheControl(no_store=True)),
-        (b'no-cache="A, b"', CacheControl(no_cache_fields=(b"a", b"b"))),
+        (b'no-cache="A, b"', CacheControl(no_cache_fields=[b"a", b"b"])),
         (b"", None),
         (b"MAX-AGE=60", None),
     ],

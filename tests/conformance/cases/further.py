@@ -162,7 +162,7 @@ _NOTHING_CHANGES: list[Case] = [
     reused(
         "content-location", "9111 4", "another Content-Location", [HOUR, ("Content-Location", "/elsewhere")]
     ),
-    reused("redirect", "9110 15.4.2", "a redirection", [HOUR, ("Location", "/elsewhere")], status=301),
+    reused("redirection", "9110 15.4.2", "a redirection", [HOUR, ("Location", "/elsewhere")], status=301),
     reused("refresh", "9111 3", "Refresh", [HOUR, ("Refresh", "5; url=/x")]),
     reused("digest", "9530 2", "a digest", [HOUR, ("Repr-Digest", "sha-256=:AAAA:")]),
     reused("accept-ranges", "9110 14.3", "Accept-Ranges: none", [HOUR, ("Accept-Ranges", "none")]),
