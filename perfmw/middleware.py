@@ -7,17 +7,23 @@ import time
 from collections.abc import Iterable
 from copy import copy
 from importlib import import_module
+from random import random
 from time import perf_counter
 from typing import TYPE_CHECKING
 
 from perfmw.asgi.lifespan import run_lifespan
 from perfmw.asgi.target import load_app
 from perfmw.asgi.types import ASGIApp, Receive, Scope, Send
+from perfmw.cache.tagging import collect
 from perfmw.exchange.cache import HttpCache
 from perfmw.exchange.exchange import Exchange
 from perfmw.exchange.explaining import Explainer
-from perfmw.exchange.fast import confirmed, fresh, hit_headers, plain_key
+from perfmw.exchange.fast import confirmed, fresh, hit_headers, hit_headers_for_cdn, plain_key
+from perfmw.exchange.passage import Passage, unusual
+from perfmw.exchange.passing import Held
 from perfmw.profiles.breakdown import metered
+from perfmw.profiles.covered import open_server_span
+from perfmw.profiles.tracing import parent_of
 from perfmw.profiles.vitals import VitalsBeacon
 from perfmw.runtime import Runtime
 from perfmw.settings import Settings
@@ -58,11 +64,13 @@ class PerfMiddleware:
         self.runtime.asker = self._asker
         self._rules = self.runtime.rules.active
         self._held = self._cache.passing.held
-        self._lookup = self.runtime.cache.get_nowait
+        self._lookup = self.runtime.responses.get_nowait
+        self._hit_headers = hit_headers if self._cache.edge is None else hit_headers_for_cdn
         self._recorder = self.runtime.profiles.recorder
         self._plain = self._cache.plain_keys
         self._strict = self.runtime.policy.rfc_strict
         chosen = self.runtime.settings
+        self._off = not chosen.enabled
         self._mount = chosen.dashboard_path if chosen.enabled and chosen.dashboard != "off" else None
         self._dashboard: ASGIApp | None = None
         self._twin: PerfMiddleware | None = None
@@ -73,41 +81,82 @@ class PerfMiddleware:
         self, scope: Scope, receive: Receive, send: Send, told: list[object] | None = None
     ) -> None:
         """Answer by the shortest way that is right. ``told``: a list to be told by what."""
-        if scope["type"] != "http":
+        if scope["type"] != "http" or self._off:
             await self._other(scope, receive, send)
             return
-        if told is None and self.runtime.tracing is not None:
-            await self.runtime.tracing.run(self, scope, receive, send)
-            return
-        started = perf_counter()
-        now = time.time()
         plain = plain_key(scope) if self._plain else None
+        tracing = self.runtime.tracing
+        if tracing is not None and told is None:
+            parent = plain[2] if plain is not None else parent_of(scope)
+            drawn = random() < tracing.chance
+            if (drawn or parent is not None or open_server_span.get() is not None) and tracing.takes(
+                parent, drawn
+            ):
+                await tracing.run(self, scope, receive, send)
+                return
+        started = perf_counter()
         if plain is not None:
-            key, conditions = plain
+            key, conditions, _ = plain
             held = self._held.get(key)
-            if held is not None and now < held.until:
+            if held is not None and started < held.until:
                 if conditions is None:
-                    exchange = Exchange(self._cache, scope, receive, send, started, now, key, held)
-                    if told is not None:
-                        told.append(exchange)
-                    await exchange.pass_on()
+                    await self._pass_on(scope, receive, send, started, held, told)
                     return
-            elif (stored := fresh(self._lookup, key, now, scope, self._strict, self._rules)) is not None:
+            elif stored := fresh(self._lookup, key, now := time.time(), scope, self._strict, self._rules):
                 status, headers, body = stored.status, None, stored.body
                 if conditions is not None and (headers := confirmed(stored, conditions, now)) is not None:
                     status, body = 304, b""
-                headers = headers or hit_headers(stored, now)
+                headers = headers or self._hit_headers(stored, now)
                 await send({"type": "http.response.start", "status": status, "headers": headers})
                 await send({"type": "http.response.body", "body": body})
                 recorder = self._recorder(stored.route)
                 recorder.hit(perf_counter() - started)
-                traffic = recorder.traffic
+                traffic = recorder.traffic  # plain additions: all that a hit pays for the cache's statistics
                 traffic.hit_bytes += len(body)
                 traffic.saved += stored.response_time - stored.request_time
                 if told is not None:
                     told.append(stored)
                 return
-        await self._at_length(scope, receive, send, started, now, told)
+        if tracing is None or told is not None:
+            await self._at_length(scope, receive, send, started, told)
+        else:
+            told = []
+            await tracing.unsampled(scope, told, self._at_length(scope, receive, send, started, told))
+
+    async def _pass_on(
+        self,
+        scope: Scope,
+        receive: Receive,
+        send: Send,
+        started: float,
+        held: Held,
+        told: list[object] | None,
+    ) -> None:
+        """A plain GET of a URL whose responses can not be stored."""
+        cache, tracing = self._cache, self.runtime.tracing
+        passage = Passage()
+        passage.cache, passage.epoch, passage.held = cache, cache.tags.epoch, held
+        passage.scope, passage.receive_message, passage.send_message = scope, receive, send
+        passage.started, passage.finished_at, passage.status = started, 0.0, 0
+        passage.tally, passage.exchange, passage.reason, passage.disconnected = unusual, None, "", False
+        collect(passage)
+        if told is not None:
+            told.append(passage)
+        try:
+            await cache.app(scope, passage.receive, passage.send)
+            tally = passage.tally
+            seconds = passage.finished_at - started
+            if tally is not unusual and seconds > 0.0:
+                tally(seconds)
+            else:
+                seconds = await passage.finish()
+        except BaseException as error:
+            passage.fail()
+            if tracing is not None and told is None:
+                tracing.failed(scope, perf_counter() - started, passage, error)
+            raise
+        if tracing is not None and told is None and (seconds >= tracing.slow or passage.status >= 500):
+            tracing.afterwards(scope, seconds, passage)
 
     async def _at_length(
         self,
@@ -115,18 +164,14 @@ class PerfMiddleware:
         receive: Receive,
         send: Send,
         started: float,
-        now: float,
         told: list[object] | None,
     ) -> None:
         runtime = self.runtime
-        if not runtime.settings.enabled:
-            await self.app(scope, receive, send)
-            return
         if not runtime.started:
             await runtime.start()  # a host that sends no lifespan
             runtime.ready()
             if told is None and runtime.tracing is not None:
-                await runtime.tracing.run(self, scope, receive, send)
+                await self(scope, receive, send)
                 return
         if self._vitals is not None and self._vitals.wants(scope):
             await self._vitals(scope, receive, send)
@@ -134,7 +179,7 @@ class PerfMiddleware:
         if self._mount is not None and (below := _below(self._mount, scope)) is not None:
             await self._serve_dashboard(below, receive, send)
             return
-        exchange = Exchange(self._cache, scope, receive, send, started, now)
+        exchange = Exchange(self._cache, scope, receive, send, started, time.time())
         if told is not None:
             told.append(exchange)
         await exchange.run()
@@ -150,6 +195,9 @@ class PerfMiddleware:
 
     async def _other(self, scope: Scope, receive: Receive, send: Send) -> None:
         runtime = self.runtime
+        if scope["type"] == "http":
+            await self.app(scope, receive, send)
+            return
         if scope["type"] == "lifespan" and runtime.settings.enabled:
             self._cache.state = scope.get("state")
             await run_lifespan(

@@ -62,7 +62,7 @@ class Unseen(Exchange):
     def _count(self) -> None:
         pass
 
-    def _count_failure(self) -> None:
+    def count_failure(self) -> None:
         pass
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import MutableMapping
+from collections.abc import Iterable, MutableMapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -16,9 +16,10 @@ from perfmw.http.messages import Request, ResponseHead, StoredResponse
 from perfmw.http.storing import NO_FRESHNESS, Storing, storing
 from perfmw.profiles import Routes
 from perfmw.runtime import Runtime
-from perfmw.settings import CacheRule
+from perfmw.settings import CacheRule, Settings
 
 if TYPE_CHECKING:
+    from perfmw.cache.cdn import CdnFields
     from perfmw.exchange.background import Background
 
 
@@ -42,7 +43,9 @@ class HttpCache:
         self.routes = Routes(app)
         self.passing = Passing(settings.hit_for_miss_seconds)
         runtime.rules.on_change(self.passing.clear)
-        self.store = ResponseStore(runtime.cache, runtime.policy)
+        self.edge = _edge_of(settings)
+        """Makes the fields for a CDN; None where there is none to send any."""
+        self.store = ResponseStore(runtime.responses, runtime.policy)
         self.coalesce = settings.coalesce
         self.coalesce_timeout = settings.coalesce_timeout
         self.plain_keys = not plugins.has("perfmw_cache_key")
@@ -107,16 +110,34 @@ class HttpCache:
         epoch: int,
     ) -> bool:
         """Store a complete response under its tags, unless it was invalidated since ``epoch``."""
-        tags.add(f"route:{stored.route}")
-        if rule is not None:
-            tags.update(rule.tags)
-            tags.add(f"rule:{rule.name or rule.path}")
+        tags |= self._labels(stored.route, rule)
+        if self.edge is not None:
+            stored.edge, stored.brief = tuple(self.edge_fields(stored, tags)), None
         born = self.tags.now()
         if self.tags.epoch != epoch:
             born = epoch  # something was invalidated meanwhile: let the index tell whether it was this
         now = time.time()
         return await self.store.keep(
             key, stored, tags=tags, cost=max(0.0, now - request_time), epoch=born, now=now
+        )
+
+    def _labels(self, route: str, rule: CacheRule | None) -> set[str]:
+        if rule is None:
+            return {f"route:{route}"}
+        return {f"route:{route}", *rule.tags, f"rule:{rule.name or rule.path}"}
+
+    def edge_fields(
+        self, stored: StoredResponse, tags: Iterable[str], route: str = "", rule: CacheRule | None = None
+    ) -> HeaderList:
+        """The fields for a CDN of a response that is stored, or with ``route`` will be."""
+        if self.edge is None:
+            return []
+        return self.edge.of(
+            {*tags, *self._labels(route, rule)} if route else tags,
+            stored.lifetime,
+            stale_while_revalidate=stored.stale_while_revalidate,
+            stale_if_error=stored.stale_if_error,
+            own=stored.headers,
         )
 
     def outdate(self, request: Request, head: ResponseHead) -> list[str]:
@@ -130,5 +151,14 @@ class HttpCache:
             if not self.plain_keys:
                 own = self.key(replace(request, method="GET"))
                 keys += [own] if own is not None else []
-            self.runtime.cache.invalidate_nowait(keys=keys)
-        return [] if self.runtime.cache.all_memory else keys
+            self.runtime.responses.invalidate_nowait(keys=keys)
+        return [] if self.runtime.responses.all_memory else keys
+
+
+def _edge_of(settings: Settings) -> CdnFields | None:
+    if settings.cdn is None:
+        return None
+    from perfmw.cache.cdn import CdnFields
+
+    fields = CdnFields(settings.cdn)
+    return fields if fields.any else None

@@ -67,7 +67,7 @@ class Exchange(Forwarding):
         assert self.key is not None
         if stored is not None and stored.always_revalidate:
             return False
-        return not self.cache.passing.holds(self.key, self.now)
+        return not self.cache.passing.holds(self.key, perf_counter())
 
     async def _wait(self, decision: Decision) -> Decision:
         """One call of the app for all who want the same: lead, or wait for what the leader gets."""
@@ -133,7 +133,8 @@ class Exchange(Forwarding):
 
     async def reply(self, stored: StoredResponse, status: bytes) -> None:
         served = response_for(self.request, stored, self.now, self.cache.policy)
-        headers: HeaderList = [*served.headers, (b"cache-status", status)]
+        edge = stored.edge if served.status != 304 else ()  # which has them already
+        headers: HeaderList = [*served.headers, *edge, (b"cache-status", status)]
         await self.send_message({"type": "http.response.start", "status": served.status, "headers": headers})
         await self.send_message({"type": "http.response.body", "body": served.body})
         self.size = len(served.body)

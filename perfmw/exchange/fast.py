@@ -26,6 +26,7 @@ DECISIVE = SPECIAL | {
 }
 """Request fields that may change which response is right, or whether the cache may be asked at all."""
 CONDITIONS = frozenset({b"if-modified-since", b"if-none-match"})
+_NOTED = DECISIVE | {b"traceparent"}
 
 
 def raw_path(scope: Scope) -> bytes:
@@ -42,34 +43,54 @@ Conditions = bytes | HeaderList
 """The value of a lone If-None-Match, or all the conditions there are."""
 
 
-def plain_key(scope: Scope) -> tuple[str, Conditions | None] | None:
-    """The cache key of a GET with no field that needs a closer look, and its conditions if it has any.
+Plain = tuple[str, Conditions | None, bytes | None]
+"""The cache key of a plain GET, its conditions if it has any, and its ``traceparent`` if it has one."""
 
-    None for every other request. A condition is the client's own copy: it turns a hit into a 304 at most.
+_MOST_KEYS = 4096
+_LONGEST = 256
+_keys: dict[tuple[str, bytes, bytes | None, bytes], Plain] = {}
+"""Keys made lately, by what they were made of: finding one takes half the time of making it. Bounded."""
+
+
+def plain_key(scope: Scope) -> Plain | None:
+    """What is to be known of a GET with no field that needs a closer look; None for every other request.
+
+    A condition is the client's own copy: it turns a hit into a 304 at most.
     """
     if scope["method"] != "GET":
         return None
-    host = lone = None
+    host = lone = parent = None
     several = False
     for name, value in scope["headers"]:
-        if name in DECISIVE:
+        if name in _NOTED:
             if name == b"host" and host is None:
                 host = value
             elif name == b"if-none-match" and lone is None:
                 lone = value
+            elif name == b"traceparent":
+                parent = value
             elif name in CONDITIONS:
                 several = True
             else:
                 return None
     if host is None:
         return None
-    path: bytes | None = scope.get("raw_path")
-    if path is None or b"?" in path:
-        path = raw_path(scope)
-    key = request_key(scope["scheme"], host, path, scope["query_string"])
+    parts = scope["scheme"], host, scope.get("raw_path"), scope["query_string"]
+    plain = _keys.get(parts) or _new_key(scope, parts)
     if several:
-        return key, [field for field in scope["headers"] if field[0] in CONDITIONS]
-    return key, lone
+        return plain[0], [field for field in scope["headers"] if field[0] in CONDITIONS], parent
+    return plain if lone is None and parent is None else (plain[0], lone, parent)
+
+
+def _new_key(scope: Scope, parts: tuple[str, bytes, bytes | None, bytes]) -> Plain:
+    scheme, host, raw, query = parts
+    path = raw if raw is not None and b"?" not in raw else raw_path(scope)
+    plain = request_key(scheme, host, path, query), None, None
+    if raw is not None and len(host) + len(raw) + len(query) <= _LONGEST:
+        if len(_keys) >= _MOST_KEYS:
+            _keys.clear()
+        _keys[parts] = plain
+    return plain
 
 
 def fresh(
@@ -124,6 +145,11 @@ def confirmed(stored: StoredResponse, conditions: Conditions, now: float) -> Hea
 
 _ages = [(b"age", b"%d" % age) for age in range(4096)]
 _hits = [(b"cache-status", b"perfmw; hit; ttl=%d" % ttl) for ttl in range(4096)]
+
+
+def hit_headers_for_cdn(stored: StoredResponse, now: float) -> HeaderList:
+    """``hit_headers`` with those that are for a CDN."""
+    return [*hit_headers(stored, now), *stored.edge]
 
 
 def hit_headers(stored: StoredResponse, now: float) -> HeaderList:

@@ -11,6 +11,7 @@ from time import perf_counter
 from perfmw.asgi.tee import Tee, content_length
 from perfmw.asgi.types import HeaderList, Message, Receive, Scope, Send
 from perfmw.cache import Flight
+from perfmw.cache.memo import close_memo
 from perfmw.cache.tagging import Collector, collect
 from perfmw.exchange.cache import HttpCache
 from perfmw.exchange.passing import Held
@@ -31,14 +32,6 @@ _BY_ITSELF = frozenset({"no-store", "private"})
 _NO_ANSWER = 500
 """What an app that raised is counted as."""
 
-_passed: dict[str, Header] = {}
-"""Cache-Status of what held URLs answer, by reason; there are as many as perfmw has reasons."""
-
-
-def _pass(reason: str) -> Header:
-    field = _passed[reason] = (b"cache-status", cache_status.forwarded("uri-miss", detail=reason))
-    return field
-
 
 class Forwarding(Tee, Collector):
     """One request that the app is asked about.
@@ -47,6 +40,7 @@ class Forwarding(Tee, Collector):
     """
 
     # Defaults live on the class: most requests change few of them.
+    tags: set[str] | None = None
     name = ""
     """The route's name, once the request has been counted under it."""
     key: str | None = None
@@ -111,30 +105,16 @@ class Forwarding(Tee, Collector):
                 await self.answer_instead()
                 return
         finally:
+            close_memo(self)
             if self.flight is not None:
                 self.flight.done("failed")
         self._count()
 
-    async def pass_on(self) -> None:
-        """``forward`` for a held URL: nobody waits for it, and nothing stored could answer instead."""
-        cache = self.cache
-        self.epoch = cache.tags.epoch
-        self.runtime = cache.runtime
-        collect(self)
-        try:
-            await cache.app(self.scope, self.receive, self.send)
-            if self.chunks is not None:
-                await self.finish()
-        except BaseException:
-            self._count_failure()
-            raise
-        held = self.held
-        assert held is not None
-        if held.status == self.status and held.reason == self.detail and held.count is not None:
-            held.count(self.finished_at - self.started)
-            self.name = held.name
-        else:
-            self._count()
+    async def passed_on(self) -> None:
+        """The app has returned; a ``Passage`` had handed its response over."""
+        if self.chunks is not None:
+            await self.finish()
+        self._count()
 
     async def _ask(self) -> None:
         try:
@@ -143,10 +123,10 @@ class Forwarding(Tee, Collector):
                 await self.finish()
         except Exception as error:
             if not self._forgives(error):
-                self._count_failure()
+                self.count_failure()
                 raise
         except BaseException:
-            self._count_failure()
+            self.count_failure()
             raise
 
     async def answer_instead(self) -> None:
@@ -180,7 +160,7 @@ class Forwarding(Tee, Collector):
         count(self.finished_at - self.started)
         held = self.held
         if held is not None:
-            held.status, held.reason, held.name, held.count = self.status, reason, self.name, count
+            held.counted(self.status, reason, self.name, count)
         if self.digest is not None:
             self._learn(recorder.name)
 
@@ -192,7 +172,7 @@ class Forwarding(Tee, Collector):
         scope = self.scope
         return self.cache.routes.name(scope, scope["method"], self.status)
 
-    def _count_failure(self) -> None:
+    def count_failure(self) -> None:
         elapsed = (self.finished_at or perf_counter()) - self.started
         if self.status:
             self._recorder().origin(elapsed, self.status, self.detail or self.fwd)
@@ -203,11 +183,6 @@ class Forwarding(Tee, Collector):
 
     def on_start(self, message: Message) -> Message | None:
         headers: HeaderList = [*message.get("headers", ())]
-        held = self.held
-        if held is not None and (verdict := self.cache.glance(headers, self.rule, held)) is not None:
-            self.detail = reason = verdict.reason
-            headers.append(_passed.get(reason) or _pass(reason))
-            return {**message, "headers": headers}
         if self.key is not None:
             if (self.stored is not None or self.asking) and self._withholds(headers):
                 self.withheld = headers
@@ -215,6 +190,8 @@ class Forwarding(Tee, Collector):
             self._judge(message, headers)
         elif self.fwd == "method":
             self._written(message, headers)
+        if self.template is not None and self.cache.edge is not None:
+            headers += self.cache.edge_fields(self.template, self.tags or (), self.route(), self.rule)
         headers.append(self._cache_status())
         return {**message, "headers": headers}
 
@@ -278,7 +255,7 @@ class Forwarding(Tee, Collector):
         """A write outdates what is stored; under RFC 9111 alone a POST may leave its own answer behind."""
         cache, head = self.cache, self._head(headers)
         if beyond := cache.outdate(self.request, head):
-            self.ahead = cache.runtime.cache.invalidate(keys=beyond)
+            self.ahead = cache.runtime.responses.invalidate(keys=beyond)
         if self.scope["method"] != "POST" or not cache.policy.rfc_strict:
             return
         verdict = cache.judge(self.request, head, self.now, self.rule)
@@ -356,7 +333,7 @@ class Forwarding(Tee, Collector):
         """Not stored: those who wait for this response go their own way, and so do the next ones."""
         incomplete = reason == "incomplete"
         if self.key is not None and not incomplete:
-            self.cache.passing.mark(self.key, self.now, self.rule, stored=self.known)
+            self.cache.passing.mark(self.key, perf_counter(), self.rule, stored=self.known)
         if self.flight is not None:
             self.flight.done("failed" if incomplete else "uncacheable")
 

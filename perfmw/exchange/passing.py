@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from perfmw.asgi.types import HeaderList
 from perfmw.http.storing import Storing
 from perfmw.settings import CacheRule
 
 _MOST = 10_000
+_LONGEST = 1024
+"""Bytes of response fields that are remembered of a URL."""
 
 
 class Held:
@@ -18,12 +21,27 @@ class Held:
 
     ``until`` is 0 where something is stored all the same: then the store has to be asked, but nobody waits
     until ``queueless``. ``control`` is a Cache-Control value that forbade storing by itself, and ``verdict``
-    what it came to.
+    what it came to. ``seen`` are the fields of its first response, and ``sent`` what was made of them: the
+    same fields come to the same again.
     """
 
-    __slots__ = ("control", "count", "name", "queueless", "reason", "rule", "status", "until", "verdict")
+    __slots__ = (
+        "control",
+        "count",
+        "key",
+        "name",
+        "queueless",
+        "reason",
+        "rule",
+        "seen",
+        "sent",
+        "status",
+        "until",
+        "verdict",
+    )
 
-    def __init__(self, until: float, rule: CacheRule | None, *, stored: bool = False) -> None:
+    def __init__(self, key: str, until: float, rule: CacheRule | None, *, stored: bool = False) -> None:
+        self.key = key
         self.until = 0.0 if stored else until
         self.queueless = until
         self.rule = rule
@@ -33,10 +51,24 @@ class Held:
         self.count: Callable[[float], None] | None = None
         self.control: bytes | None = None
         self.verdict: Storing | None = None
+        self.seen: HeaderList | None = None
+        self.sent: HeaderList = []
+
+    def counted(self, status: int, reason: str, name: str, count: Callable[[float], None]) -> None:
+        """How a response was counted."""
+        if reason != self.reason:
+            self.seen = None
+        self.status, self.reason, self.name, self.count = status, reason, name, count
+
+    def remember(self, seen: HeaderList, sent: HeaderList) -> None:
+        """``sent`` is what came of the response fields ``seen``; lists that nobody changes."""
+        if sum(len(name) + len(value) for name, value in seen) <= _LONGEST:
+            self.seen, self.sent = seen, sent
 
 
 class Passing:
-    """Remembers for ``seconds`` that a key's response could not be stored. Bounded; any clock will do.
+    """Remembers for ``seconds`` that a key's response could not be stored. Bounded. Times are of
+    ``perf_counter``.
 
     ``held`` is for reading; the methods write it. It is emptied whenever the rules change.
     """
@@ -57,7 +89,7 @@ class Passing:
         """
         if len(self.held) >= _MOST and key not in self.held:
             self._shed(now)
-        self.held[key] = Held(now + self._seconds, rule, stored=stored)
+        self.held[key] = Held(key, now + self._seconds, rule, stored=stored)
 
     def unmark(self, key: str) -> None:
         """The response of ``key`` could be stored."""

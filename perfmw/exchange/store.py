@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from perfmw.cache.spaces import ResponseCache
 from perfmw.cache.tiered import TieredCache
 from perfmw.http.messages import Request, StoredResponse
 from perfmw.http.policy import Policy
@@ -23,7 +24,7 @@ def weight(stored: StoredResponse, key: str) -> int:
 class ResponseStore:
     """Finds and keeps the responses of one runtime."""
 
-    def __init__(self, cache: TieredCache, policy: Policy) -> None:
+    def __init__(self, cache: TieredCache | ResponseCache, policy: Policy) -> None:
         self._cache = cache
         self._policy = policy
 

@@ -7,7 +7,6 @@ not sampled pays for two clock readings; if it turns out slow or failed, its spa
 
 from __future__ import annotations
 
-import random
 import sys
 import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping
@@ -57,6 +56,11 @@ def named(told: list[object]) -> tuple[str, int]:
     return getattr(answered, "name", "") or answered.route(), answered.status
 
 
+def parent_of(scope: Mapping[str, Any]) -> bytes | None:
+    """The request's ``traceparent``."""
+    return next((value for name, value in scope["headers"] if name == b"traceparent"), None)
+
+
 def _no_lags(since: float) -> Iterable[tuple[float, float]]:
     return ()
 
@@ -86,8 +90,9 @@ class RequestTracing:
         self.traces = Traces()
         self.processor: Any = None
         """A span processor of perfmw's own, such as the one of an exporter."""
-        self.flames: FlameSession | None = None
-        """Set while a route is being profiled."""
+        self.chance = ratio
+        """The share of requests without a parent that ``run`` is to answer."""
+        self._flames: FlameSession | None = None
         self._store = store
         self._lags = lags
         self._sink: Any = None
@@ -96,21 +101,46 @@ class RequestTracing:
         self._looks_at = 0.0
         self._open: dict[int, Watch] = {}
 
-    async def run(self, answers: Answers, scope: Scope, receive: Any, send: Messages) -> None:
-        """Have the request answered, within a span if it is sampled."""
+    @property
+    def flames(self) -> FlameSession | None:
+        """Set while a route is being profiled."""
+        return self._flames
+
+    @flames.setter
+    def flames(self, session: FlameSession | None) -> None:
+        self._flames = session
+        self.chance = self.ratio if session is None else 1.0
+
+    def takes(self, parent: bytes | None, drawn: bool) -> bool:
+        """Whether ``run`` is to answer a request: it is sampled, or being profiled.
+
+        To be asked unless the request has no ``traceparent``, runs within no server span and was not drawn.
+
+        :param parent: its ``traceparent``.
+        :param drawn: whether a random number within 0..1 was below ``chance``.
+        """
         mark = open_server_span.get()
         if mark is not None:
             mark.covered = True  # the host's span around perfmw need not be counted
-        if self.flames is not None:
-            await self._profiled(self.flames, answers, scope, receive, send)
-            return
-        if self.ratio > 0 and self._sampled(scope):
+        if parent is None or self._flames is not None or self.ratio <= 0.0:
+            return drawn
+        try:
+            return bool(int(parent.split(b"-")[3], 16) & _SAMPLED)
+        except (IndexError, ValueError):
+            return drawn
+
+    async def run(self, answers: Answers, scope: Scope, receive: Any, send: Messages) -> None:
+        """Have the request answered within a span, or watched by a profiler."""
+        if self._flames is not None:
+            await self._profiled(self._flames, answers, scope, receive, send)
+        else:
             await self._traced(answers, scope, receive, send)
-            return
-        told: list[object] = []
+
+    async def unsampled(self, scope: Scope, told: list[object], answer: Awaitable[None]) -> None:
+        """Await ``answer``, which fills ``told``; if it was slow or failed, make its span afterwards."""
         begun = perf_counter()
         try:
-            await answers(scope, receive, send, told)
+            await answer
         except Exception as error:
             self._afterwards(scope, perf_counter() - begun, told, error)
             raise
@@ -118,15 +148,14 @@ class RequestTracing:
         if seconds >= self.slow or (told and told[0].status >= 500):  # type: ignore[attr-defined]
             self._afterwards(scope, seconds, told, None)
 
-    def _sampled(self, scope: Mapping[str, Any]) -> bool:
-        for name, value in scope["headers"]:
-            if name == b"traceparent":
-                parts = value.split(b"-")
-                try:
-                    return bool(int(parts[3], 16) & _SAMPLED)
-                except (IndexError, ValueError):
-                    break
-        return random.random() < self.ratio
+    def afterwards(self, scope: Scope, seconds: float, answered: object) -> None:
+        """Make the span of a request that was slow or failed, after the fact."""
+        self._afterwards(scope, seconds, [answered], None)
+
+    def failed(self, scope: Scope, seconds: float, answered: object, error: BaseException) -> None:
+        """Make the span of a request that ended in an exception; one that was cancelled gets none."""
+        if isinstance(error, Exception):
+            self._afterwards(scope, seconds, [answered], error)
 
     @property
     def sink(self) -> Any:

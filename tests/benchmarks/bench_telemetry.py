@@ -2,8 +2,8 @@
 
     python tests/benchmarks/bench_telemetry.py [--json]
 
-Servers, each in a process of its own, answer a Starlette hello that cannot be cached: plain; under perfmw
-with 1% of spans; under perfmw with a recorded span for every request; and under
+Servers, each in a process of its own, answer a Starlette hello that cannot be cached: plain; under perfmw;
+under perfmw with 1% of spans; under perfmw with a recorded span for every request; and under
 opentelemetry-instrumentation-asgi as it comes, every request recorded. The SDK's batch processor takes the
 spans of both, and an exporter that throws them away. The figure is requests per second of the server's own
 CPU time, rounds interleaved. Then a route of varying speed is asked by a load generator, and its p50, p95
@@ -17,24 +17,18 @@ import json
 import random
 import socket
 import statistics
-import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from typing import Any
 
-import psutil
+import served
 
-REQUESTS, CONNECTIONS, ROUNDS, PACED, PACERS = 6_000, 16, 7, 2_500, 4
-REQUEST = (
-    "GET {path} HTTP/1.1\r\nhost: shop.example\r\nuser-agent: Mozilla/5.0 (X11; Linux x86_64) Chrome/142\r\n"
-    "accept: text/html,application/xhtml+xml;q=0.9,*/*;q=0.8\r\naccept-language: en-GB,en;q=0.7\r\n"
-    "accept-encoding: gzip, deflate, br, zstd\r\nreferer: https://shop.example/\r\ndnt: 1\r\n\r\n"
-)
-SERVERS = ("plain", "perfmw 1%", "perfmw 100%", "otel asgi")
+REQUESTS, ROUNDS, PACED, PACERS = 8_000, 9, 2_500, 4
+HELLO, HELLO_ANSWER = served.request("/hello"), served.Answer(len("hello, world"))
+SERVERS = ("plain", "perfmw", "perfmw 1%", "perfmw 100%", "otel asgi")
 NEEDED = {"observing": 0.90, "recording": 3.0}
 
 
@@ -72,58 +66,21 @@ def provide() -> None:
 def app(which: str) -> Any:
     if which == "plain":
         return site()
-    provide()
+    if which != "perfmw":
+        provide()
     if which == "otel asgi":
         from opentelemetry.instrumentation.asgi import OpenTelemetryMiddleware
 
         return OpenTelemetryMiddleware(site())
     from perfmw import PerfMiddleware, Settings
 
-    ratio = 1.0 if which == "perfmw 100%" else 0.01
+    ratio = {"perfmw": 0.0, "perfmw 1%": 0.01}.get(which, 1.0)
     return PerfMiddleware(site(), settings=Settings(trace_ratio=ratio, dashboard="loopback"))
-
-
-def serve(which: str) -> None:
-    """Run one server; its port is printed once it is bound."""
-    import uvicorn
-
-    config = uvicorn.Config(app(which), port=0, log_level="error", access_log=False)
-    listening = socket.create_server(("127.0.0.1", 0))
-    print(listening.getsockname()[1], flush=True)
-    uvicorn.Server(config).run(sockets=[listening])
-
-
-@contextmanager
-def server(which: str) -> Iterator[tuple[psutil.Process, int]]:
-    command = [sys.executable, __file__, "--serve", which]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None
-        yield psutil.Process(process.pid), int(process.stdout.readline())
-        process.terminate()
-
-
-async def load(port: int, path: str, requests: int, connections: int = CONNECTIONS) -> list[float]:
-    """Seconds of each request, from the first byte sent to the last one read."""
-    request, times = REQUEST.format(path=path).encode(), []
-
-    async def one(count: int) -> None:
-        reader, writer = await asyncio.open_connection("127.0.0.1", port)
-        for _ in range(count):
-            begun = time.perf_counter()
-            writer.write(request)
-            head = await reader.readuntil(b"\r\n\r\n")
-            assert head.startswith(b"HTTP/1.1 200"), head
-            await reader.readexactly(12)
-            times.append(time.perf_counter() - begun)
-        writer.close()
-
-    await asyncio.gather(*(one(requests // connections) for _ in range(connections)))
-    return times
 
 
 def pace(port: int, path: str, requests: int) -> list[float]:
     """Seconds of each request on one connection, by blocking calls, which add least of their own."""
-    request, times = REQUEST.format(path=path).encode(), []
+    request, times = served.request(path), []
     with socket.create_connection(("127.0.0.1", port)) as connection:
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         for _ in range(requests):
@@ -134,14 +91,6 @@ def pace(port: int, path: str, requests: int) -> list[float]:
                 answer += connection.recv(65_536)
             times.append(time.perf_counter() - begun)
     return times
-
-
-def rate(process: psutil.Process, port: int) -> float:
-    """Requests per second of the server's CPU time, user and system."""
-    before = process.cpu_times()
-    asyncio.run(load(port, "/hello", REQUESTS))
-    after = process.cpu_times()
-    return REQUESTS / (after.user + after.system - before.user - before.system)
 
 
 def compare(port: int) -> dict[str, float]:
@@ -163,12 +112,16 @@ def compare(port: int) -> dict[str, float]:
 
 def measure() -> dict[str, float]:
     with ExitStack() as stack:
-        there = {which: stack.enter_context(server(which)) for which in SERVERS}
-        for process, port in there.values():
-            rate(process, port)
-        rows = [{which: rate(*there[which]) for which in SERVERS} for _ in range(ROUNDS)]
-        truth = compare(there["perfmw 1%"][1])
+        there = {which: stack.enter_context(served.server(__file__, which)) for which in SERVERS}
+
+        def once() -> dict[str, float]:
+            return {which: one.rate(HELLO, HELLO_ANSWER, REQUESTS) for which, one in there.items()}
+
+        once()
+        rows = [once() for _ in range(ROUNDS)]
+        truth = compare(there["perfmw 1%"].port)
     figures = {which: statistics.median(row[which] for row in rows) for which in SERVERS}
+    figures["without_spans"] = statistics.median(row["perfmw"] / row["plain"] for row in rows)
     figures["observing"] = statistics.median(row["perfmw 1%"] / row["plain"] for row in rows)
     figures["recording"] = statistics.median(row["perfmw 100%"] / row["otel asgi"] for row in rows)
     return figures | truth
@@ -176,7 +129,7 @@ def measure() -> dict[str, float]:
 
 def main() -> int:
     if "--serve" in sys.argv:
-        serve(sys.argv[-1])
+        served.serve(app(sys.argv[-1]))
         return 0
     figures = measure()
     off = max(figures[f"{name}_off"] for name in ("p50", "p95", "p99"))
@@ -185,6 +138,7 @@ def main() -> int:
     else:
         for which in SERVERS:
             print(f"{which:12s} {figures[which]:8.0f} requests per CPU second")
+        print(f"observing everything, no spans, to plain  {figures['without_spans']:.3f}")
         print(f"observing everything, 1% spans, to plain  {figures['observing']:.3f} (≥ 0.90)")
         print(f"every request recorded, to otel asgi      {figures['recording']:.2f} (≥ 3)")
         for name in ("p50", "p95", "p99"):
