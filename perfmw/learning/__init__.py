@@ -1,6 +1,27 @@
 """What the cache learns from the traffic. Pure: time and events are passed in; everything is bounded."""
 
+from perfmw.learning.bytecurve import ByteCurve
 from perfmw.learning.curves import MissRatioCurve
+from perfmw.learning.prefetch import Prefetcher
+from perfmw.learning.rehearsal import (
+    PrefetchOutcome,
+    TTLOutcome,
+    fixed_miss_ratio,
+    rehearse_prefetch,
+    rehearse_ttl,
+)
+from perfmw.learning.ttl import AdaptiveTTL
 from perfmw.learning.workload import Workload
 
-__all__ = ["MissRatioCurve", "Workload"]
+__all__ = [
+    "AdaptiveTTL",
+    "ByteCurve",
+    "MissRatioCurve",
+    "PrefetchOutcome",
+    "Prefetcher",
+    "TTLOutcome",
+    "Workload",
+    "fixed_miss_ratio",
+    "rehearse_prefetch",
+    "rehearse_ttl",
+]

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Iterator
+from collections.abc import Hashable, Iterator
 
-BLOCK_BITS = 7
+BLOCK_BITS = 8
 BLOCK = 1 << BLOCK_BITS
 _GONE = object()
 
@@ -22,7 +22,7 @@ class LRUStack:
 
     def __init__(self, capacity: int) -> None:
         self._capacity = capacity
-        self._slots = -(-max(2 * capacity, 1_024) // BLOCK) * BLOCK
+        self._slots = -(-max(3 * capacity, 1_024) // BLOCK) * BLOCK
         self._top = self._bottom = 0
         self._lay_out([])
 
@@ -38,26 +38,29 @@ class LRUStack:
 
     def use(self, key: Hashable) -> int:
         """Put ``key`` on top. Returns its rank before: 1 on top, 0 if it was not in the stack."""
-        slot = self._where.get(key)
+        where, blocks = self._where, self._blocks
+        top = self._top
+        if top == self._slots:
+            self._lay_out([owner for owner in self._owners if owner is not _GONE])
+            where, blocks, top = self._where, self._blocks, self._top
+        slot = where.get(key)
         if slot is None:
             rank = 0
-            if len(self._where) >= self._capacity:
+            if len(where) >= self._capacity:
                 self._drop_oldest()
         else:
             block = slot >> BLOCK_BITS
-            blocks = self._blocks
-            rank = self._occupied.count(1, slot, (block + 1) << BLOCK_BITS) + sum(blocks[block + 1 :])
-            self._occupied[slot] = 0
+            occupied = self._occupied
+            rank = occupied.count(1, slot, (block + 1) << BLOCK_BITS)
+            if block < top >> BLOCK_BITS:
+                rank += sum(blocks[block + 1 : (top >> BLOCK_BITS) + 1])
+            occupied[slot] = 0
             blocks[block] -= 1
             self._owners[slot] = _GONE
-        top = self._top
-        if top == self._slots:
-            self._lay_out(list(self))
-            top = self._top
-        self._where[key] = top
+        where[key] = top
         self._owners.append(key)
         self._occupied[top] = 1
-        self._blocks[top >> BLOCK_BITS] += 1
+        blocks[top >> BLOCK_BITS] += 1
         self._top = top + 1
         return rank
 
@@ -69,17 +72,18 @@ class LRUStack:
             self._owners[slot] = _GONE
 
     def _drop_oldest(self) -> None:
-        owners, slot = self._owners, self._bottom
-        while owners[slot] is _GONE:
-            slot += 1
+        slot = self._occupied.index(1, self._bottom)
         self._bottom = slot + 1
-        self.discard(owners[slot])
+        del self._where[self._owners[slot]]
+        self._occupied[slot] = 0
+        self._blocks[slot >> BLOCK_BITS] -= 1
+        self._owners[slot] = _GONE
 
-    def _lay_out(self, keys: Iterable[Hashable]) -> None:
+    def _lay_out(self, keys: list[object]) -> None:
         """Start the time line anew with ``keys`` in its first slots."""
-        self._owners: list[object] = list(keys)
-        self._where = {key: slot for slot, key in enumerate(self._owners)}
-        used = len(self._owners)
+        self._owners: list[object] = keys
+        self._where: dict[object, int] = dict(zip(keys, range(len(keys)), strict=True))
+        used = len(keys)
         self._occupied = bytearray(b"\1" * used + bytes(self._slots - used))
         self._blocks = [self._occupied.count(1, at, at + BLOCK) for at in range(0, self._slots, BLOCK)]
         self._top = used

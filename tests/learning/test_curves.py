@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from perfmw.learning import MissRatioCurve
+from perfmw.learning import ByteCurve, MissRatioCurve
 from perfmw.learning.stack import LRUStack
 
 
@@ -134,3 +134,56 @@ def test_the_stack_starts_its_time_line_anew() -> None:
         for key in range(250):
             assert stack.use(key) == (250 if round_ else 0)
     assert len(stack) == 250
+
+
+def lru_byte_ratio(accesses: Sequence[tuple[Hashable, int]], room: int) -> float:
+    held: OrderedDict[Hashable, int] = OrderedDict()
+    hits = used = 0
+    for key, size in accesses:
+        if key in held:
+            hits += 1
+            used -= held[key]
+        held[key] = size
+        held.move_to_end(key)
+        used += size
+        while used > room:
+            used -= held.popitem(last=False)[1]
+    return hits / len(accesses)
+
+
+@given(st.lists(st.integers(0, 20), min_size=1, max_size=200))
+def test_the_curve_by_bytes_is_that_of_lru(keys: list[int]) -> None:
+    accesses = [(key, 100 + 37 * key) for key in keys]
+    curve = MissRatioCurve()
+    for key, size in accesses:
+        curve.access(key, size)
+    assert curve.by_bytes is not None
+    for room in (0, 500, 2_000, 8_000, 20_000):
+        # distances are kept in steps of 1%, so it lies between the ratios of rooms 2% apart
+        low, high = lru_byte_ratio(accesses, round(room * 0.98)), lru_byte_ratio(accesses, round(room * 1.03))
+        assert low - 1e-9 <= curve.by_bytes.curve([room])[0] <= high + 1e-9
+
+
+def test_the_sampled_curve_by_bytes_is_close() -> None:
+    accesses = [(key, 200 + key % 1_000) for key in zipf(10_000, 40_000, seed=9)]
+    curve = ByteCurve(budget=1_500)
+    for key, size in accesses:
+        curve.access(key, size)
+    rooms = [50_000, 200_000, 1_000_000, 4_000_000]
+    wrong = [
+        abs(one - lru_byte_ratio(accesses, room)) for one, room in zip(curve.curve(rooms), rooms, strict=True)
+    ]
+    assert sum(wrong) / len(wrong) < 0.03
+    assert len(curve._stack) <= 1_500
+    assert curve.byte_hit_curve([4_000_000])[0] == pytest.approx(curve.curve([4_000_000])[0], abs=0.1)
+
+
+def test_the_knee_of_a_loop_is_its_length() -> None:
+    curve = curve_of(list(range(640)) * 4)
+    assert curve.knee() == curve.footprint() == 640
+    assert MissRatioCurve().knee() == 0
+
+
+def test_the_knee_of_two_loops_is_that_of_the_one_worth_more() -> None:
+    order = [key for _ in range(12) for key in [*list(range(100)) * 5]]
+    assert 90 <= curve_of([*order, *range(1_000, 3_000), *range(1_000, 3_000)]).knee() <= 200

@@ -1,0 +1,323 @@
+"""How long may a value be served before it is asked for again? Learned from reads and refreshes.
+
+A key read often and changed seldom deserves a long TTL and the other way round: √(2c/(reads·changes)).
+Reads are counted; changes show only at refreshes, as "changed since" or "not changed since".
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable
+
+from perfmw.learning.hazard import AgeHazard, best_ttl
+
+_VARYING = re.compile(r"\d+|[0-9a-fA-F-]{16,}")
+_MARGIN = 0.88
+"""Aim below the cap: the staleness that counts can only be estimated."""
+_DOUBT = 2.0
+"""Standard deviations of the estimated stale reads that count as spent."""
+_WINDOW, _LEAST_WINDOW = 0.3, 30.0
+_SPEED, _CATCH_UP, _BRAKE = 0.7, 1.5, 3.0
+_RISK, _LEAST_MISSES = 0.12, 0.06
+_GAPS, _EVENTS = 64.0, 40.0
+_KEY_PRIOR, _POOL_PRIOR = 0.5, 2.0
+
+
+def key_pattern(key: str) -> str:
+    """``key`` with its numbers and long identifiers replaced by ``*``."""
+    return _VARYING.sub("*", key)
+
+
+class _Pool:
+    """Changes seen in a pattern of keys, and the time that was watched for them."""
+
+    __slots__ = ("events", "exposure")
+
+    def __init__(self) -> None:
+        self.events = self.exposure = 0.0
+
+
+class _Key:
+    __slots__ = (
+        "changed_at",
+        "events",
+        "exposure",
+        "fetched",
+        "gap",
+        "gaps",
+        "last",
+        "offsets",
+        "pending",
+        "pool",
+        "reads",
+    )
+
+    def __init__(self, pool: _Pool, now: float) -> None:
+        self.pool = pool
+        self.last = now
+        self.gaps = self.gap = 0.0
+        self.events = self.exposure = 0.0
+        self.changed_at: float | None = None
+        self.forget_fetch()
+
+    def forget_fetch(self) -> None:
+        self.fetched: float | None = None
+        self.reads = 0
+        self.offsets = self.pending = 0.0
+
+    def read(self, now: float) -> None:
+        self.gaps += 1.0
+        self.gap += max(now - self.last, 0.0)
+        self.last = now
+        if self.gaps > _GAPS:
+            self.gaps /= 2
+            self.gap /= 2
+        if self.fetched is not None:
+            self.reads += 1
+            self.offsets += now - self.fetched
+
+    def changes(self, events: float, exposure: float) -> None:
+        self.events += events
+        self.exposure += exposure
+        self.pool.events += events
+        self.pool.exposure += exposure
+        if self.events > _EVENTS:
+            self.events /= 2
+            self.exposure /= 2
+
+
+class _Budget:
+    """Holds the share of stale reads below the cap by the price of a stale read, in misses.
+
+    One price for all keys is what makes the fewest misses of a given staleness (a Lagrange multiplier),
+    so it moves slowly, except that a budget overspent pulls it up at once.
+    """
+
+    def __init__(self, share: float) -> None:
+        self._cap = share * _MARGIN
+        self.reads = self.fetches = 0
+        self._known_reads = 0
+        self._spent = self._variance = 0.0
+        self._predicted = self._pending = 0.0
+        self._window_stale = self._window_reads = 0.0
+        self._log = -math.log(share)
+        self._least = math.log(_LEAST_MISSES / share)
+
+    def spend(self, reads: int, share: float) -> None:
+        """``reads`` came before a refresh that found a change, and this ``share`` of them after it."""
+        self._spent += reads * share
+        self._variance += reads * reads / 12 + reads / 6
+
+    def promise(self, stale: float) -> None:
+        self._predicted += stale
+        self._pending += stale
+        self._window_stale += stale
+
+    def settle(self, stale: float) -> None:
+        self._pending -= stale
+
+    def price(self) -> float:
+        """To be asked at each fetch, before its ``promise``."""
+        self.fetches += 1
+        window = max(_LEAST_WINDOW, self.fetches * _WINDOW)
+        kept = 1 - 1 / window
+        self._window_stale *= kept
+        self._window_reads = self._window_reads * kept + self.reads - self._known_reads
+        self._known_reads = self.reads
+        # how much worse it turned out than promised, up to now
+        truth = (self._spent + 5) / (max(self._predicted - self._pending, 0.0) + 5)
+        room = self._room(truth)
+        wanted = self._cap * max(1 + _CATCH_UP * room, 0.05)
+        share = max(self._window_stale * truth / self._window_reads, self._cap * 0.01)
+        step = min(max(math.log(wanted / share), -2.0), 2.0)
+        self._log = max(self._log - _SPEED / window * step, self._least)
+        return math.exp(self._log - _BRAKE * min(room, 0.0))
+
+    def largest_risk(self) -> float:
+        """The reads that one TTL may put at risk: should the value change at once, they are all stale."""
+        return _RISK * self._cap * self.reads + 1.0
+
+    def _room(self, truth: float) -> float:
+        """The share of the budget that is left, -1..1."""
+        budget = self._cap * self.reads
+        left = budget - self._spent - _DOUBT * math.sqrt(self._variance) - self._pending * truth
+        return min(max(left / budget, -1.0), 1.0)
+
+
+class AdaptiveTTL:
+    """The TTL of each key, so that there are few misses and hardly more stale reads than allowed.
+
+    Rates of change are estimated from what refreshes found (after Cho and Garcia-Molina, "Estimating
+    frequency of change", ACM TOIT 3, 2003): a change is put where it is expected within its interval,
+    which takes the bias from long intervals, and a prior from the key's pattern, and from all keys, takes
+    it from few. How the danger depends on a value's age is learned from all keys together.
+
+    Times are seconds of any clock that does not go back. A read costs about 1 µs, a fetch about 20 µs.
+
+    :param max_stale: the largest share of all reads, 0..1, that may be answered with an old value.
+    :param max_keys: the keys not read for longest are forgotten beyond this number.
+    :param pattern: what a key has in common with others like it.
+    :raises ValueError: for a share outside 0..1 (0 itself too), or no keys.
+    """
+
+    def __init__(
+        self, max_stale: float = 0.01, *, max_keys: int = 20_000, pattern: Callable[[str], str] = key_pattern
+    ) -> None:
+        if not 0 < max_stale < 1 or max_keys < 1:
+            raise ValueError("max_stale must be above 0 and below 1, and max_keys at least 1")
+        self._max_stale = max_stale
+        self._max_keys = max_keys
+        self._pattern = pattern
+        self._keys: dict[str, _Key] = {}
+        self._pools: dict[str, _Pool] = {}
+        self._all = _Pool()
+        self._budget = _Budget(max_stale)
+        self._hazard = AgeHazard()
+        self._ageless = [2.0, 2.0]
+        self._first: float | None = None
+
+    @property
+    def size(self) -> int:
+        """The keys remembered."""
+        return len(self._keys)
+
+    @property
+    def stale_share(self) -> float:
+        """The estimated share of reads, 0..1, that were answered with an old value."""
+        return self._budget._spent / max(self._budget.reads, 1)
+
+    def observe_access(self, key: str, now: float) -> None:
+        """A read of ``key``, answered from the cache or not."""
+        self._budget.reads += 1
+        known = self._keys.get(key)
+        if known is None:
+            self._add(key, now)
+        else:
+            known.read(now)
+
+    def observe_refresh(self, key: str, now: float, changed: bool) -> None:
+        """The value was asked for again, and had changed or not. Call it after ``observe_access``."""
+        known = self._keys.get(key)
+        if known is None or known.fetched is None:
+            return
+        span, reads = now - known.fetched, known.reads - 1
+        self._budget.settle(known.pending)
+        if span > 0:
+            offset = (known.offsets - span) / reads if reads > 0 else 0.0
+            self._learn(known, now, span, changed=changed, reads=reads, offset=offset)
+        known.forget_fetch()
+
+    def observe_change(self, key: str, now: float) -> None:
+        """The value was changed now, and everybody knows: an invalidation."""
+        known = self._keys.get(key)
+        if known is None or known.fetched is None:
+            return
+        self._budget.settle(known.pending)
+        self._count(known, max(now - known.fetched, 0.0), known.fetched, changed=True)
+        known.changed_at = now
+        known.forget_fetch()
+
+    def ttl(self, key: str, now: float) -> float:
+        """How long, in seconds, the value fetched now may be served. 0 while nothing is known."""
+        known = self._keys.get(key) or self._add(key, now)
+        known.forget_fetch()
+        known.fetched = now
+        price = self._budget.price() if self._budget.reads else 0.0
+        if self._first is None or now <= self._first or not price:
+            return 0.0
+        reads, changes = self._reads(known, now), self._changes(known)
+        if changes is None:
+            return self._max_stale / reads
+        if known.changed_at is None:
+            ttl, stale = best_ttl(reads, changes * self._ageless[0] / self._ageless[1], price)
+        else:
+            age = max(now - known.changed_at, 0.0) * changes
+            ttl, stale = best_ttl(reads, changes, price, age, self._hazard.factors)
+        longest = self._budget.largest_risk() / reads
+        if ttl > longest:
+            ttl, stale = longest, stale * (longest / ttl) ** 2
+        known.pending = stale
+        self._budget.promise(stale)
+        return ttl
+
+    def _add(self, key: str, now: float) -> _Key:
+        if self._first is None:
+            self._first = now
+        if len(self._keys) >= self._max_keys:
+            self._forget()
+        pattern = self._pattern(key)
+        pool = self._pools.get(pattern)
+        if pool is None:
+            # beyond the bound, patterns share the pool of all
+            pool = (
+                self._pools.setdefault(pattern, _Pool()) if len(self._pools) < self._max_keys else self._all
+            )
+        known = self._keys[key] = _Key(pool, now)
+        return known
+
+    def _forget(self) -> None:
+        """An eighth of the keys at once, so that sorting them costs little for each."""
+        oldest = sorted(self._keys, key=lambda key: self._keys[key].last)
+        for key in oldest[: max(1, len(oldest) // 8)]:
+            self._budget.settle(self._keys.pop(key).pending)
+
+    def _reads(self, known: _Key, now: float) -> float:
+        """Reads a second; the prior, of half a gap as long as the mean of all keys, fades quickly."""
+        weight = 0.5 / (1.0 + known.gaps)
+        mean_gap = (now - (self._first or 0.0)) * len(self._keys) / self._budget.reads
+        return (known.gaps + weight) / (known.gap + weight * mean_gap)
+
+    def _changes(self, known: _Key) -> float | None:
+        """Changes a second; None before any refresh."""
+        if not self._all.exposure:
+            return None
+        everybody = (self._all.events + 0.5) / self._all.exposure
+        alike = (known.pool.events + _POOL_PRIOR) / (known.pool.exposure + _POOL_PRIOR / everybody)
+        return (known.events + _KEY_PRIOR) / (known.exposure + _KEY_PRIOR / alike)
+
+    def _learn(
+        self, known: _Key, now: float, span: float, *, changed: bool, reads: int, offset: float
+    ) -> None:
+        fetched = now - span
+        if not changed:
+            self._count(known, span, fetched, changed=False)
+            return
+        whole = max(self._danger(known, fetched, span), 1e-9)
+        if reads > 0:
+            part = self._danger(known, fetched, offset)
+            self._budget.spend(reads, math.expm1(-part) / math.expm1(-whole))
+        within = span * _mean_position(whole)
+        self._count(known, within, fetched, changed=True)
+        # seen from the end, the last change is as far away as the first is from the beginning
+        known.changed_at = now - within
+
+    def _danger(self, known: _Key, since: float, span: float) -> float:
+        """The changes expected within ``span`` after a fetch at ``since``."""
+        changes = self._changes(known) or 1.0 / max(span, 1e-9)
+        if known.changed_at is None:
+            return changes * span * self._ageless[0] / self._ageless[1]
+        return self._hazard.expected(max(since - known.changed_at, 0.0) * changes, span * changes)
+
+    def _count(self, known: _Key, span: float, since: float, *, changed: bool) -> None:
+        """No change for ``span`` after a fetch at ``since``; then one, if ``changed``."""
+        changes = self._changes(known)
+        if changes is not None:
+            if known.changed_at is None:
+                self._ageless[0] += changed
+                self._ageless[1] += span * changes
+            else:
+                age = max(since - known.changed_at, 0.0) * changes
+                self._hazard.observe(age, span * changes, changed=changed)
+        known.changes(changed, span)
+        if known.pool is not self._all:
+            self._all.events += changed
+            self._all.exposure += span
+
+
+def _mean_position(expected: float) -> float:
+    """Where in an interval its first change is, 0..½, if ``expected`` changes were due in it."""
+    if expected < 0.01:
+        return 0.5
+    rest = 1 / math.expm1(expected) if expected < 50 else 0.0
+    return max(1 / expected - rest, 0.02)

@@ -1,0 +1,127 @@
+"""The learned TTL against the best fixed one at equal staleness.
+
+Run it as a script: ``python tests/benchmarks/bench_ttl.py [--json]``. Changes are made by processes of
+several kinds, and, where PERFMW_DATA names a folder that has them, recorded ones; reads are Zipf over
+the keys and Poisson in time. The defaults were chosen with documents of even numbers and the seeds 10 to
+20; this runs the odd ones and other seeds.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import gzip
+import json
+import math
+import os
+import random
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from perfmw.learning import AdaptiveTTL, fixed_miss_ratio, rehearse_ttl
+
+Changes = dict[str, list[float]]
+YEARS = 8 * 365 * 86400.0
+LIMIT = 0.7
+"""Misses at equal staleness, against the fixed TTL's; on recorded changes with dense reads."""
+
+Gap = Callable[[random.Random, float], float]
+PROCESSES: dict[str, Gap] = {
+    "poisson": lambda chance, rate: chance.expovariate(rate),
+    "bursts": lambda chance, rate: chance.weibullvariate(0.5 / rate, 0.5),
+    "schedule": lambda chance, rate: chance.uniform(0.8, 1.2) / rate,
+}
+
+
+def recorded() -> Changes:
+    path = Path(os.environ.get("PERFMW_DATA", "")) / "changes" / "documents.csv.gz"
+    changes: Changes = {}
+    if os.environ.get("PERFMW_DATA") and path.exists():
+        with gzip.open(path, "rt") as lines:
+            for row in csv.DictReader(lines):
+                if int(row["document"]) % 2:
+                    changes.setdefault(f"document/{row['document']}", []).append(float(row["changed_at"]))
+    return {key: sorted(times) for key, times in changes.items()}
+
+
+def made(gap: Gap, keys: int = 300, seed: int = 101) -> Changes:
+    chance = random.Random(seed)
+    changes: Changes = {}
+    for number in range(keys):
+        rate = math.exp(chance.gauss(0, 1.5)) * 20 / YEARS
+        times, now = [], 0.0
+        while now < YEARS:
+            times.append(now)
+            now += gap(chance, rate) + 1.0
+        changes[f"page/{number}"] = times
+    return changes
+
+
+def reads_of(changes: Changes, count: int, seed: int = 102, zipf: float = 0.9) -> list[tuple[float, str]]:
+    chance = random.Random(seed)
+    keys = sorted(changes)
+    chance.shuffle(keys)
+    begin, end = min(times[0] for times in changes.values()), max(times[-1] for times in changes.values())
+    weights = [1 / (rank + 1) ** zipf for rank in range(len(keys))]
+    moments = sorted(chance.uniform(begin, end) for _ in range(count))
+    chosen = chance.choices(keys, weights, k=count)
+    return [(now, key) for now, key in zip(moments, chosen, strict=True) if now >= changes[key][0]]
+
+
+def cases(reads: int) -> Iterator[tuple[str, Changes, list[tuple[float, str]]]]:
+    documents = recorded()
+    if documents:
+        yield "recorded", documents, reads_of(documents, reads)
+        yield "recorded, dense", documents, reads_of(documents, 4 * reads)
+    for name, gap in PROCESSES.items():
+        changes = made(gap)
+        yield name, changes, reads_of(changes, reads)
+
+
+def measure(
+    reads: int = 100_000, caps: tuple[float, ...] = (0.01, 0.05)
+) -> list[dict[str, float | str | bool]]:
+    found: list[dict[str, float | str | bool]] = []
+    for name, changes, order in cases(reads):
+        for cap in caps:
+            began = time.process_time()
+            outcome = rehearse_ttl(order, changes, AdaptiveTTL(max_stale=cap))
+            spent = time.process_time() - began
+            fixed = fixed_miss_ratio(order, changes, outcome.stale_share, steps=12)
+            found.append(
+                {
+                    "case": name,
+                    "max_stale": cap,
+                    "stale": outcome.stale_share,
+                    "miss_ratio": outcome.miss_ratio,
+                    "fixed_miss_ratio": fixed,
+                    "ratio": outcome.miss_ratio / fixed,
+                    "kept_to_cap": outcome.stale_share <= cap,
+                    "us_a_read": spent / len(order) * 1e6,
+                }
+            )
+    return found
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--json", action="store_true")
+    parser.add_argument("--reads", type=int, default=100_000)
+    options = parser.parse_args()
+    found = measure(options.reads)
+    if options.json:
+        print(json.dumps(found, indent=2))
+        return 0
+    for row in found:
+        print(
+            f"{row['case']:16} cap {row['max_stale']:.3f}: stale {row['stale']:.4f},"
+            f" misses {row['miss_ratio']:.3f}, best fixed {row['fixed_miss_ratio']:.3f},"
+            f" ratio {row['ratio']:.2f}, {row['us_a_read']:.1f} us a read"
+        )
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
