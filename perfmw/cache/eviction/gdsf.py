@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Iterable
 
-from perfmw.cache.eviction.ranked import RankedQueue
+from perfmw.cache.eviction.ranked import MOST_NOTED, RankedQueue
 
 
 class GDSFPolicy:
@@ -15,33 +15,44 @@ class GDSFPolicy:
     """
 
     def __init__(self, capacity: int) -> None:
-        self._queue = RankedQueue()
-        self._reads: dict[Hashable, int] = {}
-        self._worth: dict[Hashable, float] = {}
+        self._queue = RankedQueue()  # which keeps the number of reads with each key
+        self._worth: dict[Hashable, float] = {}  # of keys where it is not 1
         self._age = 0.0
 
     def on_hit(self, key: Hashable) -> None:
-        reads = self._reads[key] = self._reads[key] + 1
-        self._queue.raise_to(key, self._age + reads * self._worth[key])
+        reads = min(self._queue.note(key) + 1, MOST_NOTED)
+        self._queue.raise_to(key, self._age + reads * self._worth.get(key, 1.0), reads)
 
     def on_insert(self, key: Hashable, size: int, cost: float) -> None:
-        self._reads[key] = 1
-        worth = self._worth[key] = self._value(size, cost)
-        self._queue.add(key, self._age + worth)
+        worth = self._weigh(key, size, cost)
+        self._queue.add(key, self._age + worth, 1)
 
     def on_update(self, key: Hashable, size: int, cost: float) -> None:
-        reads = self._reads[key] = self._reads[key] + 1
-        worth = self._worth[key] = self._value(size, cost)
-        self._queue.add(key, self._age + reads * worth)
+        reads = min(self._queue.note(key) + 1, MOST_NOTED)
+        worth = self._weigh(key, size, cost)
+        self._queue.add(key, self._age + reads * worth, reads)
 
     def on_remove(self, key: Hashable) -> None:
         self._queue.remove(key)
-        del self._reads[key], self._worth[key]
+        self._worth.pop(key, None)
 
     def evict(self, incoming: Hashable | None, size: int) -> Hashable:
         key, self._age = self._queue.pop()
-        del self._reads[key], self._worth[key]
+        self._worth.pop(key, None)
         return key
+
+    def close_gaps(self) -> None:
+        """Make the tables anew, without the places of those who left."""
+        self._queue.close_gaps()
+        self._worth = dict(self._worth)
+
+    def _weigh(self, key: Hashable, size: int, cost: float) -> float:
+        worth = self._value(size, cost)
+        if worth != 1.0:
+            self._worth[key] = worth
+        else:
+            self._worth.pop(key, None)
+        return worth
 
     def _value(self, size: int, cost: float) -> float:
         return (cost if cost > 0 else 1.0) / size
@@ -53,4 +64,4 @@ class GDSFPolicy:
         return self._queue.in_order()
 
     def __len__(self) -> int:
-        return len(self._reads)
+        return len(self._queue)

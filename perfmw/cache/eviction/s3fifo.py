@@ -14,6 +14,8 @@ _READS = 3
 """The most reads that are counted, and the bits of ``reads`` that count them."""
 _MAIN = 4
 """The bit of ``reads`` that says that a key is in the main queue."""
+_FLAGS = 3
+"""How many bits those are. Higher ones are the size of the key, or 0 for a size of 1."""
 
 
 class _Queue:
@@ -53,9 +55,9 @@ class S3FIFOPolicy:
     def __init__(self, capacity: int) -> None:
         self._small, self._main = _Queue(), _Queue()
         self._ghosts = Ghosts(0)
-        self._sizes: dict[Hashable, int] = {}  # of those that are not 1
         self.reads: dict[Hashable, int] = {}
-        """Of each resident key: its reads up to 3, and 4 more in the main queue. A cache may count them."""
+        """Of each resident key: its reads up to 3, 4 more in the main queue, and 8 times its size unless
+        that is 1. A cache may count reads here itself."""
         self._has_evicted = False
         self._returning: Hashable | None = None
         self.resize(capacity)
@@ -68,29 +70,26 @@ class S3FIFOPolicy:
     def on_insert(self, key: Hashable, size: int, cost: float) -> None:
         returning = self._recall(key)
         self._returning = None
-        if size != 1:
-            self._sizes[key] = size
         small = self._small
         filling = not self._has_evicted and small.used >= small.capacity
         if returning or filling or size > small.capacity:
-            self.reads[key] = _MAIN
+            self.reads[key] = _MAIN | _packed(size)
             self._main.add(key, size)
         else:
-            self.reads[key] = 0
+            self.reads[key] = _packed(size)
             small.add(key, size)
 
     def on_update(self, key: Hashable, size: int, cost: float) -> None:
-        queue = self._main if self.reads[key] & _MAIN else self._small
-        queue.used += size - self._size(key)
-        if size != 1:
-            self._sizes[key] = size
-        else:
-            self._sizes.pop(key, None)
+        seen = self.reads[key]
+        queue = self._main if seen & _MAIN else self._small
+        queue.used += size - (seen >> _FLAGS or 1)
+        self.reads[key] = seen & (_MAIN | _READS) | _packed(size)
         self.on_hit(key)
 
     def on_remove(self, key: Hashable) -> None:
-        queue = self._main if self.reads.pop(key) & _MAIN else self._small
-        queue.remove(key, self._sizes.pop(key, 1))
+        seen = self.reads.pop(key)
+        queue = self._main if seen & _MAIN else self._small
+        queue.remove(key, seen >> _FLAGS or 1)
 
     def evict(self, incoming: Hashable | None, size: int) -> Hashable:
         self._has_evicted = True
@@ -103,7 +102,8 @@ class S3FIFOPolicy:
         self._has_evicted = True
         small, main, reads = self._small, self._main, self.reads
         ghosts, places = self._ghosts, small.places
-        returning = hash(incoming) in ghosts.sizes and ghosts.recall(incoming)
+        marks = ghosts.marks
+        returning = hash(incoming) in marks and ghosts.recall(incoming)
         plain = places and not (returning or small.stale.marks or main.used > main.capacity)
         if plain and reads[places[0]] < _READS_TO_STAY:  # what nearly every newcomer meets
             victim = places.popleft()
@@ -111,12 +111,12 @@ class S3FIFOPolicy:
             places.append(incoming)
             reads[incoming] = 0
             mark = hash(victim)
-            if ghosts.used != ghosts.capacity or ghosts.stale.marks or mark in ghosts.sizes:
+            if len(marks) != ghosts.capacity or ghosts.stale.marks or mark in marks:
                 ghosts.add(victim, 1)
             else:  # the same in place: one in, one out
-                ghosts.sizes[mark] = 1
+                marks.add(mark)
                 ghosts.order.append(mark)
-                del ghosts.sizes[ghosts.order.popleft()]
+                marks.discard(ghosts.order.popleft())
             return victim
         victim = self._leave()
         reads[incoming] = _MAIN if returning else 0
@@ -129,34 +129,29 @@ class S3FIFOPolicy:
         Of the small queue, those before it move to the main one. Of the main queue, those before it go to its
         end, for one read less.
         """
-        small, main, reads, sizes = self._small, self._main, self.reads, self._sizes
+        small, main, reads = self._small, self._main, self.reads
         queue = main if main.used > main.capacity or not small.used else small
         while reads:
             key = queue.places.popleft()
             if queue.stale.marks and queue.stale.take(key):
                 continue
             seen = reads[key]
-            if seen > _MAIN:
+            if seen & _MAIN and seen & _READS:
                 reads[key] = seen - 1
                 main.places.append(key)
                 continue
-            size = sizes.get(key, 1) if sizes else 1
+            size = seen >> _FLAGS or 1
             queue.used -= size
             if queue is small:
-                if seen >= _READS_TO_STAY:
-                    reads[key] = _MAIN
+                if seen & _READS >= _READS_TO_STAY:
+                    reads[key] = _MAIN | _packed(size)
                     main.add(key, size)
                     queue = small if small.used else main
                     continue
                 self._ghosts.add(key, size)
             del reads[key]
-            if sizes:
-                sizes.pop(key, None)
             return key
         raise LookupError("nothing is resident")
-
-    def _size(self, key: Hashable) -> int:
-        return self._sizes.get(key, 1)
 
     def _recall(self, key: Hashable) -> bool:
         """Whether ``key`` was remembered; asked before room is made, which may push it out of memory."""
@@ -170,6 +165,10 @@ class S3FIFOPolicy:
         self._ghosts.capacity = int(capacity * _GHOST_SHARE)
         self._ghosts.trim()
 
+    def close_gaps(self) -> None:
+        """Make the table of reads anew; one that another thread counts meanwhile may be lost."""
+        self.reads = dict(self.reads)
+
     def keys(self) -> Iterable[Hashable]:
         """The small queue's, then the main queue's, each from its head; those that were read come later."""
         keys = [*self._small.keys(), *self._main.keys()]
@@ -177,3 +176,7 @@ class S3FIFOPolicy:
 
     def __len__(self) -> int:
         return len(self.reads)
+
+
+def _packed(size: int) -> int:
+    return 0 if size == 1 else size << _FLAGS

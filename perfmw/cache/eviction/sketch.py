@@ -25,8 +25,11 @@ class FrequencySketch:
         self.resize(entries)
 
     def resize(self, entries: int) -> None:
-        """Make room for ``entries`` keys; counts begin anew where the size changes."""
+        """Make room for ``entries`` keys; counts are kept where it grows, else they begin anew."""
         bits = max(4, (max(1, entries) - 1).bit_length() + 2)
+        while self._rows and self._bits < bits:  # the place of a key is the first bits of a number
+            self._rows = [_twice(row) for row in self._rows]
+            self._bits += 1
         if bits != self._bits:
             self._bits, self._seen = bits, 0
             self._rows = [bytearray(1 << bits) for _ in _SEEDS]
@@ -56,6 +59,12 @@ class FrequencySketch:
     def _halve(self) -> None:
         self._rows = [row.translate(_HALVES) for row in self._rows]
         self._seen //= 2
+
+
+def _twice(row: bytearray) -> bytearray:
+    longer = bytearray(2 * len(row))
+    longer[::2] = longer[1::2] = row
+    return longer
 
 
 _HALVES = bytes(count >> 1 for count in range(256))

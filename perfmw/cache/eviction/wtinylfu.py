@@ -16,7 +16,8 @@ from perfmw.cache.eviction.sketch import FrequencySketch
 
 _WINDOW_SHARE = 0.03
 _PROTECTED_SHARE = 0.8
-_MOST_ENTRIES = 1 << 20
+_FIRST_ENTRIES, _MOST_ENTRIES = 1 << 12, 1 << 20
+"""For how many entries counts are kept: at first, for the capacity may be in bytes, and at most."""
 _FIRST_STEP = 0.045
 _STEP_DECAY = 0.98
 _RESTART = 0.05
@@ -52,7 +53,7 @@ class WTinyLFUPolicy:
 
     def __init__(self, capacity: int) -> None:
         self._window, self._probation, self._protected = _Segment(), _Segment(), _Segment()
-        self._sketch = FrequencySketch(min(capacity, _MOST_ENTRIES))
+        self._sketch = FrequencySketch(1)
         self._random = random.Random(0)  # seeded, so that a trace gives the same result again
         self._hits = self._reads = 0
         self._last_ratio = 0.0
@@ -73,6 +74,8 @@ class WTinyLFUPolicy:
         self._miss(key)
         self._counted = None
         self._window.add(key, size)
+        if len(self) > self._entries:
+            self._count_for(2 * self._entries)
         # while there is room in the main part the window hands over without competition
         while len(self._window.sizes) > 1 and self._window.used > self._window_room():
             oldest = self._window.oldest()
@@ -187,9 +190,19 @@ class WTinyLFUPolicy:
 
     def resize(self, capacity: int) -> None:
         self._capacity = capacity
-        self._period = 10 * min(capacity, _MOST_ENTRIES)
-        self._sketch.resize(min(capacity, _MOST_ENTRIES))
+        self._count_for(max(_FIRST_ENTRIES, len(self)))
         self._settle()
+
+    def _count_for(self, entries: int) -> None:
+        self._entries = entries
+        counted = min(entries, self._capacity, _MOST_ENTRIES)
+        self._period = 10 * counted
+        self._sketch.resize(counted)
+
+    def close_gaps(self) -> None:
+        """Make the tables anew, without the places of those who left."""
+        for segment in (self._window, self._probation, self._protected):
+            segment.sizes = segment.sizes.copy()
 
     def keys(self) -> Iterable[Hashable]:
         return [*self._window.sizes, *self._probation.sizes, *self._protected.sizes]

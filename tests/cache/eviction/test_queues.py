@@ -15,20 +15,35 @@ from perfmw.cache.eviction.queues import Ghosts, Stale
 from perfmw.cache.eviction.sketch import FrequencySketch
 
 
-@given(st.lists(st.tuples(st.integers(0, 8), st.integers(1, 3)), max_size=80), st.sets(st.integers(0, 8)))
-def test_ghosts_remember_the_last_that_fit(entries: list[tuple[int, int]], recalled: set[int]) -> None:
+@given(st.lists(st.integers(0, 30), max_size=120), st.sets(st.integers(0, 30)))
+def test_ghosts_remember_the_last_that_fit(entries: list[int], recalled: set[int]) -> None:
     ghosts, model = Ghosts(10), OrderedDict[int, int]()
-    for number, (key, size) in enumerate(entries):
+    for number, key in enumerate(entries):
         if number % 5 == 4 and key in recalled:
             assert ghosts.recall(key) == (model.pop(key, None) is not None)
             continue
         model.pop(key, None)
-        ghosts.add(key, size)
-        model[key] = size
-        while sum(model.values()) > 10:
+        ghosts.add(key, 1)
+        model[key] = 1
+        while len(model) > 10:
             model.popitem(last=False)
-        assert {key for key in range(9) if key in ghosts} == set(model)
-        assert ghosts.used == sum(model.values())
+        assert {key for key in range(31) if key in ghosts} == set(model)
+        assert ghosts.used == len(model)
+
+
+@given(st.lists(st.tuples(st.integers(0, 300), st.integers(1, 5_000)), max_size=300))
+def test_ghosts_of_different_sizes_stay_about_within_their_bound(entries: list[tuple[int, int]]) -> None:
+    ghosts, sizes = Ghosts(20_000), dict[int, int]()
+    for number, (key, size) in enumerate(entries):
+        if number % 3 == 2:
+            ghosts.recall(key)
+            assert key not in ghosts
+        else:
+            ghosts.add(key, size)
+            sizes[key] = size
+        assert ghosts.used <= 20_000
+        assert ghosts.total == sum(ghosts.weights or ()) or ghosts.weights is None
+    assert len(ghosts) <= len(sizes)
 
 
 def test_ghosts_that_are_always_recalled_do_not_pile_up() -> None:
