@@ -1,5 +1,6 @@
 """Resources: what can run out, sampled through psutil and by plugins' pools."""
 
+from perfmw.resources.concurrency import ConcurrencyLimiter, Priority
 from perfmw.resources.efficiency import efficiency, pool_efficiency
 from perfmw.resources.forecast import Forecaster
 from perfmw.resources.manager import ResourceManagementSystem
@@ -8,10 +9,12 @@ from perfmw.resources.process import ProcessUsage
 from perfmw.resources.sampler import ResourceSampler
 
 __all__ = [
+    "ConcurrencyLimiter",
     "CpuPool",
     "Forecaster",
     "MemoryPool",
     "NetworkPool",
+    "Priority",
     "ProcessUsage",
     "ResourceManagementSystem",
     "ResourceSampler",

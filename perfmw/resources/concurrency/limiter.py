@@ -1,0 +1,188 @@
+"""Who may come in: a limit that follows what requests measure, with classes of priority. Pure."""
+
+from __future__ import annotations
+
+from collections import deque
+from enum import IntEnum
+from math import inf
+from typing import Final, Literal
+
+from perfmw.resources.concurrency.algorithms import Gradient, LimitAlgorithm, Window
+
+Refusal = Literal["limit", "priority"]
+"""Why a request was refused: the limit is reached, or what is left is for those who go before."""
+
+
+class Priority(IntEnum):
+    """Classes of requests; a higher one is never refused while a lower one is let in."""
+
+    LOW = 0
+    NORMAL = 1
+    HIGH = 2
+
+
+_SHARES: Final = (0.75, 0.9, 1.0)
+"""Of the limit, what each class may fill."""
+_HOLD: Final = 1.0
+_WINDOW: Final = 0.1
+_LEAST_SAMPLES: Final = 10
+_LONGEST_WINDOW: Final = 2.0
+_MEMORY: Final = 30
+_BURST: Final = 4.0
+_EARNED: Final = 1.0
+_WAITS: Final = 1.3
+_PROBE_EVERY: Final = 20.0
+_PROBE_SHARE: Final = 0.5
+
+
+class Ticket:
+    """One request under way. Give it back to ``ConcurrencyLimiter.done`` exactly once."""
+
+    __slots__ = ("begun", "priority")
+
+    def __init__(self, begun: float, priority: int) -> None:
+        self.begun = begun
+        self.priority = priority
+
+
+class ConcurrencyLimiter:
+    """Lets as many requests in at once as can be served without waiting, and finds out how many that is.
+
+    A window of requests (at least 0.1 s and 10 requests) gives their mean latency; the least of recent
+    windows is what a request takes when nothing waits. Under lasting load nothing shows that any more: then
+    the limit is halved for one window every 20 s to look. Without overload nothing is probed, and bursts go
+    over the limit with what they have earned while it was half empty.
+
+    Pure: ``now`` is any clock that only goes forward, in seconds. Not made for several threads.
+
+    :param initial: the limit to begin with, in requests.
+    :param least: the limit is never lower. :param most: nor higher.
+    :raises ValueError: not 1 <= least <= initial <= most.
+    """
+
+    def __init__(
+        self,
+        *,
+        algorithm: LimitAlgorithm | None = None,
+        initial: int = 20,
+        least: int = 1,
+        most: int = 1000,
+    ) -> None:
+        if not 1 <= least <= initial <= most:
+            raise ValueError(f"1 <= least <= initial <= most is asked for, not {least}, {initial}, {most}")
+        self._algorithm = algorithm or Gradient()
+        self._least, self._most = least, most
+        self._limit = float(initial)
+        self.in_flight = 0
+        self.refused = 0
+        """Since the start."""
+        self._refused_at = [-inf] * len(Priority)
+        self._window = _Measured()
+        self._lows: deque[float] = deque(maxlen=_MEMORY)
+        self._probed_at: float | None = None
+        self._before_probe: float | None = None
+        self._starting, self._was_full = True, False
+        self._credit = 0.0
+        """Requests that may go over the limit. Earned while it is half empty, so only bursts have any."""
+
+    @property
+    def limit(self) -> int:
+        """The requests that may be under way at once, now."""
+        return max(self._least, int(self._limit))
+
+    def admit(self, now: float, priority: int = Priority.NORMAL) -> Ticket | Refusal:
+        """A ticket, or why not."""
+        limit = self.limit
+        if self.in_flight >= limit:
+            if self._credit < 1.0 or self.in_flight >= _BURST * limit:
+                return self._refuse(now, priority, "limit")
+            self._credit -= 1.0
+        elif priority < Priority.HIGH and (
+            self.in_flight >= max(1.0, limit * _SHARES[priority]) or self._held_back(now, priority)
+        ):
+            return self._refuse(now, priority, "priority")
+        self.in_flight += 1
+        if self.in_flight > self._window.most:
+            self._window.most = self.in_flight
+        return Ticket(now, priority)
+
+    def _held_back(self, now: float, priority: int) -> bool:
+        """Whether one who goes before was just refused."""
+        return any(now - at < _HOLD for at in self._refused_at[priority + 1 :])
+
+    def _refuse(self, now: float, priority: int, why: Refusal) -> Refusal:
+        self.refused += 1
+        self._refused_at[priority] = now
+        self._window.full = True
+        return why
+
+    def done(self, ticket: Ticket, now: float, *, waited: float = 0.0, dropped: bool = False) -> None:
+        """A request is over.
+
+        :param waited: seconds it waited before ``admit`` saw it, such as the event loop's lag.
+        :param dropped: it failed for want of capacity behind.
+        """
+        self.in_flight -= 1
+        if 2 * self.in_flight < self.limit and self._credit < _BURST * self._limit:
+            self._credit += _EARNED
+        window = self._window
+        if self._before_probe is not None and ticket.begun < window.begun:
+            return  # it waited in what the probe is to look behind
+        window.count += 1
+        window.total += now - ticket.begun + waited
+        window.dropped |= dropped
+        enough = _WINDOW if window.count >= _LEAST_SAMPLES else _LONGEST_WINDOW
+        if now - window.begun >= enough:
+            self._close(now)
+
+    def _close(self, now: float) -> None:
+        window, self._window = self._window, _Measured(now)
+        latency = window.total / window.count
+        if self._before_probe is not None:
+            self._end_probe(now, latency)
+            return
+        if not window.full or not self._lows:
+            self._lows.append(latency)
+        self._was_full = window.full
+        unloaded = min(self._lows)
+        measured = Window(latency, min(unloaded, latency), window.most, window.dropped)
+        limit = self._algorithm.next(self._limit, measured)
+        if self._starting:
+            limit = self._start(limit, measured)
+        self._limit = max(float(self._least), min(float(self._most), limit))
+        if window.full:
+            self._maybe_probe(now)
+
+    def _start(self, limit: float, measured: Window) -> float:
+        """Twice the limit while it is reached and nothing waits: the first guess may be far too low."""
+        if measured.latency > _WAITS * measured.unloaded:
+            self._starting = False
+        elif self._was_full:
+            return max(limit, 2.0 * self._limit)
+        return limit
+
+    def _maybe_probe(self, now: float) -> None:
+        if self._probed_at is None:
+            self._probed_at = now
+        elif now - self._probed_at >= _PROBE_EVERY:
+            self._before_probe = self._limit
+            self._limit = max(float(self._least), self._limit * _PROBE_SHARE)
+
+    def _end_probe(self, now: float, latency: float) -> None:
+        self._lows.clear()
+        self._lows.append(latency)
+        self._limit, self._before_probe, self._probed_at = self._before_probe or self._limit, None, now
+
+
+class _Measured:
+    """A window under way."""
+
+    __slots__ = ("begun", "count", "dropped", "full", "most", "total")
+
+    def __init__(self, begun: float = 0.0) -> None:
+        self.begun = begun
+        self.count = 0
+        self.total = 0.0
+        self.most = 0
+        self.dropped = False
+        self.full = False
