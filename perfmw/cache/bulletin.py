@@ -17,6 +17,7 @@ import msgspec
 
 Call = Callable[..., Awaitable[Any]]
 
+_AT_ONCE = 256
 _IN_FLIGHT = 1.0
 """Seconds after which a notice that was counted but not written never will be: its process has died."""
 
@@ -35,11 +36,16 @@ class Notice(msgspec.Struct, array_like=True, frozen=True):
 
 @dataclass(slots=True)
 class News:
-    """What a look at the board told. ``lost``: some may have been missed; nothing before now is certain."""
+    """What a look at the board told.
+
+    ``missed``: more was posted than the board holds; the floors stand for it. ``lost``: the board itself was
+    lost, so that nothing before now is certain.
+    """
 
     notices: Sequence[Notice] = ()
     hard_floor: int = 0
     soft_floor: int = 0
+    missed: bool = False
     lost: bool = False
 
 
@@ -100,14 +106,11 @@ class Bulletin:
         if head < self.seen:  # the layer was emptied, or forgot its count
             self.seen = head
             return News(lost=True)
-        lost = bool(self.seen) and head - self.seen > self.size
+        missed = bool(self.seen) and head - self.seen > self.size
         first = max(self.seen, head - self.size) + 1
-        found = await self._call(
-            self._cache.multi_get, [self._slot(number) for number in range(first, head + 1)]
-        )
-        if found is None:
+        notices = await self._fetch(first, head)
+        if notices is None:
             return None
-        notices = [_read(text) for text in found]
         known = [
             notice
             for number, notice in enumerate(notices, start=first)
@@ -120,8 +123,19 @@ class Bulletin:
             known,
             max((notice.hard_floor for notice in known), default=0),
             max((notice.soft_floor for notice in known), default=0),
-            lost,
+            missed,
         )
+
+    async def _fetch(self, first: int, last: int) -> list[Notice | None] | None:
+        """What lies in the slots of these numbers; None when the layer could not be asked."""
+        notices: list[Notice | None] = []
+        for start in range(first, last + 1, _AT_ONCE):
+            numbers = range(start, min(start + _AT_ONCE, last + 1))
+            found = await self._call(self._cache.multi_get, [self._slot(number) for number in numbers])
+            if found is None:
+                return None
+            notices += [_read(text) for text in found]
+        return notices
 
     def _wait_for_writer(self, head: int) -> bool:
         """Whether a notice that is counted but not there may still be on its way."""

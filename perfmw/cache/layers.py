@@ -72,7 +72,7 @@ class FarLayer:
         self._monotonic = monotonic
         self._text = carries_text_only(name, cache)
         self.hits = self.misses = self.errors = self.skipped = 0
-        self.board = Bulletin(BOARD, cache, self._call, size=256, ttl=FOR_EVER, monotonic=monotonic)
+        self.board = Bulletin(BOARD, cache, self._call, size=2048, ttl=FOR_EVER, monotonic=monotonic)
         self.news = Bulletin(NEWS, cache, self._call, size=1024, ttl=FOR_EVER, monotonic=monotonic)
         self._probe: asyncio.Task[None] | None = None
         self.fills = self.hit_bytes = self.invalidations = 0

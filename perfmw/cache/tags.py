@@ -29,7 +29,7 @@ class TagIndex:
     """
 
     def __init__(
-        self, *, max_tags: int = 100_000, max_prefixes: int = 256, clock: Callable[[], int] = time.time_ns
+        self, *, max_tags: int = 100_000, max_prefixes: int = 2048, clock: Callable[[], int] = time.time_ns
     ) -> None:
         self._clock = clock
         self._lock = threading.Lock()
@@ -38,10 +38,10 @@ class TagIndex:
         self._max_prefixes = max_prefixes
         self._tags: OrderedDict[str, int] = OrderedDict()
         self._keys: OrderedDict[str, int] = OrderedDict()
-        self._prefixes: OrderedDict[str, int] = OrderedDict()
+        self._prefixes = _Prefixes()
         self._soft_tags: OrderedDict[str, int] = OrderedDict()
         self._soft_keys: OrderedDict[str, int] = OrderedDict()
-        self._soft_prefixes: OrderedDict[str, int] = OrderedDict()
+        self._soft_prefixes = _Prefixes()
         self._tag_floor = 0
         self._key_floor = 0
         self._soft_floor = 0
@@ -115,7 +115,7 @@ class TagIndex:
             return True
         if epoch < self._key_floor or self._keys.get(key, 0) > epoch:
             return False
-        if _latest_prefix(self._prefixes, key) > epoch:
+        if self._prefixes.latest(key) > epoch:
             return False
         return self._fresh(tuple(tags), epoch)
 
@@ -127,7 +127,7 @@ class TagIndex:
         at = max(
             self._soft_floor,
             self._soft_keys.get(key, 0),
-            _latest_prefix(self._soft_prefixes, key),
+            self._soft_prefixes.latest(key),
             *(self._soft_tags.get(tag, 0) for tag in entry.tags),
         )
         return at if at > since else 0
@@ -176,8 +176,27 @@ class TagIndex:
         return len(self._tags)
 
 
-def _latest_prefix(table: OrderedDict[str, int], key: str) -> int:
-    """When a prefix of ``key`` was last named in a table; 0 if never."""
-    if not table:
-        return 0
-    return max((at for prefix, at in tuple(table.items()) if key.startswith(prefix)), default=0)
+class _Prefixes(OrderedDict[str, int]):
+    """When each prefix was last named. A key is looked up by as many steps as prefixes have lengths."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._lengths: dict[int, int] = {}
+
+    def __setitem__(self, prefix: str, epoch: int) -> None:
+        if prefix not in self:
+            self._lengths = {**self._lengths, len(prefix): self._lengths.get(len(prefix), 0) + 1}
+        super().__setitem__(prefix, epoch)
+
+    def popitem(self, last: bool = True) -> tuple[str, int]:
+        prefix, epoch = super().popitem(last)
+        left = self._lengths[len(prefix)] - 1
+        lengths = {**self._lengths, len(prefix): left}
+        if not left:
+            del lengths[len(prefix)]
+        self._lengths = lengths  # a new one, since others may be looking through the old one
+        return prefix, epoch
+
+    def latest(self, key: str) -> int:
+        """When a prefix of ``key`` was last named; 0 if never."""
+        return max((self.get(key[:length], 0) for length in self._lengths), default=0)

@@ -327,10 +327,11 @@ class TieredCache(BaseCache):  # type: ignore[misc]  # aiocache is untyped
         if news is None:
             return False
         self._learn(news)
-        if news.lost:
+        if news.lost and board is layer.board:
             layer.trusted_since = max(layer.trusted_since, self.tags.now())
+        if news.lost or news.missed:
             for near in self._near:
-                near.purge("prefix", "", layer.trusted_since)
+                near.purge("prefix", "", self.tags.now())
         return True
 
     def _learn(self, news: News) -> None:

@@ -109,3 +109,27 @@ def test_an_invalidation_seen_elsewhere_counts_here() -> None:
     known = index.epoch
     index.observe("a", kept.epoch)
     assert index.epoch == known
+
+
+@given(
+    st.lists(st.tuples(st.text("ab", max_size=4), st.booleans()), max_size=30),
+    st.text("ab", max_size=6),
+    st.integers(1, 5),
+)
+def test_a_prefix_reaches_what_begins_so_and_forgetting_is_safe(
+    purges: list[tuple[str, bool]], key: str, max_prefixes: int
+) -> None:
+    index = TagIndex(max_prefixes=max_prefixes, clock=FakeNanoClock())
+    before = index.now()
+    kept = Entry(1, epoch=before)
+    for prefix, soft in purges:
+        index.invalidate(prefix=prefix, soft=soft)
+    hard = any(key.startswith(prefix) for prefix, soft in purges if not soft)
+    mild = any(key.startswith(prefix) for prefix, soft in purges if soft)
+    forgotten = len({prefix for prefix, soft in purges if not soft}) > max_prefixes
+    assert index.admits(key, [], before) == (not hard and not forgotten)
+    if len({prefix for prefix, soft in purges if soft}) <= max_prefixes:
+        assert (index.softened_at(key, kept) > 0) == mild
+    elif mild:
+        assert index.softened_at(key, kept) > 0
+    assert index.admits(key, [], index.now())
