@@ -282,7 +282,7 @@ _AFTERWARDS: list[Case] = [
         Step(expect="cached", from_step=1),
     ),
     case(
-        "vary-value-case",
+        "vary-case-of-values",
         "9111 4.1",
         "required",
         "values of a field that is not known keep their case",
