@@ -7,8 +7,10 @@ from perfmw.cache.disk import DiskLayer
 from perfmw.cache.entries import Entry
 from perfmw.cache.eviction import POLICIES
 from perfmw.cache.intelligence import IntelligentCacheManager
+from perfmw.cache.memo import request_scope
 from perfmw.cache.memory import MemoryLayer
 from perfmw.cache.packing import register
+from perfmw.cache.per_request import per_request
 from perfmw.cache.tagging import tag
 from perfmw.cache.tags import TagIndex
 from perfmw.cache.tiered import TieredCache
@@ -25,6 +27,8 @@ __all__ = [
     "TieredCache",
     "cached",
     "cached_many",
+    "per_request",
     "register",
+    "request_scope",
     "tag",
 ]

@@ -64,7 +64,8 @@ class CallSpec:
         self.function = function
         self.options = options
         self.signature = inspect.signature(function)
-        self.name = options.namespace or _unique_name(function)
+        self.name = name_in(options.namespace, partial(unique_name, function))
+        self.space = space_of(options.namespace)
         self.prefix = f"fn:{self.name}:"
         self.hits = self.misses = self.coalesced = self.errors = self.refreshes = self.memo_hits = 0
         self.fills = self.stored_bytes = 0
@@ -223,7 +224,7 @@ def refuse_unfit(function: Any) -> None:
         )
 
 
-def _unique_name(function: Callable[..., Any]) -> str:
+def unique_name(function: Callable[..., Any]) -> str:
     """Module and qualified name, made different where two functions would share them.
 
     A closure's result depends on variables that are no arguments, a bound method's on its object, and a

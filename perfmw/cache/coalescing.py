@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from collections.abc import Awaitable, Callable, Hashable
 from contextvars import ContextVar
 from types import TracebackType
@@ -150,6 +151,10 @@ class Coalescer:
         """Those who come from now on start anew; those who wait already get what they waited for."""
         self._flights.pop(key, None)
 
+    def holds(self, key: Hashable) -> bool:
+        """Whether this very context is at work on ``key``: it must not wait for itself."""
+        return self._flights.get(key) in _held.get()
+
     def __len__(self) -> int:
         """How many keys are being worked on."""
         return len(self._flights)
@@ -167,14 +172,15 @@ class Coalescer:
         them calls ``work`` then. A follower that waited ``timeout`` seconds calls ``work`` itself, and so
         does a call from within the work on the same key.
         """
-        if self._flights.get(key) in _held.get():
+        if self.holds(key):
             return await work()
+        until = deadline(timeout)
         while True:
             flight = self.enter(key)
             if flight.leader:
-                with _Leading(flight) as leading:
+                with Leading(flight) as leading:
                     return leading.returned(await work())
-            outcome = await flight.wait(timeout)
+            outcome = await flight.wait(left(until))
             if outcome is None:
                 return await work()
             if outcome != "failed":
@@ -182,14 +188,15 @@ class Coalescer:
 
     def run_blocking(self, key: Hashable, work: Callable[[], T], *, timeout: float | None = None) -> T:
         """``run`` for functions that are not async, called from several threads."""
-        if self._flights.get(key) in _held.get():
+        if self.holds(key):
             return work()
+        until = deadline(timeout)
         while True:
             flight = self.enter(key)
             if flight.leader:
-                with _Leading(flight) as leading:
+                with Leading(flight) as leading:
                     return leading.returned(work())
-            outcome = flight.wait_blocking(timeout)
+            outcome = flight.wait_blocking(left(until))
             if outcome is None:
                 return work()
             if outcome != "failed":
@@ -202,26 +209,38 @@ def _landed(flight: Flight, outcome: str) -> Any:
     return flight.payload
 
 
-class _Leading:
-    """Around a leader's work: knows it for the leader's own, and says how it went."""
+class Leading:
+    """Around a leader's work on one key or several: knows them for its own, and says how it went."""
 
-    __slots__ = ("_flight", "_token")
+    __slots__ = ("_flights", "_token")
 
-    def __init__(self, flight: Flight) -> None:
-        self._flight = flight
+    def __init__(self, *flights: Flight) -> None:
+        self._flights = flights
 
-    def __enter__(self) -> _Leading:
-        self._token = _held.set(_held.get() | {self._flight._state})
+    def __enter__(self) -> Leading:
+        self._token = _held.set(_held.get().union(flight._state for flight in self._flights))
         return self
 
     def returned(self, result: T) -> T:
-        self._flight.done("returned", result)
+        for flight in self._flights:
+            flight.done("returned", result)
         return result
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         _held.reset(self._token)
-        if isinstance(error, Exception):
-            self._flight.done("raised", error)
-        self._flight.done("failed")  # cancelled, or told to exit: not for the followers
+        for flight in self._flights:
+            if isinstance(error, Exception):
+                flight.done("raised", error)
+            flight.done("failed")  # cancelled, or told to exit: not for the followers
+
+
+def deadline(seconds: float | None) -> float | None:
+    """When so many seconds will have passed; None for never."""
+    return None if seconds is None else time.monotonic() + seconds
+
+
+def left(until: float | None) -> float | None:
+    """Seconds until a deadline, not less than 0."""
+    return None if until is None else max(0.0, until - time.monotonic())

@@ -10,6 +10,7 @@ import datetime as dt
 import enum
 import hashlib
 import uuid
+import weakref
 from collections.abc import Callable, Mapping
 from dataclasses import fields
 from decimal import Decimal
@@ -17,6 +18,8 @@ from pathlib import PurePath
 from typing import Any
 
 import msgspec
+
+_local_names: weakref.WeakKeyDictionary[type, str] = weakref.WeakKeyDictionary()
 
 
 class UnstableArgumentError(TypeError):
@@ -35,8 +38,8 @@ def digest(arguments: Mapping[str, Any]) -> str:
         except (UnstableArgumentError, RecursionError):
             raise UnstableArgumentError(
                 f"argument {name!r} ({type(value).__module__}.{type(value).__qualname__}) has no stable "
-                f"identity to make a cache key of; leave it out with @cached(exclude=[{name!r}]), choose the "
-                f"key with @cached(key=...), or give its class a __cache_key__() method"
+                f"identity to make a cache key of; leave it out with exclude=[{name!r}], choose the key with "
+                f"key=..., or give its class a __cache_key__() method"
             ) from None
     return hashlib.blake2b(b"".join(parts), digest_size=16).hexdigest()
 
@@ -57,7 +60,10 @@ def _framed(mark: bytes, content: bytes) -> bytes:
 
 
 def _named(cls: type) -> bytes:
-    return _framed(b"n", f"{cls.__module__}.{cls.__qualname__}".encode())
+    name = f"{cls.__module__}.{cls.__qualname__}"
+    if "<locals>" in name:  # a function that makes classes makes different ones of one name
+        name = f"{name}#{_local_names.setdefault(cls, uuid.uuid4().hex)}"
+    return _framed(b"n", name.encode())
 
 
 def _text(mark: bytes, convert: Callable[[Any], str] = str) -> Callable[[Any], bytes]:
@@ -77,16 +83,22 @@ def _mapping(value: Mapping[Any, Any]) -> bytes:
     return _framed(b"d", b"".join(pairs))
 
 
+def _zone(value: dt.datetime | dt.time) -> str:
+    """The name of a time zone, since two of one offset now may differ tomorrow; empty for none."""
+    return str(getattr(value.tzinfo, "key", "") or getattr(value.tzinfo, "zone", "") or "")
+
+
 def _structured(value: Any) -> bytes:
     """Enums, classes, dataclasses, attrs, msgspec structs, Pydantic models, paths, and plain subclasses."""
     cls = type(value)
     if isinstance(value, enum.Enum):
-        return _framed(b"e", _named(cls) + identify(value.name))
+        name = value.name  # of a flag it may be None
+        return _framed(b"e", _named(cls) + (identify(value.value) if name is None else identify(name)))
     if isinstance(value, type):
         return _framed(b"c", _named(value))
     names = _field_names(cls)
     if names is not None:
-        content = b"".join(identify(getattr(value, name)) for name in names)
+        content = b"".join(identify(getattr(value, name, None)) for name in names)
         return _framed(b"o", _named(cls) + content)
     if isinstance(value, PurePath):
         return _framed(b"p", str(value).encode("utf-8", "surrogateescape"))
@@ -106,7 +118,7 @@ def _field_names(cls: type) -> tuple[str, ...] | None:
     if attrs is not None:
         return tuple(attribute.name for attribute in attrs)
     if hasattr(cls, "model_validate_json"):  # a Pydantic model
-        return tuple(getattr(cls, "model_fields", ()))
+        return (*getattr(cls, "model_fields", ()), "__pydantic_extra__", "__pydantic_private__")
     return None
 
 
@@ -118,11 +130,13 @@ _RULES: dict[type, Callable[[Any], bytes]] = {
     complex: lambda value: _framed(b"j", f"{value.real.hex()} {value.imag.hex()}".encode()),
     str: _text(b"s"),
     bytes: lambda value: _framed(b"b", value),
+    bytearray: lambda value: _framed(b"B", value),
+    range: lambda value: _framed(b"r", f"{value.start} {value.stop} {value.step}".encode()),
     Decimal: _text(b"D"),
     uuid.UUID: lambda value: _framed(b"u", value.bytes),
-    dt.datetime: lambda value: _framed(b"m", f"{value.isoformat()} {value.fold}".encode()),
+    dt.datetime: _text(b"m", lambda value: f"{value.isoformat()} {value.fold} {_zone(value)}"),
     dt.date: _text(b"y", dt.date.isoformat),
-    dt.time: _text(b"h", dt.time.isoformat),
+    dt.time: _text(b"h", lambda value: f"{value.isoformat()} {value.fold} {_zone(value)}"),
     dt.timedelta: _text(b"w", lambda value: f"{value.days} {value.seconds} {value.microseconds}"),
     tuple: _sequence(b"t"),
     list: _sequence(b"l"),

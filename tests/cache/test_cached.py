@@ -365,8 +365,14 @@ def test_misuse_is_named_at_decoration() -> None:
         cached(exclude=["c"])(load)
     with pytest.raises(ValueError, match="ttl: 0"):
         cached(ttl=0)(load)
-    with pytest.raises(TypeError, match="below @classmethod"):
-        cached(classmethod(load))  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match="tags: give a list of names, not the text 'users'"):
+        cached(tags="users")(load)
+    with pytest.raises(TypeError, match="no option 'tll'; its options: ttl, tags"):
+        cached(tll=60)(load)  # type: ignore[call-overload]
+    with pytest.raises(TypeError, match="ttl: seconds as a number or a timedelta, not '5m'"):
+        cached(ttl="5m")(load)  # type: ignore[call-overload]
+    with pytest.raises(ValueError, match="stale: -1"):
+        cached(stale=-1)(load)
     with pytest.raises(TypeError, match="not int"):
         cached(ttl=1)(3)  # type: ignore[call-overload]
 
