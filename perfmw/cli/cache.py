@@ -1,137 +1,240 @@
-"""``perfmw cache``: look into the layers that outlive a process, and purge them."""
+"""``perfmw cache``: what the cache did and what is in it, of a running server or of the layers on disk."""
 
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import Callable, Coroutine
-from dataclasses import asdict
+from dataclasses import asdict, replace
+from importlib import import_module
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from perfmw.cli import cachetables
+from perfmw.cli.api import SERVER, TOKEN, Api
 from perfmw.cli.config import load_settings
-from perfmw.cli.output import Failure, Refusal, note, print_json, table
-from perfmw.settings import Settings
+from perfmw.cli.output import Failure, Refusal, note, print_json
 
 if TYPE_CHECKING:
-    from perfmw.cache import TieredCache
+    from perfmw.runtime import Runtime
 
 T = TypeVar("T")
+_JSON = click.option("--json", "as_json", is_flag=True, help="Write JSON to stdout.")
+_REVEAL = click.option("--reveal", is_flag=True, help="Show what is a secret by its name, too.")
 
 
-@click.group()
+class _Group(click.Group):
+    """Imports the command that needs most only to run it."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return sorted({*self.commands, "warm"})
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name == "warm":
+            command: click.Command = import_module("perfmw.cli.warm").warm
+            return command
+        return super().get_command(ctx, cmd_name)
+
+
+@click.group(cls=_Group)
 def cache() -> None:
-    """Look into the cache layers that outlive a process, such as the disk's, and purge them.
+    """See what the cache did and what is in it, purge it and warm it up.
 
-    The settings of this directory and environment say which; memory is each process's own and is not seen
-    from here: the dashboard shows it.
+    With --server, the cache of a running perfmw, through its dashboard. Without, the layers that outlive a
+    process, such as the one on disk, by the settings of this directory and environment; what processes hold
+    in memory is not seen then.
     """
 
 
 @cache.command()
-@click.option("--json", "as_json", is_flag=True, help="Write JSON to stdout.")
-def stats(as_json: bool) -> None:
-    """Show each layer: its kind, how many entries and bytes it has, and its bound."""
-    settings = _settings()
-    rows = [_row(settings, name) for name in settings.layers if name != "memory"]
+@SERVER
+@TOKEN
+@click.option("--most", default=20, show_default=True, type=click.IntRange(1), help="Routes and functions.")
+@_JSON
+def stats(server: str | None, token: str | None, most: int, as_json: bool) -> None:
+    """Show hits, misses, bytes and time saved by layer, namespace, route and function.
+
+    Without --server there is nobody who counts: then it is what each layer on disk holds.
+    """
+    if server is not None:
+        data = Api(server, token).get("cache")
+        if as_json:
+            print_json(data)
+        else:
+            click.echo(cachetables.statistics(data, most))
+        return
+    rows = _local(_layer_rows)
     if as_json:
         print_json(rows)
-        return
-    cells = [[str("-" if value is None else value) for value in row.values()] for row in rows]
-    click.echo(table(("layer", "entries", "bytes", "max_bytes"), cells, right=frozenset({1, 2, 3})))
+    else:
+        click.echo(cachetables.held_table(rows))
 
 
 @cache.command("ls")
-@click.option("--prefix", default="", help="Only keys that begin so.")
-@click.option("--limit", default=100, show_default=True, type=click.IntRange(1), help="The most to show.")
-def list_keys(prefix: str, limit: int) -> None:
-    """List keys of the disk layer, one a line."""
-    from perfmw.cache.layers import TAG_PREFIX
-
-    keys = [key for key in _disk(_settings()).keys(prefix, limit) if not key.startswith(TAG_PREFIX)]
-    for key in sorted(keys):
-        click.echo(key)
+@SERVER
+@TOKEN
+@click.option("--prefix", default="", help="Only keys, or URLs, that begin so.")
+@click.option(
+    "--limit", default=100, show_default=True, type=click.IntRange(1, 1_000), help="The most to show."
+)
+@_REVEAL
+@_JSON
+def list_keys(
+    server: str | None, token: str | None, prefix: str, limit: int, reveal: bool, as_json: bool
+) -> None:
+    """List keys, one a line; in JSON with the layers that hold them."""
+    if server is not None:
+        rows = Api(server, token).get("cache/keys", prefix=prefix, limit=limit, reveal=_word(reveal))["items"]
+    else:
+        rows = _local(lambda runtime: _entries().list_keys(runtime, prefix, limit, reveal=reveal, heed=True))
+    if as_json:
+        print_json(rows)
+        return
+    for row in rows:
+        click.echo(row["key"])
+    if len(rows) == limit:
+        note(f"there may be more than {limit:,}; see --limit and --prefix")
 
 
 @cache.command("get")
 @click.argument("key")
-def get_entry(key: str) -> None:
-    """Show the entry of KEY: when it was stored and expires, its tags, its value. Exit code 1 without one."""
-
-    async def look(tiered: TieredCache) -> Any:
-        return await tiered.get_entry(key)
-
-    entry = _with_cache(look)
-    if entry is None:
-        raise Failure(f"no entry for {key!r}")
-    data = asdict(entry)
-    data["value"] = repr(entry.value)
-    print_json(data)
+@SERVER
+@TOKEN
+@click.option("--value", is_flag=True, help="Show the body's text or the function's result, too.")
+@_REVEAL
+@_JSON
+def get_entry(
+    key: str, server: str | None, token: str | None, value: bool, reveal: bool, as_json: bool
+) -> None:
+    """Show what is kept under KEY, or under a URL. Exit code 1 when that is nothing."""
+    if server is not None:
+        query = {"value": _word(value), "reveal": _word(reveal)}
+        found = Api(server, token).get("cache/entry", key=key, **query)
+    else:
+        found = _local(lambda runtime: _entries().look(runtime, key, reveal=reveal, value=value, heed=True))
+    if found is None:
+        raise Failure(f"nothing is kept under {key!r}")
+    if as_json:
+        print_json(found)
+    else:
+        click.echo(cachetables.entry(found))
 
 
 @cache.command()
-@click.option("--key", "keys", multiple=True, help="A key, as `perfmw cache ls` shows it.")
-@click.option("--tag", "tags", multiple=True, help="A tag; processes that run heed it too.")
-@click.option("--prefix", help="Every key of the disk layer that begins so.")
-@click.option("--dry-run", is_flag=True, help="Only count what a key or a prefix would remove.")
-def purge(keys: tuple[str, ...], tags: tuple[str, ...], prefix: str | None, dry_run: bool) -> None:
-    """Remove entries by key, tag or prefix.
+@SERVER
+@TOKEN
+@click.option("--key", "keys", multiple=True, help="A key or URL, as `perfmw cache ls` shows it.")
+@click.option("--tag", "tags", multiple=True, help="A tag; every process heeds it.")
+@click.option("--prefix", help="All keys, or URLs, that begin so.")
+@click.option("--url", help="An absolute URL: every stored response of it.")
+@click.option("--route", help="A route by its name, such as 'GET /items/{id}'.")
+@click.option("--soft", is_flag=True, help="Make stale instead of removing.")
+@click.option("--dry-run", is_flag=True, help="Only count.")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@_JSON
+def purge(
+    server: str | None, token: str | None, dry_run: bool, yes: bool, as_json: bool, soft: bool, **named: Any
+) -> None:
+    """Remove what is cached by key, tag, prefix, URL or route, or make it stale; tell how much it was.
 
-    What processes hold in memory under a key or a prefix stays until it expires there; a tag's entries go
-    there too, as soon as they are next read from a layer behind memory.
+    Without --server, processes that share a layer forget what they hold in memory a little later, and those
+    that share none keep it until it expires.
     """
-    if not keys and not tags and prefix is None:
-        raise Refusal("say what to purge: --key, --tag or --prefix")
-    settings = _settings()
-    found = set(keys)
-    if prefix is not None:
-        found.update(_disk(settings).keys(prefix, 10**9))
-    if dry_run:
-        click.echo(str(len(found)))
+    wanted = {
+        name: list(value) if isinstance(value, tuple) else value for name, value in named.items() if value
+    }
+    if not wanted:
+        raise Refusal("say what to purge: --key, --tag, --prefix, --url or --route")
+    body = wanted | {"soft": soft}
+    if not (dry_run or yes):
+        _confirm(_purged(server, token, {**body, "dry_run": True})["layers"], soft)
+    told = _purged(server, token, {**body, "dry_run": dry_run})
+    if as_json:
+        print_json(told)
         return
-
-    async def remove(tiered: TieredCache) -> int:
-        return await tiered.invalidate(keys=sorted(found), tags=tags)
-
-    click.echo(str(_with_cache(remove)))
-    if tags:
-        note("entries under a tag go when they are next asked for, and are not counted")
+    click.echo(str(told["removed"]))
+    if not dry_run and wanted.keys() & {"tags", "route", "prefix"}:
+        note("what is beyond memory under a tag, route or prefix goes when it is next asked for, uncounted")
 
 
-def _settings() -> Settings:
+def _confirm(counts: dict[str, int | None], soft: bool) -> None:
+    known = {name: count for name, count in counts.items() if count is not None}
+    told = ", ".join(f"{count:,} in {name}" for name, count in known.items()) or "an unknown number"
+    if not sys.stdin.isatty():
+        raise Refusal(f"entries: {told}; say --yes to purge without being asked, or --dry-run")
+    question = f"{'Make stale' if soft else 'Remove'} these entries: {told}?"
+    if not click.confirm(question, err=True):
+        raise Failure("nothing was purged")
+
+
+def _purged(server: str | None, token: str | None, body: dict[str, Any]) -> dict[str, Any]:
+    if server is not None:
+        told: dict[str, Any] = Api(server, token).post("cache/purge", body)
+        return told
+    try:
+        arguments = _entries().purge_arguments(body)
+        return _local(lambda runtime: _remove(runtime, arguments))
+    except ValueError as error:
+        raise Refusal(str(error)) from None
+
+
+async def _remove(runtime: Runtime, arguments: dict[str, Any]) -> dict[str, Any]:
+    queues = [asyncio.create_task(queue.run()) for queue in runtime.cdn.queues]
+    try:
+        removed = await runtime.invalidate(**arguments)
+        await runtime.cdn.flush()
+    finally:
+        for task in queues:
+            task.cancel()
+    layers = {name: count for name, count in removed.layers.items() if count is not None}
+    return {"removed": int(removed), "layers": layers, "soft": removed.soft, "dry_run": removed.dry_run}
+
+
+async def _layer_rows(runtime: Runtime) -> list[dict[str, Any]]:
+    """The layers beyond memory, those that have a file measured."""
+    from perfmw.cache.spaces import layer_name
+
+    rows = []
+    for space, cache in runtime.spaces.caches.items():
+        for layer in cache.far_layers():
+            info = replace(layer.info(), name=layer_name(space, layer.name))
+            file = getattr(layer.cache, "file", None)
+            if file is not None:
+                info.entries, info.bytes = await asyncio.to_thread(file.measure)
+            rows.append(asdict(info))
+    return rows
+
+
+def _entries() -> Any:
+    return import_module("perfmw.runtime.entries")
+
+
+def _word(flag: bool) -> str | None:
+    return "true" if flag else None
+
+
+def _local(work: Callable[[Runtime], Coroutine[Any, Any, T]]) -> T:
+    """Run ``work`` on the layers of these settings."""
+    from perfmw.runtime import Runtime
+    from perfmw.settings import SettingsError
+
     settings = load_settings()
-    if all(name == "memory" for name in settings.layers):
-        raise Refusal("no layer here outlives a process; name one in the setting layers, such as disk")
-    return settings
-
-
-def _disk(settings: Settings) -> Any:
-    from perfmw.cache import DiskLayer
-
-    if "disk" not in settings.layers:
-        raise Refusal("keys can be listed of the disk layer alone, which is not among the layers here")
-    return DiskLayer(settings.cache_file, max_bytes=settings.disk_max_bytes).file
-
-
-def _row(settings: Settings, name: str) -> dict[str, Any]:
-    if name != "disk":
-        return {"layer": name, "entries": None, "bytes": None, "max_bytes": None}
-    entries, used = _disk(settings).measure()
-    return {"layer": name, "entries": entries, "bytes": used, "max_bytes": settings.disk_max_bytes}
-
-
-def _with_cache(work: Callable[[TieredCache], Coroutine[Any, Any, T]]) -> T:
-    """Run ``work`` on the layers of these settings without memory, which is this command's own."""
-    settings = _settings()
 
     async def run() -> T:
-        from perfmw.runtime import Runtime
-
-        far = settings.replace(layers=[name for name in settings.layers if name != "memory"])
-        tiered = Runtime(far).cache
         try:
-            return await work(tiered)
+            runtime = Runtime(settings)
+        except SettingsError as error:
+            raise Refusal(str(error)) from None
+        if runtime.spaces.all_memory:
+            raise Refusal(
+                "no layer here outlives a process: name one in the setting layers, such as disk, or ask a "
+                "running server with --server URL"
+            )
+        try:
+            return await work(runtime)
         finally:
-            await tiered.close()
+            await runtime.cdn.close()
+            await runtime.spaces.close()
 
     return asyncio.run(run())

@@ -7,7 +7,7 @@ from importlib import import_module
 import click
 
 _COMMANDS = {
-    "cache": ("perfmw.cli.cache:cache", "Look into the cache layers that outlive a process, and purge them."),
+    "cache": ("perfmw.cli.cache:cache", "See what the cache did and what is in it; purge it, warm it up."),
     "config": ("perfmw.cli.config:config", "Show the settings in force and where each came from."),
     "demo": ("perfmw.cli.demo:demo", "Run a sample shop under traffic, optimize it, show before and after."),
     "explain": ("perfmw.cli.explain:explain", "Say whether a URL's response would be cached, and why."),

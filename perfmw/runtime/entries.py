@@ -41,17 +41,21 @@ def hidden(key: str) -> str:
 
 
 async def list_keys(
-    runtime: Runtime, prefix: str = "", limit: int = 100, *, reveal: bool = False
+    runtime: Runtime, prefix: str = "", limit: int = 100, *, reveal: bool = False, heed: bool = False
 ) -> list[dict[str, Any]]:
     """At most ``limit`` keys that begin so, each with the layers that hold it; JSON values.
 
     Layers that cannot list what they hold, such as those of plugins, are left out.
+
+    :param heed: read each, and leave out what was invalidated and only waits to be removed.
     """
     prefix = f"GET {prefix}" if prefix.startswith(("http://", "https://")) else prefix
     found: dict[str, list[str]] = {}
     for space, cache in runtime.spaces.caches.items():
         for name, keys in await _keys_of(cache, prefix, limit):
             for key in keys:
+                if heed and await cache.get_entry(key) is None:
+                    continue
                 if key in found or len(found) < limit:
                     found.setdefault(key, []).append(layer_name(space, name))
     return [
@@ -90,16 +94,17 @@ async def _far_keys(layer: FarLayer, prefix: str, limit: int) -> list[str]:
 
 
 async def look(
-    runtime: Runtime, key: str, *, reveal: bool = False, value: bool = False
+    runtime: Runtime, key: str, *, reveal: bool = False, value: bool = False, heed: bool = False
 ) -> dict[str, Any] | None:
     """What is kept under ``key``, as JSON values; None without a valid entry.
 
+    :param heed: ask the layer what others invalidated, as a reader would; a process that runs knows anyway.
     :param value: with the value: the text of a response's body, or a function's result.
     :param reveal: with what is a secret by its name.
     """
     key = f"GET {key}" if key.startswith(("http://", "https://")) else key
     for space, cache in runtime.spaces.caches.items():
-        entry = await cache.peek(key)
+        entry = await (cache.get_entry(key) if heed else cache.peek(key))
         if entry is not None:
             return {
                 "key": key if reveal else hidden(key),

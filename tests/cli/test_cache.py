@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from click.testing import CliRunner, Result
 
 from perfmw import Runtime, Settings
 from perfmw.cli.group import cli
+from perfmw.cli.output import Failure
 
 
 def run(*arguments: str) -> Result:
@@ -43,25 +45,41 @@ def test_ls_lists_keys(here: Path) -> None:
 
 
 def test_get_shows_an_entry(here: Path) -> None:
-    data = json.loads(run("get", "GET https://host/a").stdout)
-    assert (data["value"], data["tags"]) == ("{'n': 1}", ["a"])
-    assert run("get", "absent").exit_code == 1
+    data = json.loads(run("get", "https://host/a", "--json").stdout)
+    assert (data["key"], data["tags"], data["kind"]) == ("GET https://host/a", ["a"], "dict")
+    assert "value" not in data
+    assert "{'n': 1}" in run("get", "GET https://host/a", "--value").stdout
+    absent = run("get", "absent")
+    assert (absent.exit_code, absent.stdout) == (1, "")
+    assert "nothing is kept" in absent.stderr
 
 
 def test_stats_counts(here: Path) -> None:
     (row,) = json.loads(run("stats", "--json").stdout)
-    assert (row["layer"], row["entries"], row["max_bytes"]) == ("disk", 3, 1024**3)
+    assert (row["name"], row["entries"], row["max_bytes"]) == ("disk", 3, 1024**3)
     assert row["bytes"] > 4096
     assert "disk" in run("stats").stdout
 
 
 def test_purge_by_key_prefix_and_tag(here: Path) -> None:
-    assert run("purge", "--prefix", "GET ", "--dry-run").stdout == "2\n"
+    assert run("purge", "--prefix", "https://host/", "--dry-run").stdout == "2\n"
     assert len(keys()) == 3
-    assert run("purge", "--key", "GET https://host/a").stdout == "1\n"
-    assert run("purge", "--prefix", "fn:").stdout == "1\n"
-    assert run("purge", "--tag", "b").exit_code == 0
+    assert run("purge", "--key", "GET https://host/a", "--yes").stdout == "1\n"
+    purged = run("purge", "--prefix", "fn:", "--yes", "--json")
+    assert set(json.loads(purged.stdout)) == {"removed", "layers", "soft", "dry_run"}
+    assert keys() == ["GET https://host/b"]
+    tagged = run("purge", "--tag", "b", "--yes")
+    assert (tagged.exit_code, "next asked for" in tagged.stderr) == (0, True)
     assert run("get", "GET https://host/b").exit_code == 1
+    assert keys() == []
+
+
+def test_purge_asks_first_and_not_at_all_without_a_terminal(here: Path) -> None:
+    refused = run("purge", "--prefix", "GET ")
+    assert (refused.exit_code, refused.stdout) == (2, "")
+    assert "2 in disk" in refused.stderr
+    assert "--yes" in refused.stderr
+    assert len(keys()) == 3
 
 
 def test_purge_asks_what(here: Path) -> None:
@@ -75,3 +93,34 @@ def test_memory_alone_is_not_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     result = run("stats")
     assert result.exit_code == 2
     assert "outlives" in result.output
+
+
+@pytest.mark.parametrize("answer", ["y", "n"])
+def test_purge_does_what_the_answer_says(here: Path, monkeypatch: pytest.MonkeyPatch, answer: str) -> None:
+    import perfmw.cli.cache as command
+
+    asked: list[str] = []
+
+    def confirm(question: str, err: bool) -> bool:
+        asked.append(question)
+        return answer == "y"
+
+    monkeypatch.setattr(command.sys, "stdin", Terminal())
+    monkeypatch.setattr(command.click, "confirm", confirm)
+    refused = pytest.raises(Failure, match="nothing was purged")
+    with refused if answer == "n" else nullcontext():
+        command.purge.main(["--key", "fn:load:1"], standalone_mode=False)
+    assert asked == ["Remove these entries: 0 in memory, 1 in disk?"]
+    assert ("fn:load:1" in keys()) == (answer == "n")
+
+
+class Terminal:
+    def isatty(self) -> bool:
+        return True
+
+
+def test_text_and_damaged_settings(here: Path) -> None:
+    assert run("stats").stdout.split()[:5] == ["layer", "kind", "entries", "size", "bound"]
+    (here / "perfmw.toml").write_text('layers = ["memory", "nosuch"]\n')
+    wrong = run("stats")
+    assert (wrong.exit_code, "nosuch" in wrong.stderr) == (2, True)

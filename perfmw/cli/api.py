@@ -1,0 +1,79 @@
+"""A running perfmw, asked through its dashboard's JSON API."""
+
+from __future__ import annotations
+
+import json
+import urllib.error
+import urllib.request
+from typing import Any
+from urllib.parse import urlencode, urlsplit
+
+import click
+
+from perfmw.cli.output import Failure, Refusal
+
+TIMEOUT = 30.0
+SERVER = click.option(
+    "--server",
+    metavar="URL",
+    envvar="PERFMW_SERVER",
+    help="The dashboard of a running perfmw, such as http://127.0.0.1:8000/_perfmw.",
+)
+TOKEN = click.option(
+    "--token", envvar="PERFMW_DASHBOARD_TOKEN", help="The dashboard's token, if it wants one."
+)
+
+
+class Api:
+    """``GET`` and ``POST`` below ``api/v1`` of the dashboard at ``url``.
+
+    Every method raises Failure when nobody answers or the answer is no perfmw's, and Refusal with the
+    server's own words when it does not accept what was asked.
+    """
+
+    def __init__(self, url: str, token: str | None = None) -> None:
+        parts = urlsplit(url)
+        if parts.scheme not in ("http", "https") or not parts.netloc:
+            raise Refusal(f"{url} is no URL of a dashboard, such as http://127.0.0.1:8000/_perfmw")
+        self._url = url.rstrip("/")
+        self._headers = {"accept": "application/json", "origin": f"{parts.scheme}://{parts.netloc}"}
+        if token:
+            self._headers["authorization"] = f"Bearer {token}"
+
+    def get(self, path: str, **query: Any) -> Any:
+        given = {name: value for name, value in query.items() if value is not None}
+        return self._ask(f"{path}?{urlencode(given)}" if given else path)
+
+    def post(self, path: str, body: dict[str, Any]) -> Any:
+        return self._ask(path, json.dumps(body).encode())
+
+    def _ask(self, path: str, data: bytes | None = None) -> Any:
+        headers = self._headers | ({"content-type": "application/json"} if data is not None else {})
+        request = urllib.request.Request(f"{self._url}/api/v1/{path}", data, headers)  # noqa: S310
+        try:
+            with urllib.request.urlopen(request, timeout=TIMEOUT) as answer:  # noqa: S310 - http alone, see above
+                return self._decoded(answer.read())
+        except urllib.error.HTTPError as error:
+            raise self._refused(error.code, error.read()) from None
+        except (urllib.error.URLError, OSError) as error:
+            raise Failure(f"{self._url} does not answer: {getattr(error, 'reason', error)}") from None
+
+    def _decoded(self, data: bytes) -> Any:
+        try:
+            return json.loads(data)
+        except ValueError:
+            raise self._no_dashboard() from None
+
+    def _no_dashboard(self) -> Failure:
+        return Failure(
+            f'{self._url} is no dashboard of perfmw; is the setting dashboard "loopback" or "token" there?'
+        )
+
+    def _refused(self, status: int, data: bytes) -> click.ClickException:
+        try:
+            detail = str(json.loads(data)["detail"])
+        except (ValueError, KeyError, TypeError):
+            return self._no_dashboard()
+        if status == 401:
+            return Refusal(f"{self._url} wants its token, as --token or PERFMW_DASHBOARD_TOKEN: {detail}")
+        return Refusal(detail) if status in (400, 403, 422) else Failure(detail)
