@@ -1,9 +1,11 @@
 """What the cache learns from the traffic. Pure: time and events are passed in; everything is bounded."""
 
 from perfmw.learning.bytecurve import ByteCurve
+from perfmw.learning.consequences import Starts, WriteEffects
 from perfmw.learning.cost import CacheEconomy, Prices, WhatIf, economy, what_if
 from perfmw.learning.curves import MissRatioCurve
 from perfmw.learning.partition import Claim, Partitioner, PartitionPlan
+from perfmw.learning.patterns import UsagePatterns, UsageSummary
 from perfmw.learning.prefetch import Prefetcher
 from perfmw.learning.rehearsal import (
     PrefetchOutcome,
@@ -26,9 +28,13 @@ __all__ = [
     "PrefetchOutcome",
     "Prefetcher",
     "Prices",
+    "Starts",
     "TTLOutcome",
+    "UsagePatterns",
+    "UsageSummary",
     "WhatIf",
     "Workload",
+    "WriteEffects",
     "economy",
     "fixed_miss_ratio",
     "rehearse_prefetch",

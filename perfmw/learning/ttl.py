@@ -7,12 +7,11 @@ Reads are counted; changes show only at refreshes, as "changed since" or "not ch
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Callable
 
 from perfmw.learning.hazard import AgeHazard, best_ttl
+from perfmw.learning.keypatterns import key_pattern
 
-_VARYING = re.compile(r"\d+|[0-9a-fA-F-]{16,}")
 _MARGIN = 0.88
 """Aim below the cap: the staleness that counts can only be estimated."""
 _DOUBT = 2.0
@@ -22,11 +21,6 @@ _SPEED, _CATCH_UP, _BRAKE = 0.7, 1.5, 3.0
 _RISK, _LEAST_MISSES = 0.12, 0.06
 _GAPS, _EVENTS = 64.0, 40.0
 _KEY_PRIOR, _POOL_PRIOR = 0.5, 2.0
-
-
-def key_pattern(key: str) -> str:
-    """``key`` with its numbers and long identifiers replaced by ``*``."""
-    return _VARYING.sub("*", key)
 
 
 class _Pool:

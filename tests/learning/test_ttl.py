@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from perfmw.learning import AdaptiveTTL, fixed_miss_ratio, rehearse_ttl
 from perfmw.learning.hazard import AgeHazard, best_ttl
-from perfmw.learning.ttl import key_pattern
+from perfmw.learning.keypatterns import key_pattern
 
 Changes = dict[str, list[float]]
 DAY = 86_400.0
@@ -189,6 +189,8 @@ def test_bounds_must_make_sense(bad: dict[str, float]) -> None:
 
 def test_patterns_leave_out_what_varies() -> None:
     assert key_pattern("/items/17/reviews?page=2") == "/items/*/reviews?page=*"
+    assert key_pattern("/u/3f2504e0-4f89-11d3-9a0c-0305e82c3301/feed") == "/u/*/feed"
+    assert key_pattern("/decade") == "/decade"
 
 
 @pytest.mark.data

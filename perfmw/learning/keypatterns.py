@@ -1,0 +1,12 @@
+"""What keys have in common: the same words, with other numbers and identifiers between them."""
+
+from __future__ import annotations
+
+import re
+
+_VARYING = re.compile(r"[0-9a-fA-F]{8}(?:-?[0-9a-fA-F]{4,}){2,}|\d+")
+
+
+def key_pattern(key: str) -> str:
+    """``key`` with its numbers and long identifiers replaced by ``*``."""
+    return _VARYING.sub("*", key)
