@@ -22,6 +22,8 @@ logger = logging.getLogger(__name__)
 LOG_BYTES = 4 * 1024**2
 """What the write-ahead log keeps of its size once its pages are in the file."""
 
+_LOG_PATIENCE = 0.1
+"""Seconds that a write waits so that the log can begin anew."""
 _MAIN_KIB, _SPARE_KIB = 32 * 1024, 2 * 1024
 """What the page caches of the two connections may hold."""
 
@@ -93,6 +95,7 @@ class Database:
     def __init__(self, path: Path, patience: float) -> None:
         self.path = path
         self._patience = patience
+        self._log_is_due = 0.0
         self.main, self.spare = Handle(self, _MAIN_KIB), Handle(self, _SPARE_KIB)
         _databases.add(self)
 
@@ -120,6 +123,33 @@ class Database:
     def abandon(self) -> None:
         for handle in (self.main, self.spare):
             handle.abandon()
+
+    def shorten_log(self, cursor: sqlite3.Cursor) -> None:
+        """Begin the log anew when it has grown too long, as it does while several processes write at once.
+
+        Each of them moves pages from the log into the file now and then, but while another writes it never
+        has moved all. So one does it here while the others wait, some milliseconds. A reader who takes longer
+        than that is not waited for.
+        """
+        if time.monotonic() < self._log_is_due or self._log_bytes() <= 2 * LOG_BYTES:
+            return
+        cursor.execute(f"PRAGMA busy_timeout = {round(_LOG_PATIENCE * 500)}")
+        self._log_is_due = time.monotonic() + _LOG_PATIENCE
+        while time.monotonic() < self._log_is_due:
+            busy = cursor.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
+            if not busy or self._log_bytes() <= 2 * LOG_BYTES:  # this one did it, or another
+                self._log_is_due = 0.0
+                break
+            time.sleep(0.002)
+        else:
+            self._log_is_due = time.monotonic() + 1.0
+        cursor.execute(f"PRAGMA busy_timeout = {round(self._patience * 1e3)}")
+
+    def _log_bytes(self) -> int:
+        try:
+            return os.stat(f"{self.path}-wal").st_size
+        except OSError:
+            return 0
 
     # ---- what can happen to the file
 

@@ -29,6 +29,7 @@ _KEYS = "SELECT key FROM entries WHERE substr(key, 1, ?) = ? AND coalesce(expire
 _USES_TO_FLUSH = 8_192
 _SAMPLE_SIZE = 48
 _SWEEP_EVERY = 64
+_SWEEP_BYTES = 1024**2
 _ROW_OVERHEAD = 84
 _LEAST_ID = -(2**63)
 _first_number = Struct(">q").unpack_from
@@ -47,7 +48,7 @@ class DiskFile:
     Who leaves a full file is chosen as Redis does it: of a random sample, those used longest ago. Times of
     use are written in batches, so that a read does not write.
 
-    :param max_bytes: the bound of what is used of the file; the log beside it may have 4 MiB more.
+    :param max_bytes: the bound of what is used of the file; the log beside it may have a few MiB more.
     :param clock: unix time in seconds.
     :param patience: seconds to wait for another process's lock.
     """
@@ -67,7 +68,7 @@ class DiskFile:
         self._main, self._spare = self._database.main, self._database.spare
         self._uses: dict[int, int] = {}
         self._room = 0
-        self._writes = 0
+        self._writes = self._written = 0
         self.used_bytes = 0
         self.errors = self.evictions = 0
 
@@ -191,14 +192,17 @@ class DiskFile:
             cursor.execute(_WRITE, row)
             self._uses[row[0]] = int(self._clock())
             self._writes += 1
-            if self._writes % _SWEEP_EVERY == 0:
+            self._written += weight
+            if self._writes >= _SWEEP_EVERY or self._written >= _SWEEP_BYTES:
                 self._keep_house(cursor)
         return True
 
     def _keep_house(self, cursor: sqlite3.Cursor) -> None:
+        self._writes = self._written = 0
         self._note_uses(cursor)
         now = self._clock()
         self._drop(cursor, [row[0] for row in _sample(cursor) if _expired(row, now)])
+        self._database.shorten_log(cursor)
         if self._main.replaced():  # somebody removed the file, or set it aside
             self._main.close()
             with self._spare.lock:

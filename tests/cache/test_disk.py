@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import sqlite3
 import stat
 import subprocess
 import sys
@@ -16,7 +17,7 @@ import pytest
 from perfmw.cache import DiskLayer, MemoryLayer, TieredCache
 from perfmw.testing import CacheLayerContract
 from tests.cache.clock import FakeClock
-from tests.faults.kills import kill_trial
+from tests.faults.kills import LONGEST_LOG, kill_trial
 
 pytestmark = pytest.mark.anyio
 
@@ -387,8 +388,28 @@ async def test_behind_memory_it_brings_entries_back(tmp_path: Path) -> None:
     await second.close()
 
 
+def test_the_log_does_not_grow_while_another_reads_now_and_then(tmp_path: Path) -> None:
+    file = DiskLayer(tmp_path / "c.db").file
+    log = tmp_path / "c.db-wal"
+    file.set("a", b"1")
+    reader = sqlite3.connect(tmp_path / "c.db")
+    reader.execute("BEGIN")
+    reader.execute("SELECT count(*) FROM entries").fetchone()
+    for number in range(200):  # it is not waited for
+        assert file.set(f"key {number % 5}", b"x" * 100_000)
+    assert log.stat().st_size > LONGEST_LOG
+    reader.close()
+    file._database._log_is_due = 0.0
+    for number in range(200):
+        assert file.set(f"key {number % 5}", b"x" * 100_000)
+    assert log.stat().st_size <= LONGEST_LOG
+    assert file.errors == 0
+    file.close()
+
+
 @pytest.mark.parametrize("trial", range(3))
 def test_killed_writers_lose_and_tear_nothing(tmp_path: Path, trial: int) -> None:
-    result = kill_trial(tmp_path / "c.db", (0.03 * trial, 0.02 * trial), 0)
+    result = kill_trial(tmp_path / "c.db", (0.2 * trial, 0.15 * trial), 0)
     assert result.acknowledged >= 2
     assert (result.lost, result.torn, result.errors, result.sound) == (0, 0, 0, True)
+    assert result.log <= LONGEST_LOG

@@ -24,6 +24,7 @@ from perfmw.cache import DiskLayer
 BOUND = 16 * 1024**3
 """So that nothing has to be evicted, which would look like a loss."""
 OPENS_WITHIN = 0.05
+LONGEST_LOG = 16 * 1024**2
 LONGEST = 0.4
 """Seconds that a writer writes at most."""
 
@@ -42,13 +43,17 @@ while True:
 
 @dataclass
 class Trial:
-    """What came of one. ``opened``: seconds until the first read of the file was answered."""
+    """What came of one.
+
+    ``opened``: seconds until the first read of the file was answered; ``log``: bytes of SQLite's log by then.
+    """
 
     acknowledged: int = 0
     lost: int = 0
     torn: int = 0
     errors: int = 0
     opened: float = 0.0
+    log: int = 0
     sound: bool = False
 
 
@@ -64,6 +69,9 @@ def kill_trial(path: Path, seconds: tuple[float, float], start: int) -> Trial:
         time.sleep(max(0.0, moment - (time.perf_counter() - began)))
         writer.send_signal(signal.SIGKILL)
         last[name] = writer
+    for writer in last.values():
+        writer.wait()
+    result.log = path.with_name(f"{path.name}-wal").stat().st_size
     for name, writer in last.items():
         said = writer.communicate()[0].split("\n")[:-1]  # what is after the last newline was not said whole
         _check(path, name, range(start, int(said[-1] if said else start) + 1), result)
@@ -112,7 +120,16 @@ def main() -> int:
     print(f"{2 * len(trials)} kills: {acknowledged} acknowledged entries, {size / 1e6:.0f} MB")
     print(f"{lost} lost, {torn} torn, {errors} errors, {sum(not one.sound for one in trials)} unsound files")
     print(f"opened in at most {slowest * 1e3:.1f} ms (needs < {OPENS_WITHIN * 1e3:.0f})")
-    failed = lost or torn or errors or slowest >= OPENS_WITHIN or not all(one.sound for one in trials)
+    longest = max(one.log for one in trials)
+    print(f"a log of at most {longest / 1024**2:.1f} MiB (needs <= {LONGEST_LOG / 1024**2:.0f})")
+    failed = (
+        longest > LONGEST_LOG
+        or lost
+        or torn
+        or errors
+        or slowest >= OPENS_WITHIN
+        or not all(one.sound for one in trials)
+    )
     return int(bool(failed))
 
 
