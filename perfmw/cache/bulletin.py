@@ -18,6 +18,10 @@ import msgspec
 Call = Callable[..., Awaitable[Any]]
 
 _AT_ONCE = 256
+_NAMES = 64
+"""Names in one notice."""
+_EXTEND = 32
+"""After how many notices the count's time to live is renewed."""
 _IN_FLIGHT = 1.0
 """Seconds after which a notice that was counted but not written never will be: its process has died."""
 
@@ -26,7 +30,7 @@ class Notice(msgspec.Struct, array_like=True, frozen=True):
     """``kind`` is tag, key or prefix; floors are the epochs of forgotten notices, hard and soft."""
 
     kind: str
-    name: str
+    names: tuple[str, ...]
     epoch: int
     soft: bool = False
     number: int = 0
@@ -81,20 +85,35 @@ class Bulletin:
         """The number up to which this process knows the notices."""
         self._gap: tuple[int, float] | None = None
 
-    async def post(self, kind: str, name: str, epoch: int, *, soft: bool = False) -> bool:
-        """Leave a notice; False when the layer could not take it."""
+    async def post(self, kind: str, names: Sequence[str], epoch: int, *, soft: bool = False) -> bool:
+        """Leave notices, one where a few names are concerned; False when the layer could not take them."""
+        parts = [tuple(names[start : start + _NAMES]) for start in range(0, len(names), _NAMES)]
+        return all([await self._post(kind, part, epoch, soft) for part in parts])
+
+    async def _post(self, kind: str, names: tuple[str, ...], epoch: int, soft: bool) -> bool:
         number = await self._call(self._cache.increment, self.name)
         if number is None:
             return False
         slot = self._slot(number)
-        old = _read(await self._call(self._cache.get, slot))
-        hard, mild = (old.hard_floor, old.soft_floor) if old is not None else (0, 0)
-        if old is not None:
-            hard, mild = (hard, max(mild, old.epoch)) if old.soft else (max(hard, old.epoch), mild)
-        notice = Notice(kind, name, epoch, soft, number, hard, mild)
+        hard, mild = await self._floors(slot, number, epoch)
+        notice = Notice(kind, names, epoch, soft, number, hard, mild)
         written = await self._call(self._cache.set, slot, _encode(notice).decode(), ttl=self._ttl)
-        await self._call(self._cache.expire, self.name, self._ttl)
+        if number % _EXTEND == 1:  # long before it would be over
+            await self._call(self._cache.expire, self.name, self._ttl)
         return written is not None and written is not False
+
+    async def _floors(self, slot: str, number: int, epoch: int) -> tuple[int, int]:
+        """What is left of the notice that is about to be forgotten."""
+        if 1 < number <= self.size:
+            return 0, 0
+        old = _read(await self._call(self._cache.get, slot))
+        if old is None:
+            return 0, 0
+        if number == 1:  # the layer lost its count, and with it what had been posted
+            return epoch, epoch
+        if old.soft:
+            return old.hard_floor, max(old.soft_floor, old.epoch)
+        return max(old.hard_floor, old.epoch), old.soft_floor
 
     async def head(self) -> int | None:
         """The number of the last notice, 0 when there is none; None when that cannot be found out."""

@@ -131,17 +131,15 @@ class FarLayer:
             if await self._call(self.cache.set, TAG_PREFIX + tag, str(epoch), ttl=FOR_EVER) is None:
                 self.trusted_since = max(self.trusted_since, epoch)
 
-    async def notify(self, kind: str, names: Iterable[str], epoch: int, *, soft: bool = False) -> None:
+    async def notify(self, kind: str, names: Sequence[str], epoch: int, *, soft: bool = False) -> None:
         """Leave notices of what every reader must heed: purges by prefix, and soft ones."""
-        for name in names:
-            if not await self.board.post(kind, name, epoch, soft=soft):
-                self.trusted_since = max(self.trusted_since, epoch)
+        if not await self.board.post(kind, names, epoch, soft=soft):
+            self.trusted_since = max(self.trusted_since, epoch)
 
-    async def tell(self, tags: Iterable[str], keys: Iterable[str], epoch: int) -> None:
+    async def tell(self, tags: Sequence[str], keys: Sequence[str], epoch: int) -> None:
         """Leave notices for what other processes hold in memory. Whoever reads the layer needs none."""
-        for kind, names in (("tag", tags), ("key", keys)):
-            for name in names:
-                await self.news.post(kind, name, epoch)
+        await self.news.post("tag", tags, epoch)
+        await self.news.post("key", keys, epoch)
 
     async def marks(self, tags: Sequence[str]) -> Marks | None:
         """When each of ``tags`` was last invalidated by anybody; None when that cannot be found out."""

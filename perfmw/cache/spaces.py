@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
@@ -13,6 +14,8 @@ from perfmw.cache.entries import Entry
 from perfmw.cache.scope import SpaceScope
 from perfmw.cache.tiered import OnInvalidate, TieredCache
 from perfmw.contracts import CacheLayerInfo
+
+log = logging.getLogger("perfmw.cache")
 
 SHARED = ""
 """The name of the cache that everything shares which has none of its own."""
@@ -38,7 +41,8 @@ class Spaces:
 
     def on_invalidate(self, told: OnInvalidate) -> None:
         """Have ``told`` called at every invalidation."""
-        self.shared.on_invalidate = told
+        for cache in self.caches.values():
+            cache.on_invalidate = told
 
     async def invalidate(
         self,
@@ -75,7 +79,10 @@ class Spaces:
         """``sync`` every so many seconds, until cancelled."""
         while True:
             await asyncio.sleep(seconds)
-            await self.sync()
+            try:
+                await self.sync()
+            except Exception:
+                log.exception("asking what other processes invalidated failed")
 
     @property
     def all_memory(self) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import Any
@@ -264,9 +265,9 @@ class TieredCache(BaseCache):  # type: ignore[misc]  # aiocache is untyped
                 await layer.notify("tag", tags, epoch, soft=True)
                 await layer.notify("key", keys, epoch, soft=True)
             else:
-                await layer.mark(tags, epoch)
-                removed += sum([await layer.delete(key, epoch) for key in keys])
-                await layer.tell(tags, keys, epoch)
+                deleting = _all_deleted(layer, keys, epoch)
+                told = layer.mark(tags, epoch), layer.tell(tags, keys, epoch)
+                removed += (await asyncio.gather(deleting, *told))[0]
             if prefix is not None:
                 await layer.notify("prefix", (prefix,), epoch, soft=soft)
         return removed
@@ -337,8 +338,9 @@ class TieredCache(BaseCache):  # type: ignore[misc]  # aiocache is untyped
     def _learn(self, news: News) -> None:
         self.tags.raise_floors(news.hard_floor, news.soft_floor)
         for notice in news.notices:
-            if self.tags.observe_any(notice.kind, notice.name, notice.epoch, soft=notice.soft):
-                self._purge_near(notice.kind, notice.name, notice.epoch, notice.soft)
+            for name in notice.names:
+                if self.tags.observe_any(notice.kind, name, notice.epoch, soft=notice.soft):
+                    self._purge_near(notice.kind, name, notice.epoch, notice.soft)
 
     # ---- inspecting
 
@@ -425,7 +427,13 @@ class TieredCache(BaseCache):  # type: ignore[misc]  # aiocache is untyped
         if entry is None:
             return False
         return await self.put(
-            key, entry.value, ttl=ttl or None, tags=entry.tags, cost=entry.cost, epoch=entry.epoch
+            key,
+            entry.value,
+            ttl=ttl or None,
+            tags=entry.tags,
+            cost=entry.cost,
+            epoch=entry.epoch,
+            grace=entry.grace,
         )
 
     async def _clear(self, namespace: str | None = None, _conn: Any = None) -> bool:
@@ -445,6 +453,10 @@ class TieredCache(BaseCache):  # type: ignore[misc]  # aiocache is untyped
     async def _close(self, *args: Any, **kwargs: Any) -> None:
         for layer in self._layers:
             await layer.close()
+
+
+async def _all_deleted(layer: FarLayer, keys: Iterable[str], epoch: int) -> int:
+    return sum([await layer.delete(key, epoch) for key in keys])
 
 
 def _nothing(key: Any) -> None:

@@ -182,6 +182,22 @@ async def test_a_layer_that_was_emptied_starts_anew() -> None:
     assert await other.get("k") == 3
 
 
+async def test_a_count_that_was_evicted_revives_nothing() -> None:
+    far, clock = SimpleMemoryCache(), Watch()
+    mine = cache_of(clock, ("far", far))
+    await mine.put("old:1", 1, ttl=600)
+    clock.advance(1)
+    await mine.invalidate(prefix="old:")
+    await far.delete(BOARD)
+    clock.advance(1)
+    await mine.invalidate(prefix="other:")
+    late = cache_of(clock, ("far", far))
+    assert await late.get("old:1") is None
+    clock.advance(1)
+    await mine.put("new", 1, ttl=600)
+    assert await late.get("new") == 1
+
+
 async def test_a_notice_that_is_still_being_written_is_waited_for() -> None:
     far, clock = SimpleMemoryCache(), Watch()
     cache = cache_of(clock, ("far", far))
@@ -228,7 +244,7 @@ def test_a_reader_knows_every_notice_or_a_floor_above_it(steps: list[tuple[str, 
             if step != "read":
                 epoch, soft = len(posted) + 1, step == "soft"
                 posted.append((epoch, soft))
-                assert await boards[who].post("key", str(epoch), epoch, soft=soft)
+                assert await boards[who].post("key", [str(epoch)], epoch, soft=soft)
         reader = Bulletin("b", far, call, size=size, ttl=60)
         head = await reader.head()
         assert head == len(posted)
