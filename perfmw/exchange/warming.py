@@ -45,8 +45,6 @@ class WarmingExchange(Exchange):
     def count_failure(self) -> None:
         pass
 
-    _count_failure = count_failure
-
 
 class Asker:
     """What a warm-up asks with."""

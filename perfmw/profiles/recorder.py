@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from perfmw.contracts.profiles import ProfileType
@@ -31,11 +31,16 @@ class Outcome:
 
 @dataclass(slots=True, frozen=True)
 class Counts:
-    """Requests of a target: all, those answered from the cache, and why the others were forwarded."""
+    """Requests of a target: all, those answered from the cache, and why the others were forwarded.
+
+    ``hit_seconds``: what answering from the cache took; ``traffic``: what the cache did, a copy.
+    """
 
     requests: int
     hits: int
     reasons: dict[str, int]
+    hit_seconds: float = 0.0
+    traffic: Traffic = field(default_factory=Traffic)
 
 
 class Recorder:
@@ -169,14 +174,17 @@ class Recorder:
         """What was counted so far, without the sketches."""
         total = self._total()
         requests, hits, reasons = total.count, total.hits, dict(total.reasons)
+        seconds, traffic = total.hit_sketch.sum, total.traffic.copy()
+        traffic.add(self.traffic)
         for outcome, sketch in self._busy():
             count = sketch.count
             requests += count
             if outcome is _HIT:
                 hits += count
+                seconds += sketch.sum
             elif outcome[1]:
                 reasons[outcome[1]] = reasons.get(outcome[1], 0) + count
-        return Counts(requests, hits, reasons)
+        return Counts(requests, hits, reasons, seconds, traffic)
 
     def _live(self, how: Callable[[LatencySketch], LatencySketch]) -> Reading | None:
         reading: Reading | None = None
