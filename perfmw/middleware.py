@@ -72,7 +72,7 @@ class PerfMiddleware:
         chosen = self.runtime.settings
         self._off = not chosen.enabled
         self._mount = chosen.dashboard_path if chosen.enabled and chosen.dashboard != "off" else None
-        self._dashboard: ASGIApp | None = None
+        self._dashboard: list[ASGIApp] = []  # made when asked for; a list, so that the twin has the same
         self._twin: PerfMiddleware | None = None
         vitals = chosen.vitals_path if chosen.enabled else None
         self._vitals = VitalsBeacon(self.runtime.profiles, vitals) if vitals is not None else None
@@ -214,11 +214,10 @@ class PerfMiddleware:
         return Asker(self._cache)
 
     async def _serve_dashboard(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if self._dashboard is None:
+        if not self._dashboard:
             module, _, factory = DASHBOARD.partition(":")
-            self._dashboard = getattr(import_module(module), factory)(self.runtime)
-        assert self._dashboard is not None
-        await self._dashboard(scope, receive, send)
+            self._dashboard.append(getattr(import_module(module), factory)(self.runtime))
+        await self._dashboard[0](scope, receive, send)
 
 
 Runtime.serving = (PerfMiddleware.__call__.__code__,)

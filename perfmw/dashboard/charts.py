@@ -46,7 +46,7 @@ class Chart:
 
 def nice(value: float) -> float:
     """The next round number at or above ``value``, not far from it."""
-    if value <= 0.0:
+    if value < 1e-12:
         return 1.0
     power = 10.0 ** math.floor(math.log10(value))
     return next(

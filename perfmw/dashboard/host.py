@@ -131,3 +131,7 @@ class Snapshots:
         if self._last is None or now - self._taken >= max_age:
             self._last, self._taken = self.host.snapshot(), now
         return self._last
+
+    def forget(self) -> None:
+        """Something was changed from here: whoever asks next is to see it."""
+        self._last = None

@@ -110,11 +110,14 @@ def _below_us(frame: Any) -> Any:
 
 _HERE: Final = "profiles/flames.py"
 _DEEPEST: Final = 200
+_ITSELF: Final = "[self]"
+"""What pyinstrument calls the time in a function alone: here it is what its children leave of it."""
 
 
 def _children(frame: Any, depth: int = 0) -> list[Flame]:
     """What a function called, one box for each function however often it did, the longest first."""
-    return _joined([_flame(child, depth) for child in frame.children]) if depth < _DEEPEST else []
+    called = (child for child in frame.children if child.function != _ITSELF)
+    return _joined([_flame(child, depth) for child in called]) if depth < _DEEPEST else []
 
 
 def _flame(frame: Any, depth: int) -> Flame:

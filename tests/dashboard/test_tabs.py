@@ -274,6 +274,20 @@ async def test_a_flame_graph_without_its_extra_says_what_to_install(
     )
 
 
+async def test_sampled_requests_see_the_same_dashboard(
+    client: httpx.AsyncClient, app: PerfMiddleware
+) -> None:
+    await traffic(client)
+    assert app.runtime.tracing is not None
+    path = f"/_perfmw/api/v1/profiles/{ITEM}/flame"
+    tracing, app.runtime.tracing = app.runtime.tracing, None
+    await client.post(path, json={"seconds": 1}, headers=OWN)
+    app.runtime.tracing = tracing
+    for _ in range(10):
+        assert (await client.get(path)).status_code == 200
+    assert app.observed._dashboard is app._dashboard
+
+
 async def test_an_attackers_text_stays_text(client: httpx.AsyncClient, app: PerfMiddleware) -> None:
     name = f"GET /{EVIL}"
     app.runtime.profiles.recorder(name).origin(0.1, 200, "uri-miss")

@@ -91,17 +91,20 @@ async def create_profile(context: Context, request: Request) -> Response:
         changed = manager.update(profile.id, **body) if body else profile
     except (ValueError, msgspec.ValidationError) as exc:
         raise ProblemError(422, f"{exc}.") from None
+    context.snapshots.forget()
     return answer(request, changed, 201)
 
 
 async def update_profile(context: Context, request: Request) -> Response:
     body = await json_object(request)
     try:
-        return answer(request, context.host.profile_manager.update(request.path_params["id"], **body))
+        changed = context.host.profile_manager.update(request.path_params["id"], **body)
     except KeyError:
         raise _unknown(request.path_params["id"]) from None
     except (ValueError, TypeError, msgspec.ValidationError) as exc:
         raise ProblemError(422, f"{exc}.") from None
+    context.snapshots.forget()
+    return answer(request, changed)
 
 
 async def delete_profile(context: Context, request: Request) -> Response:
@@ -111,6 +114,7 @@ async def delete_profile(context: Context, request: Request) -> Response:
         context.host.profile_manager.delete(wanted)
     except KeyError:
         raise _unknown(wanted) from None
+    context.snapshots.forget()
     return answer(request, {"id": wanted, "deleted": True})
 
 
@@ -123,6 +127,7 @@ async def pin_baseline(context: Context, request: Request) -> Response:
             manager.pin_baseline(wanted, msgspec.convert({**known, "source": "pinned"}, PerformanceBaseline))
         else:
             manager.pin_baseline(wanted)
+        context.snapshots.forget()
         return answer(request, manager.get(wanted))
     except KeyError:
         raise _unknown(wanted) from None

@@ -39,7 +39,10 @@ async function act(button, done, work) {
     tell(error.message, true);
   }
   button.disabled = false;
-  dispatchEvent(new Event("perfmw:acted"));
+  const node = button.closest("[data-next], [data-reload]");
+  if (!said || !node) dispatchEvent(new Event("perfmw:acted"));
+  else if ("reload" in node.dataset) location.reload();
+  else location.assign(node.dataset.next.replace("{id}", encodeURIComponent(said.id)));
   return said;
 }
 
@@ -60,18 +63,11 @@ function fields(form) {
   return body;
 }
 
-function goOn(node, said) {
-  if (!said) return;
-  if (node.dataset.next) location.assign(node.dataset.next.replace("{id}", encodeURIComponent(said.id)));
-  if ("reload" in node.dataset) location.reload();
-}
-
 async function submit(form) {
   const explained = form.id === "explain";
   const button = form.querySelector("button");
   const said = await act(button, explained ? "" : "Done.", () => post(form.dataset.api, fields(form)));
   if (said) form.dispatchEvent(new CustomEvent("perfmw:answer", { detail: said }));
-  goOn(form, said);
 }
 
 export function watchActions() {
@@ -86,9 +82,9 @@ export function watchActions() {
     event.preventDefault();
     if (event.target.dataset.api) submit(event.target);
   });
-  document.addEventListener("click", async (event) => {
+  document.addEventListener("click", (event) => {
     const button = event.target.closest("[data-post]");
     if (!button || (button.dataset.confirm && !confirm(button.dataset.confirm))) return;
-    goOn(button, await act(button, "Done.", () => post(button.dataset.post, JSON.parse(button.dataset.body ?? "{}"))));
+    act(button, "Done.", () => post(button.dataset.post, JSON.parse(button.dataset.body ?? "{}")));
   });
 }

@@ -1,0 +1,351 @@
+"""Every tab and what can be done there, in a real Chromium against a real site under real requests."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import threading
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+sync_api = pytest.importorskip("playwright.sync_api")
+pytest.importorskip("pyinstrument", reason="the extra profiler is not installed")
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="chromium is not installed")
+TABS = ["Overview", "Performance Profiles", "Caching", "Resource Management", "Optimization"]
+PATHS = ["", "profiles", "caching", "resources", "optimization"]
+WIRE: int = 40 * 1024
+SHOTS = os.environ.get("PERFMW_SCREENSHOTS")
+"""A folder to leave pictures of the tabs in."""
+
+
+@dataclass
+class Shop:
+    """The site of ``shop.py`` as a process of its own."""
+
+    url: str
+
+    @property
+    def dashboard(self) -> str:
+        return f"{self.url}/_perfmw/"
+
+    def get(self, path: str) -> int:
+        try:
+            with urllib.request.urlopen(f"{self.url}{path}", timeout=10) as answer:
+                answer.read()
+                return int(answer.status)
+        except urllib.error.HTTPError as error:
+            return error.code
+
+    def visit(self, times: int = 1) -> None:
+        for number in range(times):
+            for path in (f"/items/{number % 5}", "/basket", "/fails"):
+                self.get(path)
+
+    def id_of(self, name: str) -> str:
+        with urllib.request.urlopen(f"{self.dashboard}api/v1/profiles?limit=1000", timeout=10) as answer:
+            return next(one["id"] for one in json.load(answer)["items"] if one["name"] == name)
+
+    def vitals(self) -> None:
+        told = json.dumps({"path": "/basket", "LCP": 1900, "INP": 320, "CLS": 0.31, "TTFB": 90}).encode()
+        headers = {"content-type": "application/json", "origin": self.url}
+        urllib.request.urlopen(
+            urllib.request.Request(f"{self.url}/_vitals", told, headers), timeout=10
+        ).close()
+
+
+@pytest.fixture(scope="module")
+def shop() -> Iterator[Shop]:
+    command = [sys.executable, "-m", "uvicorn", "shop:app", "--port", "0", "--no-access-log"]
+    with subprocess.Popen(command, cwd=Path(__file__).parent, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        seen = []
+        for line in process.stderr:
+            seen.append(line)
+            found = re.search(r"running on (http://[\d.:]+)", line)
+            if found:
+                break
+        else:
+            raise AssertionError("".join(seen))
+        drain = threading.Thread(target=process.stderr.read, daemon=True)
+        drain.start()
+        shop = Shop(found[1])
+        shop.visit(25)
+        shop.get("/blocks")
+        time.sleep(1.2)
+        shop.visit(5)
+        yield shop
+        process.terminate()
+        process.wait(20)
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    with sync_api.sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(
+            executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu", "--disable-quic"]
+        )
+        yield chromium
+        chromium.close()
+
+
+@dataclass
+class Visit:
+    """A page, what it complained about (policy violations are console errors), and bytes on the wire."""
+
+    page: Any
+    complaints: list[str] = field(default_factory=list)
+    received: int = 0
+
+    def go(self, url: str) -> None:
+        self.page.goto(url)
+        self.page.wait_for_selector('#live[data-state="live"]')
+
+
+def opened(browser: Any, **options: Any) -> Visit:
+    page = browser.new_context(**options).new_page()
+    visit = Visit(page)
+    page.on("console", lambda m: visit.complaints.append(m.text) if m.type in ("error", "warning") else None)
+    page.on("pageerror", lambda error: visit.complaints.append(str(error)))
+    return visit
+
+
+@pytest.fixture
+def visit(browser: Any) -> Iterator[Visit]:
+    visit = opened(browser)
+    yield visit
+    visit.page.context.close()
+    assert visit.complaints == []
+
+
+def test_tabs_are_links_and_go_by_arrow_keys(visit: Visit, shop: Shop) -> None:
+    page = visit.page
+    visit.go(shop.dashboard)
+    for number, name in enumerate(TABS):
+        page.get_by_role("tab", name=name, exact=True).click()
+        page.wait_for_url(f"{shop.dashboard}{PATHS[number]}")
+        assert page.get_by_role("tab", selected=True).inner_text() == name
+        assert page.get_by_role("tabpanel", name=name).count() == 1
+    page.get_by_role("tab", selected=True).focus()
+    focused = "document.activeElement.textContent.trim()"
+    for key, name in (
+        ("ArrowRight", TABS[0]),
+        ("ArrowLeft", TABS[4]),
+        ("Home", TABS[0]),
+        ("End", TABS[4]),
+        ("ArrowLeft", TABS[3]),
+    ):
+        page.keyboard.press(key)
+        assert page.evaluate(focused) == name
+    page.keyboard.press("Enter")
+    page.wait_for_url(f"{shop.dashboard}resources")
+    page.keyboard.press("Tab")
+    page.go_back()
+    page.wait_for_url(f"{shop.dashboard}optimization")
+
+
+def test_a_profile_is_found_and_looked_at(visit: Visit, shop: Shop) -> None:
+    page = visit.page
+    visit.go(f"{shop.dashboard}profiles")
+    page.fill("input[name=q]", "BASKET")
+    page.get_by_role("button", name="Show").click()
+    page.wait_for_url("**/profiles?q=BASKET*")
+    assert page.locator("#profiles tbody tr").count() == 1
+    page.get_by_role("link", name="GET /basket").click()
+    page.wait_for_selector("h1:has-text('GET /basket')")
+    assert page.locator("#course .series").first.get_attribute("d").startswith("M")
+    page.get_by_role("link", name="1 min", exact=True).click()
+    page.wait_for_url("**window=60")
+    assert page.get_by_role("link", name="1 min", exact=True).get_attribute("aria-current") == "true"
+    assert page.locator("#windows tbody tr").count() == 4
+    assert "N+1" in page.inner_text("#queries")
+    assert page.locator("#traces .k-query").count() == 8
+    assert "database" in page.inner_text("#breakdown").lower()
+    page.locator("#course summary").click()
+    assert page.locator("#course details tbody tr").count() >= 1
+
+
+def test_a_request_has_its_waterfall(visit: Visit, shop: Shop) -> None:
+    page = visit.page
+    visit.go(f"{shop.dashboard}profile?id={shop.id_of('GET /basket')}")
+    page.get_by_role("link", name="Look at it alone").click()
+    page.wait_for_selector("h2:has-text('Waterfall')")
+    assert page.locator(".waterfall .k-query").count() == 8
+    assert "load its rows with one query" in page.inner_text("main")
+    page.get_by_role("link", name="Its profile").click()
+    page.wait_for_selector("h1:has-text('GET /basket')")
+
+
+def test_failures_are_told_by_kind(visit: Visit, shop: Shop) -> None:
+    visit.go(f"{shop.dashboard}profile?id={shop.id_of('GET /fails')}")
+    errors = visit.page.inner_text("#errors").replace("\u202f", " ")
+    assert re.search(r"503\s+30\s+100 %", errors), errors
+    assert "Last failed requests" in errors
+
+
+def test_a_flame_graph_on_demand(visit: Visit, shop: Shop) -> None:
+    page = visit.page
+    visit.go(f"{shop.dashboard}profile?id={shop.id_of('GET /basket')}")
+    page.fill("#flame input[name=seconds]", "20")
+    page.get_by_role("button", name="Watch this route").click()
+    sync_api.expect(page.locator("#flame progress")).to_be_visible()
+    until = time.monotonic() + 25.0
+    while time.monotonic() < until and page.locator("#flame svg.flame").count() == 0:
+        shop.get("/basket")
+        page.wait_for_timeout(50)
+    sync_api.expect(page.locator("#flame svg.flame")).to_be_visible(timeout=10_000)
+    assert "work (" in (page.locator("#flame svg.flame").text_content() or "")
+    if not page.locator("#flame details").evaluate("node => node.open"):
+        page.locator("#flame summary").click()
+    hottest = page.locator("#flame tbody th").all_text_contents()[:5]
+    assert any(name.startswith("work (") for name in hottest), hottest
+
+
+def test_targets_are_set_and_a_baseline_pinned(visit: Visit, shop: Shop) -> None:
+    page = visit.page
+    shop.visit(3)
+    visit.go(f"{shop.dashboard}profile?id={shop.id_of('GET /items/{id}')}")
+    page.fill("input[name='targets.latency']", "2.5")
+    page.fill("input[name='targets.throughput']", "7")
+    with page.expect_navigation():
+        page.get_by_role("button", name="Set targets").click()
+    assert "2.50\u202fms" in page.inner_text("main")
+    with page.expect_navigation():
+        page.get_by_role("button", name="Pin the baseline to now").click()
+    assert "pinned" in page.inner_text("main")
+
+
+def test_profiles_are_created_compared_and_forgotten(visit: Visit, shop: Shop) -> None:
+    page = visit.page
+    visit.go(f"{shop.dashboard}profiles")
+    page.fill("section:has(#create-title) input[name=name]", "GET /new/{id}")
+    page.get_by_role("button", name="Create").click()
+    page.wait_for_selector("h1:has-text('GET /new/{id}')")
+    assert "Nothing was counted in this range" in page.inner_text("#course")
+    page.on("dialog", lambda dialog: dialog.accept())
+    page.get_by_role("button", name="Forget this profile").click()
+    page.wait_for_url(f"{shop.dashboard}profiles")
+    assert page.get_by_role("link", name="GET /new/{id}").count() == 0
+    page.fill("section:has(#compare-title) input[name=first]", "GET /basket")
+    page.fill("section:has(#compare-title) input[name=second]", "GET /items/{id}")
+    page.get_by_role("button", name="Compare").click()
+    page.wait_for_selector("h2:has-text('is faster')")
+    assert "GET /items/{id} is faster" in page.inner_text("main")
+
+
+def test_a_url_is_explained(visit: Visit, shop: Shop) -> None:
+    page = visit.page
+    visit.go(f"{shop.dashboard}caching")
+    assert "memory" in page.inner_text("#layers")
+    assert "/items/*" in page.inner_text("#rules")
+    page.fill("#explain input[name=url]", "/items/3")
+    page.get_by_role("button", name="Explain").click()
+    sync_api.expect(page.locator("#explained")).to_contain_text("Fresh for the ttl of a CacheRule")
+    page.fill("#explain input[name=url]", "/fails")
+    page.get_by_role("button", name="Explain").click()
+    sync_api.expect(page.locator("#explained dd").first).to_contain_text("no")
+
+
+def test_who_blocked_the_loop_is_named(visit: Visit, shop: Shop) -> None:
+    visit.go(f"{shop.dashboard}resources")
+    page = visit.page
+    sync_api.expect(page.locator("#slow")).to_contain_text("shop.blocks", timeout=15_000)
+    assert page.locator("#loops tbody tr").count() == 1
+    assert {"cpu", "memory"} <= set(page.locator("#pools tbody th").all_inner_texts())
+    assert "GET /basket" in page.inner_text("#using")
+
+
+def test_web_vitals_stand_by_route(visit: Visit, shop: Shop) -> None:
+    shop.vitals()
+    visit.go(f"{shop.dashboard}profiles")
+    sync_api.expect(visit.page.locator("#vitals")).to_contain_text("GET /basket", timeout=15_000)
+    assert "poor" in visit.page.inner_text("#vitals")
+
+
+def test_everything_can_be_stopped(visit: Visit, shop: Shop) -> None:
+    page = visit.page
+    visit.go(f"{shop.dashboard}optimization")
+    page.on("dialog", lambda dialog: dialog.accept())
+    page.locator("#part-run summary").click()
+    page.fill("input[name=block_seconds]", "30")
+    page.get_by_role("button", name="Start Optimization").click()
+    sync_api.expect(page.locator("#message")).to_contain_text("has started")
+    stop = page.get_by_role("button", name="Stop everything and roll back")
+    if stop.is_enabled():
+        stop.click()
+        sync_api.expect(page.locator("#message")).to_have_text("Done.")
+    sync_api.expect(page.locator("#part-run .state")).to_have_text("idle", timeout=15_000)
+
+
+def test_numbers_follow_without_a_reload(visit: Visit, shop: Shop) -> None:
+    page = visit.page
+    visit.go(f"{shop.dashboard}profile?id={shop.id_of('GET /items/{id}')}&window=60")
+    before = int(page.locator("#windows tbody tr:last-child td").first.inner_text())
+    for number in range(20):
+        shop.get(f"/items/{number % 5}")
+    expected = re.compile(f"^{before + 20}$")
+    sync_api.expect(page.locator("#windows tbody tr:last-child td").first).to_have_text(
+        expected, timeout=20_000
+    )
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_the_first_load_is_small(browser: Any, shop: Shop, path: str) -> None:
+    """Everything but the event stream, headers left out, as compressed on the wire."""
+    visit = opened(browser)
+    session = visit.page.context.new_cdp_session(visit.page)
+    session.send("Network.enable")
+    sizes: dict[str, float] = {}
+    session.on("Network.loadingFinished", lambda e: sizes.__setitem__(e["requestId"], e["encodedDataLength"]))
+    visit.go(f"{shop.dashboard}{path}")
+    visit.page.wait_for_timeout(500)
+    assert 5_000 < sum(sizes.values()) <= WIRE
+    assert visit.complaints == []
+    visit.page.context.close()
+
+
+@pytest.mark.parametrize("path", [*PATHS, "profile"])
+def test_a_phone_needs_no_sideways_scrolling(browser: Any, shop: Shop, path: str) -> None:
+    visit = opened(browser, viewport={"width": 360, "height": 740})
+    path = f"profile?id={shop.id_of('GET /basket')}" if path == "profile" else path
+    visit.go(f"{shop.dashboard}{path}")
+    assert visit.page.evaluate("document.documentElement.scrollWidth") == 360
+    visit.page.context.close()
+    assert visit.complaints == []
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_nothing_serious_keeps_anybody_out(browser: Any, shop: Shop, scheme: str) -> None:
+    """axe-core on every tab, in both themes."""
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
+    visit = opened(browser, color_scheme=scheme)
+    ids = {name: shop.id_of(name) for name in ("GET /basket", "GET /fails")}
+    found = []
+    for path in (
+        *PATHS,
+        f"profile?id={ids['GET /basket']}",
+        f"compare?first={ids['GET /basket']}&second={ids['GET /fails']}",
+    ):
+        visit.go(f"{shop.dashboard}{path}")
+        if SHOTS:
+            name = re.sub(r"\W.*", "", path) or "overview"
+            visit.page.screenshot(path=f"{SHOTS}/{name}-{scheme}.png", full_page=True)
+        result = axe.run(visit.page).response
+        found += [
+            (path, one["id"], [node["target"] for node in one["nodes"]][:3])
+            for one in result["violations"]
+            if one["impact"] in ("serious", "critical")
+        ]
+    visit.page.context.close()
+    assert found == []
