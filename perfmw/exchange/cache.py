@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from perfmw.asgi.types import ASGIApp, HeaderList
+from perfmw.exchange.packer import Packer
 from perfmw.exchange.passing import Held, Passing
 from perfmw.exchange.store import ResponseStore
 from perfmw.http.invalidation import outdated_keys
@@ -40,12 +41,14 @@ class HttpCache:
         self.tags = runtime.cache.tags
         self.recorder = runtime.profiles.recorder
         self.workload = runtime.workload
+        self._learning = runtime.learning if runtime.settings.dynamic_ttl else None
         self.routes = Routes(app)
         self.passing = Passing(settings.hit_for_miss_seconds)
         runtime.rules.on_change(self.passing.clear)
         self.edge = _edge_of(settings)
         """Makes the fields for a CDN; None where there is none to send any."""
-        self.store = ResponseStore(runtime.responses, runtime.policy)
+        self.packer = Packer(settings)
+        self.store = ResponseStore(runtime.responses, runtime.policy, self.packer)
         self.coalesce = settings.coalesce
         self.coalesce_timeout = settings.coalesce_timeout
         self.plain_keys = not plugins.has("perfmw_cache_key")
@@ -117,6 +120,8 @@ class HttpCache:
         if self.tags.epoch != epoch:
             born = epoch  # something was invalidated meanwhile: let the index tell whether it was this
         now = time.time()
+        if self._learning is not None:
+            self._learning.limit(key, stored, rule, now)
         return await self.store.keep(
             key, stored, tags=tags, cost=max(0.0, now - request_time), epoch=born, now=now
         )

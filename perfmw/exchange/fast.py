@@ -10,9 +10,11 @@ from collections.abc import Callable, Container
 
 from perfmw.asgi.types import HeaderList, Scope
 from perfmw.cache.entries import Entry
+from perfmw.exchange.packer import unpacked_for
 from perfmw.http.keys import request_key
 from perfmw.http.messages import SPECIAL, StoredResponse
 from perfmw.http.messages import index as fields_of
+from perfmw.http.packed import Packed
 from perfmw.http.serve import headers_of_304, unchanged
 from perfmw.http.variants import VariantIndex
 
@@ -111,7 +113,11 @@ def fresh(
     stored = entry.value
     if type(stored) is VariantIndex:
         stored = _variant(lookup, stored, scope, strict)
-    if type(stored) is not StoredResponse or now >= stored.fresh_until:
+    if type(stored) is not StoredResponse:
+        if type(stored) is not Packed:
+            return None
+        stored = unpacked_for(stored, scope["headers"]) if now < stored.fresh_until else None
+    if stored is None or now >= stored.fresh_until:
         return None
     return stored if not stored.rule or stored.rule in rules else None
 
@@ -123,7 +129,7 @@ def _variant(
     key = index.choose(scope["headers"], strict=strict)
     entry = lookup(key) if key else None
     stored = entry.value if entry is not None else None
-    return stored if type(stored) is StoredResponse and stored.range is None else None
+    return stored if isinstance(stored, StoredResponse) and stored.range is None else None
 
 
 def confirmed(stored: StoredResponse, conditions: Conditions, now: float) -> HeaderList | None:

@@ -18,6 +18,7 @@ from perfmw.exchange.passing import Held
 from perfmw.exchange.requests import request_of
 from perfmw.http import status as cache_status
 from perfmw.http.messages import Header, Request, ResponseHead, StoredResponse
+from perfmw.http.packed import with_vary
 from perfmw.http.reflection import reflected
 from perfmw.http.reuse import FAILURES, stale_on_error
 from perfmw.http.storing import Storing, complete
@@ -192,6 +193,8 @@ class Forwarding(Tee, Collector):
             self._written(message, headers)
         if self.template is not None and self.cache.edge is not None:
             headers += self.cache.edge_fields(self.template, self.tags or (), self.route(), self.rule)
+        if self.template is not None and self.cache.packer.fits(self.template):
+            headers = with_vary(headers)
         headers.append(self._cache_status())
         return {**message, "headers": headers}
 

@@ -6,7 +6,9 @@ from collections.abc import Iterable
 
 from perfmw.cache.spaces import ResponseCache
 from perfmw.cache.tiered import TieredCache
+from perfmw.exchange.packer import Packer
 from perfmw.http.messages import Request, StoredResponse
+from perfmw.http.packed import Packed
 from perfmw.http.policy import Policy
 from perfmw.http.validation import joined
 from perfmw.http.variants import VariantIndex, variant_key
@@ -18,15 +20,20 @@ _ENTRY_OVERHEAD = 600
 def weight(stored: StoredResponse, key: str) -> int:
     """Bytes a stored response takes, with its fields, key and the objects around them."""
     fields = sum(len(name) + len(value) + _HEADER_OVERHEAD for name, value in stored.headers)
+    if type(stored) is Packed:
+        return len(stored.body) + 2 * fields + len(key) + 2 * _ENTRY_OVERHEAD
     return len(stored.body) + fields + len(key) + _ENTRY_OVERHEAD
 
 
 class ResponseStore:
     """Finds and keeps the responses of one runtime."""
 
-    def __init__(self, cache: TieredCache | ResponseCache, policy: Policy) -> None:
+    def __init__(
+        self, cache: TieredCache | ResponseCache, policy: Policy, packer: Packer | None = None
+    ) -> None:
         self._cache = cache
         self._policy = policy
+        self._packer = packer or Packer()
 
     async def find(self, key: str, request: Request) -> list[StoredResponse]:
         """Every stored response of the URL that may be the one for ``request``."""
@@ -35,7 +42,7 @@ class ResponseStore:
         if isinstance(value, VariantIndex):
             names = value.select(request.fields, strict=self._policy.rfc_strict) or value.keys()[:1]
             found = [await self._value(name) for name in names]
-        return [stored for stored in found if isinstance(stored, StoredResponse) and self._in_force(stored)]
+        return self._usable(found, request)
 
     async def variants(self, key: str) -> VariantIndex | None:
         """What is known of the URL's several responses."""
@@ -46,7 +53,16 @@ class ResponseStore:
         """The URL's responses that have this entity tag."""
         index = await self.variants(key)
         found = [await self._value(name) for name in (index.tagged(etag) if index else ())]
-        return [stored for stored in found if isinstance(stored, StoredResponse) and self._in_force(stored)]
+        return self._usable(found, None)
+
+    def _usable(self, found: Iterable[object], request: Request | None) -> list[StoredResponse]:
+        """Those in force, as ``request`` is to get them, or as the origin sent them."""
+        unpacked = (
+            self._packer.unpacked(stored, request)
+            for stored in found
+            if isinstance(stored, StoredResponse) and self._in_force(stored)
+        )
+        return [stored for stored in unpacked if stored is not None]
 
     def _in_force(self, stored: StoredResponse) -> bool:
         """Not one that owes its freshness to a rule which has been taken out since."""
@@ -75,6 +91,7 @@ class ResponseStore:
             if await self._has_whole(key, now):
                 return False
             stored, labels = await self._joined(key, stored, labels)
+        stored = await self._packer.packed(stored)
         name = variant_key(key, stored)
         size = weight(stored, name)
         kept = await self._cache.put(name, stored, ttl=ttl, tags=labels, size=size, cost=cost, epoch=epoch)

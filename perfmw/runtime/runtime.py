@@ -30,16 +30,17 @@ from perfmw.contracts import (
     RuntimeSnapshot,
 )
 from perfmw.http.messages import StoredResponse
+from perfmw.http.packed import Packed
 from perfmw.http.policy import Policy
 from perfmw.http.rules import RuleBook
 from perfmw.http.variants import VariantIndex
-from perfmw.learning import Workload
 from perfmw.plugins import Plugins
 from perfmw.profiles import ProfileStore, Reading, profile_id
 from perfmw.profiles.distributions import by_outcome, by_status
 from perfmw.profiles.health import LoopMonitor
 from perfmw.profiles.meeting import archive_path
 from perfmw.runtime.controls import RuntimeControls, rule_row
+from perfmw.runtime.learning import Learning
 from perfmw.runtime.purging import CdnPurges, purge
 from perfmw.runtime.spaces import responses_of, spaces_of
 from perfmw.runtime.spans import RuntimeSpans
@@ -63,6 +64,7 @@ _current: ContextVar[Runtime | None] = ContextVar("perfmw_runtime", default=None
 
 # what leaves the process in layers beyond memory
 register("http.response", StoredResponse)
+register("http.packed", Packed)
 register("http.variants", VariantIndex)
 
 
@@ -102,7 +104,8 @@ class Runtime:
         self.spans = RuntimeSpans(self)
         self.tracing: RequestTracing | None = self.spans.new_tracing() if settings.trace_ratio else None
         """Set where somebody wants spans; without it no request pays for the thought."""
-        self.workload = Workload()
+        self.learning = Learning(self)
+        self.workload = self.learning.workload
         self.controls = RuntimeControls(self.rules, self.cache)
         self.panels: list[DashboardPanel] = list(self.plugins.panels.values())
         self.explainer: Callable[..., Awaitable[dict[str, Any]]] | None = None

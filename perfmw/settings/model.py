@@ -188,6 +188,17 @@ class Settings:
         bounded(parse_size, f"{BYTES}, 0 or more", 0),
         "The largest response body that is stored.",
     )
+    compress_responses: Literal["off", "shared", "all"] = option(
+        "off",
+        choice("off", "shared", "all"),
+        "Whether stored responses are compressed by zstd where it pays, and sent so to clients that take it: "
+        "`shared` leaves out those that vary on Cookie or Authorization (needs the extra `compression`).",
+    )
+    compress_min_bytes: int = option(
+        1024,
+        bounded(parse_size, f"{BYTES}, at least 1", 1),
+        "The smallest response body that is compressed.",
+    )
     heuristic_fraction: float = option(
         0.1, SHARE, "The share of its age since Last-Modified that a response without freshness stays fresh."
     )
@@ -305,6 +316,21 @@ class Settings:
         False,
         BOOL,
         "Whether optimizations are tried without being asked for; each is measured, and kept or undone.",
+    )
+    dynamic_ttl: bool = option(
+        False,
+        BOOL,
+        "Whether rules with `max_stale` learn how long each URL's responses may be served.",
+    )
+    predictive_prefetching: bool = option(
+        False,
+        BOOL,
+        "Whether the cache is filled with what will probably be asked for next, while there is nothing to do.",
+    )
+    usage_pattern_learning: bool = option(
+        False,
+        BOOL,
+        "Whether it is learned how the cache is used: what is hot, when, and whether it is scanned.",
     )
     dashboard: DashboardMode = option(
         "off",

@@ -41,12 +41,20 @@ class ZstdCodec:
         self._local = threading.local()
         self._engine()
 
+    def compress(self, data: bytes) -> bytes | None:
+        """A zstd frame of ``data``; None where that is not worth it."""
+        if len(data) < self._threshold:
+            return None
+        smaller = self._engine().compress(data)
+        return smaller if len(smaller) * 10 <= len(data) * 9 else None
+
+    def decompress(self, frame: bytes, bound: int) -> bytes:
+        """What ``compress`` was given. Raises ValueError for a damaged or too large a frame."""
+        return self._engine().decompress(frame, bound)
+
     def encode(self, data: bytes, context: Mapping[str, Any]) -> bytes:
-        if len(data) >= self._threshold:
-            smaller = self._engine().compress(data)
-            if len(smaller) * 10 <= len(data) * 9:
-                return _ZSTD + smaller
-        return _RAW + data
+        smaller = self.compress(data)
+        return _RAW + data if smaller is None else _ZSTD + smaller
 
     def decode(self, data: bytes, context: Mapping[str, Any]) -> bytes:
         """Raises ValueError for damaged or too large a text."""
