@@ -93,7 +93,10 @@ class Protocol(HttpToolsProtocol):
     # ---- upgrades
 
     def _should_upgrade(self) -> bool:
-        return True  # uvicorn then leaves the request to the next method
+        return True  # uvicorn then leaves the request to handle_websocket_upgrade
+
+    def _should_upgrade_to_ws(self, upgrade: bytes | None = None) -> bool:
+        return True  # the same, as older releases ask
 
     def handle_websocket_upgrade(self) -> None:
         """Called within the handling of the parser's exception, which says where the head ended."""

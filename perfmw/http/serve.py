@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 from dataclasses import dataclass
 
-from perfmw.http.dates import parse_date, year_of
+from perfmw.http.dates import format_date, parse_date, year_of
 from perfmw.http.fields import split_list
 from perfmw.http.messages import Fields, Header, Request, StoredResponse
 from perfmw.http.policy import Policy
@@ -107,7 +107,7 @@ def _partial(stored: StoredResponse, spans: list[Span], now: float) -> Served:
     length = stored.range[2] if stored.range else len(stored.body)
     age = age_field(stored, now)
     if not spans:
-        return Served(416, [(b"content-range", b"bytes */%d" % length), (b"content-length", b"0"), age], b"")
+        return Served(416, _unsatisfiable(stored, length, now), b"")
     headers = [field for field in stored.headers if field[0] not in _OF_THE_WHOLE]
     if len(spans) > 1:
         kind, body = _multipart(stored, spans, length)
@@ -118,6 +118,12 @@ def _partial(stored: StoredResponse, spans: list[Span], now: float) -> Served:
         headers.append((b"content-range", b"bytes %d-%d/%d" % (*spans[0], length)))
     headers.append((b"content-length", b"%d" % len(body)))
     return Served(206, [*headers, age], body)
+
+
+def _unsatisfiable(stored: StoredResponse, length: int, now: float) -> list[Header]:
+    """The fields of a 416. Its Date is its own (RFC 9110 section 6.6.1), unless the server adds it to all."""
+    headers = [(b"content-range", b"bytes */%d" % length), (b"content-length", b"0")]
+    return headers if stored.field(b"date") is None else [*headers, (b"date", format_date(now))]
 
 
 def _multipart(stored: StoredResponse, spans: list[Span], length: int) -> tuple[bytes, bytes]:

@@ -212,6 +212,14 @@ def test_several_ranges_come_as_several_parts() -> None:
     ]
 
 
+def test_a_416_is_of_now() -> None:
+    stored = kept(head("max-age=60", date=date(-10)))
+    outside = get(range="bytes=50-60")
+    assert dict(response_for(outside, stored, NOW, SAFE).headers)[b"date"] == date().encode()
+    undated = kept(head("max-age=60"))
+    assert b"date" not in dict(response_for(outside, undated, NOW, SAFE).headers)
+
+
 def test_parts_without_a_type_have_none() -> None:
     stored = kept(head("max-age=60", etag='"a"'))
     served = response_for(get(range="bytes=0-1,4-5"), stored, NOW, SAFE)
