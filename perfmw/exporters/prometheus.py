@@ -16,6 +16,7 @@ from perfmw.contracts.profiles import LatencyMetrics, PerformanceProfile
 from perfmw.contracts.resources import PoolSample
 from perfmw.contracts.snapshot import Distribution, ProcessHealth, RuntimeSnapshot
 from perfmw.exporters.buckets import BOUNDS, classic, combined
+from perfmw.exporters.caching import cache_families
 from perfmw.exporters.exposition import (
     CONTENT_TYPES,
     Example,
@@ -72,6 +73,7 @@ class PrometheusExporter:
             *_judgements(snapshot.profiles),
             *_cache(snapshot),
             *_layers(snapshot.layers),
+            *cache_families(snapshot.caching()),
             *_pools(snapshot.pools),
             *_processes(snapshot.processes),
             *_runtime(snapshot),
