@@ -257,6 +257,31 @@ def test_a_url_is_explained(visit: Visit, shop: Shop) -> None:
     sync_api.expect(page.locator("#explained dd").first).to_contain_text("no")
 
 
+def test_the_cache_is_browsed_and_purged(visit: Visit, shop: Shop) -> None:
+    page = visit.page
+    for number in (1, 2, 3):
+        shop.get(f"/items/{number}")
+    visit.go(f"{shop.dashboard}caching")
+    sync_api.expect(page.locator("#uses")).to_contain_text("GET /items/{id}")
+    page.fill("#browse input", f"{shop.url}/items/")
+    page.get_by_role("button", name="List keys").click()
+    rows = page.locator("#keys tbody tr")
+    sync_api.expect(rows.first).to_be_visible()
+    before = rows.count()
+    page.get_by_role("button", name="Look at").first.click()
+    sync_api.expect(page.locator("#keys dl")).to_contain_text("status 200")
+    page.get_by_role("button", name="Look at").first.click()
+    page.get_by_role("button", name="Purge GET").first.click()
+    sync_api.expect(page.locator("#message")).to_have_text("1 removed.")
+    assert rows.count() == before - 1
+    page.select_option("#purge select", "prefix")
+    page.fill("#purge input[name=value]", f"{shop.url}/items/")
+    page.get_by_role("button", name="Count").click()
+    sync_api.expect(page.locator("#message")).to_have_text(f"{before - 1} would be removed.")
+    page.get_by_role("button", name="Purge", exact=True).click()
+    sync_api.expect(page.locator("#message")).to_have_text(f"{before - 1} removed.")
+
+
 def test_who_blocked_the_loop_is_named(visit: Visit, shop: Shop) -> None:
     visit.go(f"{shop.dashboard}resources")
     page = visit.page

@@ -7,7 +7,7 @@ export function tell(text, bad = false) {
   message.hidden = false;
 }
 
-async function post(url, body = {}) {
+export async function post(url, body = {}) {
   const headers = { "content-type": "application/json" };
   const answer = await fetch(url, { method: "POST", headers, body: JSON.stringify(body) });
   const said = await answer.json().catch(() => ({}));

@@ -1,5 +1,6 @@
 // Every page but the first: its sections are kept up to date, its forms answered.
 import { watchActions } from "./actions.js";
+import { watchBrowser } from "./browser.js";
 import { watchExplain } from "./explain.js";
 import { listen } from "./live.js";
 import { age, busy, refresh } from "./parts.js";
@@ -18,4 +19,5 @@ function onState(state) {
 addEventListener("perfmw:acted", () => refresh().catch(() => {}));
 watchActions();
 watchExplain();
+watchBrowser();
 listen(onState);
