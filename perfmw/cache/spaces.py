@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -139,6 +139,9 @@ class ResponseCache:
         keys, tags = tuple(keys), tuple(tags)
         content = await self._content.invalidate(keys, tags, prefix)
         return content + await self._api.invalidate(keys, tags, prefix)
+
+    async def invalidate_beyond(self, keys: Sequence[str]) -> int:
+        return await self._content.invalidate_beyond(keys) + await self._api.invalidate_beyond(keys)
 
     def invalidate_nowait(
         self, keys: Iterable[str] = (), tags: Iterable[str] = (), prefix: str | None = None

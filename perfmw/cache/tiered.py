@@ -259,7 +259,18 @@ class TieredCache(BaseCache):  # type: ignore[misc]  # aiocache is untyped
         """
         keys, tags = tuple(keys), tuple(tags)
         removed = self.invalidate_nowait(keys, tags, prefix, soft=soft)
-        epoch = self.tags.epoch
+        return removed + await self.invalidate_beyond(keys, tags, prefix, soft=soft)
+
+    async def invalidate_beyond(
+        self,
+        keys: Sequence[str] = (),
+        tags: Sequence[str] = (),
+        prefix: str | None = None,
+        *,
+        soft: bool = False,
+    ) -> int:
+        """What ``invalidate_nowait`` leaves to do: the layers beyond this process."""
+        removed, epoch = 0, self.tags.epoch
         for layer in self._far:
             if soft:
                 await layer.notify("tag", tags, epoch, soft=True)

@@ -258,7 +258,7 @@ class Forwarding(Tee, Collector):
         """A write outdates what is stored; under RFC 9111 alone a POST may leave its own answer behind."""
         cache, head = self.cache, self._head(headers)
         if beyond := cache.outdate(self.request, head):
-            self.ahead = cache.runtime.responses.invalidate(keys=beyond)
+            self.ahead = cache.runtime.responses.invalidate_beyond(keys=beyond)
         if self.scope["method"] != "POST" or not cache.policy.rfc_strict:
             return
         verdict = cache.judge(self.request, head, self.now, self.rule)

@@ -43,9 +43,13 @@ def cache_of_namespace(name: str, settings: Settings, plugins: Plugins, tags: Ta
     """
     table = settings.namespaces[name]
     try:
-        return cache_of(_settings_of(name, table, settings), plugins, tags, table.ttl)
+        cache = cache_of(_settings_of(name, table, settings), plugins, tags, table.ttl)
     except SettingsError as error:
         raise SettingsError(f"namespaces.{name} (from {settings.origin('namespaces')}): {error}") from None
+    for layer in cache.far_layers():
+        if layer.name != "disk" and hasattr(layer.cache, "namespace"):  # what keys on a server begin with
+            layer.cache.namespace = ".".join(filter(None, (layer.cache.namespace, name)))
+    return cache
 
 
 def _settings_of(name: str, table: Namespace, settings: Settings) -> Settings:

@@ -57,7 +57,7 @@ _KINDS: dict[str, Kind] = {
 NAMESPACE_REFERENCE: dict[str, tuple[str, str]] = {
     name: (_KINDS[name].allowed, doc)
     for name, doc in {
-        "layers": "Its layers, nearest first; memory and disk are its own, others are shared by key.",
+        "layers": "Its layers, nearest first, each its own: on a server its keys have a prefix of their own.",
         "memory_max_bytes": "The bound of its memory layer in bytes.",
         "memory_max_entries": "The bound of its memory layer in entries, besides the one in bytes.",
         "eviction_policy": "Who leaves its full memory layer.",

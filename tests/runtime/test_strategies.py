@@ -181,6 +181,19 @@ async def test_a_dry_run_counts_what_the_server_has(tmp_path: Path, url: str) ->
     await runtime.spaces.close()
 
 
+async def test_namespaces_on_a_server_keep_their_keys_apart(tmp_path: Path, url: str) -> None:
+    options: Any = {"cache_strategy": "distributed", "redis_url": url, "layer_deadline": 5}
+    runtime = Runtime(load(tmp_path, namespaces={"session": {}}, **options))
+    session = runtime.spaces.caches["session"]
+    await session.put("k", 1, ttl=60, tags=["t"])
+    assert await runtime.cache.get("k") is None
+    assert (await runtime.invalidate(tags=["t"], dry_run=True)).layers == {"redis": 0, "session.redis": 1}
+    assert await session._far[0].cache.client.exists("perfmw.session:k")
+    await runtime.invalidate(prefix="k")
+    assert await session.get("k") is None
+    await runtime.spaces.close()
+
+
 def test_namespaces_in_the_environment_are_json(tmp_path: Path) -> None:
     env = {"PERFMW_NAMESPACES": '{"session": {"ttl": "30m", "memory_max_entries": 10}}'}
     settings = Settings.load(env=env, cwd=tmp_path)
