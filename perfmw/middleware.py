@@ -65,6 +65,8 @@ class PerfMiddleware:
         self._rules = self.runtime.rules.active
         self._held = self._cache.passing.held
         self._lookup = self.runtime.responses.get_nowait
+        learning = self.runtime.learning
+        self._fresh = learning.watching(fresh) if learning.watches else fresh
         self._hit_headers = hit_headers if self._cache.edge is None else hit_headers_for_cdn
         self._recorder = self.runtime.profiles.recorder
         self._plain = self._cache.plain_keys
@@ -102,7 +104,9 @@ class PerfMiddleware:
                 if conditions is None:
                     await self._pass_on(scope, receive, send, started, held, told)
                     return
-            elif stored := fresh(self._lookup, key, now := time.time(), scope, self._strict, self._rules):
+            elif stored := self._fresh(
+                self._lookup, key, now := time.time(), scope, self._strict, self._rules
+            ):
                 status, headers, body = stored.status, None, stored.body
                 if conditions is not None and (headers := confirmed(stored, conditions, now)) is not None:
                     status, body = 304, b""

@@ -41,7 +41,7 @@ class HttpCache:
         self.tags = runtime.cache.tags
         self.recorder = runtime.profiles.recorder
         self.workload = runtime.workload
-        self._learning = runtime.learning if runtime.settings.dynamic_ttl else None
+        self._learning = runtime.learning if runtime.learning.watches else None
         self.routes = Routes(app)
         self.passing = Passing(settings.hit_for_miss_seconds)
         runtime.rules.on_change(self.passing.clear)
@@ -152,6 +152,8 @@ class HttpCache:
         beyond this process.
         """
         keys = outdated_keys(request, head)
+        if self._learning is not None and keys:
+            self._learning.wrote(request.path.decode("latin-1"), keys, time.time())
         if keys:
             if not self.plain_keys:
                 own = self.key(replace(request, method="GET"))

@@ -57,7 +57,8 @@ class UsageSummary:
             words.append(f"Of the hottest keys, {self.drift:.0%} are new since the time before.")
         words += self._when() + self._how()
         words += [
-            f"{one.share:.0%} of the reads went to {one.pattern}, about {one.cardinality:,} keys."
+            f"{one.share:.0%} of the reads went to {one.pattern}"
+            + (f", about {one.cardinality:,} keys." if one.cardinality > 1 else ".")
             for one in self.patterns[:3]
         ]
         words += [
@@ -200,7 +201,9 @@ class _Families:
     def read(self, key: str) -> str:
         pattern = key_pattern(key)
         if pattern not in self.reads and len(self.reads) >= _MAX_PATTERNS:
-            pattern = "(others)"
+            pattern = f"/{key.lstrip('/').partition('/')[0]}/**"
+            if pattern not in self.reads and len(self.reads) >= 2 * _MAX_PATTERNS:
+                pattern = "(others)"
         self.reads[pattern] += 1
         if "*" in pattern:
             self._follow(pattern, key)

@@ -325,7 +325,7 @@ class Settings:
     predictive_prefetching: bool = option(
         False,
         BOOL,
-        "Whether the cache is filled with what will probably be asked for next, while there is nothing to do.",
+        "Whether what will probably be asked for next is fetched before, while there is nothing else to do.",
     )
     usage_pattern_learning: bool = option(
         False,

@@ -12,10 +12,12 @@ from perfmw.settings.kinds import (
     BadValueError,
     Kind,
     SettingsError,
+    bounded,
     complaint,
     did_you_mean,
     optional,
     read_items,
+    read_number,
     read_text,
 )
 
@@ -31,6 +33,8 @@ class CacheRule:
     ``ttl``: seconds; None matches without giving freshness (for ``shared`` or ``tags`` alone).
     ``methods``: GET covers HEAD. ``vary``: request header names that become part of the key.
     ``shared``: True says that Cookie and Authorization do not change the response.
+    ``max_stale``: the share of reads, 0..1, that may be answered with an old value; where ``dynamic_ttl`` is
+    on, each URL then gets a learned lifetime of at most ``ttl``.
     Sequences are kept as tuples, header names in lower case. Raises SettingsError.
     """
 
@@ -40,6 +44,7 @@ class CacheRule:
     methods: Sequence[str] = ("GET",)
     vary: Sequence[str] = ()
     shared: bool = False
+    max_stale: float | None = None
     name: str = ""
 
     def __post_init__(self) -> None:
@@ -110,6 +115,9 @@ _RULE_KINDS: dict[str, Kind] = {
     "methods": Kind("a list of " + " and ".join(_METHODS), _rule_methods),
     "vary": Kind("a list of request header names", _rule_words(_header_name)),
     "shared": BOOL,
+    "max_stale": optional(
+        bounded(read_number, "a number above 0, at most 0.5", 0, 0.5, above=True), "`ttl` holds"
+    ),
     "name": Kind("a text", _label),
 }
 
@@ -122,6 +130,8 @@ RULE_REFERENCE: dict[str, tuple[str, str]] = {
         "methods": "Which methods match; GET covers HEAD.",
         "vary": "Request headers whose values become part of the key.",
         "shared": "Whether Cookie and Authorization leave the response as it is, so that all may share it.",
+        "max_stale": "With `dynamic_ttl`: the share of reads that may be answered with an old value; `ttl` is"
+        " then the longest lifetime, and each URL's own is learned.",
         "name": "A name for the rule in logs and on the dashboard.",
     }.items()
 }

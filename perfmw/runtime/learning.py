@@ -1,0 +1,205 @@
+"""What is learned from the requests of this process, and put to use: lifetimes, prefetches, patterns."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import OrderedDict, deque
+from collections.abc import Callable, Container, Sequence
+from hashlib import blake2b
+from typing import TYPE_CHECKING, Any
+
+from perfmw.learning.workload import Workload
+
+if TYPE_CHECKING:
+    from perfmw.cache.entries import Entry
+    from perfmw.http.messages import StoredResponse
+    from perfmw.learning import AdaptiveTTL, Prefetcher, UsagePatterns
+    from perfmw.runtime.runtime import Runtime
+    from perfmw.settings import CacheRule
+
+    Lookup = Callable[[str], Entry | None]
+
+log = logging.getLogger("perfmw.runtime")
+
+_MOST_KEYS = 20_000
+_MOST_WAITING = 32
+_PAUSE, _BUSY = 0.01, 0.03
+_PREFETCH_ENTRIES = 10_000
+
+
+class _Lifetimes:
+    """Learned lifetimes of the responses of one rule."""
+
+    def __init__(self, max_stale: float) -> None:
+        from perfmw.learning.ttl import AdaptiveTTL
+
+        self.ttl: AdaptiveTTL = AdaptiveTTL(max_stale)
+        self.digests: OrderedDict[str, bytes] = OrderedDict()
+
+    def stored(self, key: str, body: bytes, now: float) -> tuple[float, bool]:
+        """A response was fetched; returns how long, in seconds, it may be served, and whether it is new."""
+        digest = blake2b(body, digest_size=8).digest()
+        before, changed = self.digests.get(key), False
+        if before is None:
+            self.ttl.observe_access(key, now)
+            if len(self.digests) >= _MOST_KEYS:
+                self.digests.popitem(last=False)
+        else:
+            changed = digest != before
+            self.ttl.observe_refresh(key, now, changed)
+        self.digests[key] = digest
+        return self.ttl.ttl(key, now), changed
+
+
+class Prefetching:
+    """Fetches what will probably be asked for, one at a time, while the event loop has nothing to do."""
+
+    def __init__(self, runtime: Runtime) -> None:
+        from perfmw.learning.prefetch import Prefetcher
+
+        self._runtime = runtime
+        self.prefetcher: Prefetcher = Prefetcher(entries=_PREFETCH_ENTRIES)
+        self._waiting: deque[str] = deque(maxlen=_MOST_WAITING)
+        self._task: asyncio.Task[Any] | None = None
+        self.fetched = self.dropped = 0
+
+    def seen(self, client: str, key: str, now: float, size: int | None) -> None:
+        """A plain GET, without credentials, was made."""
+        keys = self.prefetcher.observe(client, key, now, size)
+        if not keys:
+            return
+        origin = _origin(key)
+        self._waiting.extend(other for other in keys if _origin(other) == origin)
+        if self._waiting and self._task is None and self._runtime.asker is not None:
+            self._task = self._runtime.spawn(self._run(), name="perfmw-prefetch")
+
+    async def _run(self) -> None:
+        try:
+            while self._waiting:
+                await self._fetch(self._waiting.popleft())
+        finally:
+            self._task = None
+
+    async def _fetch(self, key: str) -> None:
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        await asyncio.sleep(_PAUSE)
+        if loop.time() - began > _PAUSE + _BUSY or self._runtime.asker is None:
+            self.dropped += 1 + len(self._waiting)
+            self._waiting.clear()
+            return
+        try:
+            answer = await self._runtime.asker()(key.removeprefix("GET "), [])
+            self.fetched += answer.outcome == "stored"
+        except Exception as error:
+            log.debug("prefetching %s failed: %r", key, error)
+
+
+class Learning:
+    """All that is learned on line. Nothing of it is on the way of a request unless a setting asks for it."""
+
+    def __init__(self, runtime: Runtime) -> None:
+        settings = runtime.settings
+        self.workload = Workload()
+        self.lifetimes: dict[str, _Lifetimes] | None = {} if settings.dynamic_ttl else None
+        self.prefetching = Prefetching(runtime) if settings.predictive_prefetching else None
+        self.patterns: UsagePatterns | None = None
+        if settings.usage_pattern_learning:
+            from perfmw.learning.patterns import UsagePatterns
+
+            self.patterns = UsagePatterns()
+            self.patterns.starts.start()
+        self._of: OrderedDict[str, _Lifetimes] = OrderedDict()
+
+    @property
+    def watches(self) -> bool:
+        """Whether each plain GET is to be told to ``seen``."""
+        return self.lifetimes is not None or self.prefetching is not None or self.patterns is not None
+
+    def watching(self, fresh: Callable[..., StoredResponse | None]) -> Callable[..., StoredResponse | None]:
+        """``fresh`` of the hit path, with every plain GET told to ``seen``."""
+
+        def watched(
+            lookup: Callable[[str], Entry | None],
+            key: str,
+            now: float,
+            scope: Any,
+            strict: bool,
+            rules: Container[str],
+        ) -> StoredResponse | None:
+            stored = fresh(lookup, key, now, scope, strict, rules)
+            try:
+                self.seen(key, now, scope.get("client"), len(stored.body) if stored is not None else None)
+            except Exception:
+                log.exception("learning from a request failed")
+            return stored
+
+        return watched
+
+    def seen(self, key: str, now: float, client: tuple[str, int] | None, size: int | None) -> None:
+        """A GET without credentials, conditions aside, was made for ``key``."""
+        if (lifetimes := self._of.get(key)) is not None:
+            lifetimes.ttl.observe_access(key, now)
+        if self.patterns is not None:
+            self.patterns.read(_path(key), now)
+        if self.prefetching is not None and client is not None:
+            self.prefetching.seen(client[0], key, now, size)
+
+    def limit(self, key: str, stored: StoredResponse, rule: CacheRule | None, now: float) -> None:
+        """Shorten what a rule gave ``stored`` to what was learned, where the rule allows it.
+
+        A lifetime that the app stated is its own, and is left as it is.
+        """
+        if self.lifetimes is None or rule is None or rule.max_stale is None or not stored.rule:
+            return
+        if stored.vary or stored.range is not None:
+            return
+        lifetimes = self.lifetimes.get(stored.rule)
+        if lifetimes is None:
+            lifetimes = self.lifetimes[stored.rule] = _Lifetimes(rule.max_stale)
+        self._of[key] = lifetimes
+        if len(self._of) > _MOST_KEYS:
+            self._of.popitem(last=False)
+        seconds, changed = lifetimes.stored(key, stored.body, now)
+        if changed and self.patterns is not None:
+            self.patterns.effects.change(_path(key), now)
+        stored.lifetime = min(stored.lifetime, seconds)
+        stored.fresh_until = min(stored.fresh_until, now + seconds)
+
+    def wrote(self, path: str, keys: Sequence[str], now: float) -> None:
+        """An unsafe request to ``path`` succeeded, and ``keys`` were invalidated by it."""
+        if self.patterns is not None:
+            self.patterns.effects.write(path, now)
+        for key in keys:
+            if (lifetimes := self._of.get(key)) is not None:
+                lifetimes.ttl.observe_change(key, now)
+
+    def told(self) -> dict[str, Any]:
+        """What was learned, for people and for JSON."""
+        found: dict[str, Any] = {}
+        if self.lifetimes is not None:
+            found["lifetimes"] = {
+                name: {"keys": one.ttl.size, "stale_share": one.ttl.stale_share}
+                for name, one in self.lifetimes.items()
+            }
+        if self.prefetching is not None:
+            one = self.prefetching
+            found["prefetching"] = {
+                "fetched": one.fetched,
+                "dropped": one.dropped,
+                "precision": one.prefetcher.precision,
+                "threshold": one.prefetcher.threshold,
+            }
+        if self.patterns is not None:
+            found["patterns"] = self.patterns.summary().in_words()
+        return found
+
+
+def _origin(key: str) -> str:
+    """``GET https://host`` of a key."""
+    return key[: key.find("/", key.find("//") + 2)]
+
+
+def _path(key: str) -> str:
+    return key[len(_origin(key)) :]
