@@ -36,7 +36,7 @@ REVIEW_SECONDS: Final = 10.0
 """Between two looks at whether a busier target should take the place of an idle one."""
 COOLING: Final = 0.94
 """Activity halves in about two minutes."""
-PATIENCE: Final = 0.010
+PATIENCE: Final = 0.008
 """Seconds that a snapshot of many profiles may take for describing those that changed."""
 _STEP: Final = 64
 SERIES_POINTS: Final = 600
