@@ -54,6 +54,8 @@ def _is_api(value: Any) -> bool:
     return kind.endswith((b"/json", b"+json", b"/xml", b"+xml", b"/x-ndjson")) and kind not in _PAGES
 
 
+_LEARNING = frozenset({"adaptive", "arc", "wtinylfu"})
+"""Policies that change what they keep by what is asked for."""
 _PAGES = frozenset({b"application/xhtml+xml", b"image/svg+xml"})
 
 
@@ -76,7 +78,7 @@ def _manager(runtime: Runtime, name: str, layers: list[CacheLayerInfo]) -> Cache
         name=name or "shared",
         type=kind,
         layers=_by_level(layers, cdn),
-        intelligence=CacheIntelligence(intelligent_eviction=bool(policies & {"adaptive", "arc", "wtinylfu"})),
+        intelligence=_intelligence(settings, policies),
         metrics=_metrics(layers),
         configuration=_configuration(settings, name, layers),
         metadata=CacheManagerMetadata(
@@ -84,6 +86,15 @@ def _manager(runtime: Runtime, name: str, layers: list[CacheLayerInfo]) -> Cache
             last_optimized=runtime.spaces.created_at,
             auto_optimization=settings.auto_optimization,
         ),
+    )
+
+
+def _intelligence(settings: Settings, policies: set[str]) -> CacheIntelligence:
+    return CacheIntelligence(
+        predictive_prefetching=settings.predictive_prefetching,
+        adaptive_ttl=settings.dynamic_ttl,
+        usage_pattern_learning=settings.usage_pattern_learning,
+        intelligent_eviction=not policies.isdisjoint(_LEARNING),
     )
 
 
