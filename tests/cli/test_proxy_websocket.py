@@ -349,3 +349,21 @@ async def test_no_tunnel_is_opened_for_connect() -> None:
         assert (await asyncio.wait_for(reader.read(), 10)).startswith(b"HTTP/1.1 501 ")
         writer.close()
         assert here.calls == []
+
+
+async def test_a_trusted_proxy_in_front_is_believed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PERFMW_TRUST_FORWARDED_HOST", "true")
+    claims = {"X-Forwarded-Proto": "https", "X-Forwarded-For": "10.1.2.3", "X-Forwarded-Host": "shop.example"}
+    async with through(echo, additional_headers=claims) as (client, here):
+        await client.send("hello")
+        assert await client.recv() == "hello"
+        fields = here.requests[0].headers
+        assert fields["X-Forwarded-Proto"] == "https"
+        assert fields["X-Forwarded-Host"] == "shop.example"
+        assert fields["X-Forwarded-For"].startswith("10.1.2.3, ")
+
+
+async def test_requests_with_too_many_hosts_open_nothing() -> None:
+    async with origin(answer_ok) as here, proxied(here) as port:
+        assert (await ask(port, [("Host", "b"), *HANDSHAKE])).split(b" ")[1] == b"400"
+        assert here.calls == []
