@@ -6,7 +6,7 @@ import gzip
 from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
@@ -27,12 +27,41 @@ if TYPE_CHECKING:
     show_default=True,
     help="What a size counts; auto: bytes where the trace tells sizes.",
 )
+@click.option(
+    "--learn",
+    type=click.Choice(["curve", "prefetch", "patterns", "ttl"]),
+    help="Instead: what is learned from it. All but curve take an access log.",
+)
+@click.option(
+    "--changes",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="For ttl: a CSV of keys and the unix seconds of their changes.",
+)
+@click.option(
+    "--max-stale",
+    type=click.FloatRange(0, 1, min_open=True, max_open=True),
+    default=0.01,
+    show_default=True,
+    help="For ttl: the share of reads that may be stale.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Write JSON to stdout.")
-def simulate(trace: Path, policies: str, sizes: str, by: str, as_json: bool) -> None:
+def simulate(
+    trace: Path,
+    policies: str,
+    sizes: str,
+    by: str,
+    learn: str | None,
+    changes: Path | None,
+    max_stale: float,
+    as_json: bool,
+) -> None:
     """Run a key TRACE through the real memory layer for every policy and size.
 
     The trace has a key a line, or a key and a size in bytes; it may be gzipped.
     """
+    if learn is not None:
+        _tell(_learned(learn, trace, sizes, by, changes, max_stale), as_json=as_json)
+        return
     accesses = list(_read(trace))
     if not accesses:
         raise Refusal(f"{trace}: the trace is empty")
@@ -58,6 +87,31 @@ def simulate(trace: Path, policies: str, sizes: str, by: str, as_json: bool) -> 
             right=frozenset({1, 2, 3, 4}),
         )
     )
+
+
+def _learned(
+    learn: str, trace: Path, sizes: str, by: str, changes: Path | None, max_stale: float
+) -> dict[str, Any]:
+    from perfmw.cli import rehearsing
+
+    if learn == "prefetch":
+        return rehearsing.prefetch(trace)
+    if learn == "patterns":
+        return rehearsing.patterns(trace)
+    if learn == "ttl":
+        return rehearsing.ttl(trace, changes, max_stale)
+    accesses = list(_read(trace))
+    if not accesses:
+        raise Refusal(f"{trace}: the trace is empty")
+    return rehearsing.curve(accesses, _sizes(sizes), sized=_counts_bytes(accesses, by))
+
+
+def _tell(found: dict[str, Any], *, as_json: bool) -> None:
+    words = found.pop("words")
+    if as_json:
+        print_json(found)
+    else:
+        click.echo("\n".join(words))
 
 
 def _counts_bytes(accesses: list[Access], by: str) -> bool:

@@ -1,0 +1,144 @@
+"""``perfmw simulate --learn``: what would have been learned from a recorded trace or access log."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from perfmw.cli.output import Refusal
+
+if TYPE_CHECKING:
+    from perfmw.cache.simulation import Access
+    from perfmw.cli.accesslog import LogEntry
+
+Found = dict[str, Any]
+"""What was found, for JSON; ``words`` tells it to people."""
+
+_ENTRIES, _TTL = 100, 300.0
+
+
+def curve(accesses: Sequence[Access], sizes: Sequence[int], *, sized: bool) -> Found:
+    """Hit ratios of LRU by size, the knee, and what twice each size would give."""
+    from perfmw.learning import MissRatioCurve, what_if
+
+    learned = MissRatioCurve()
+    for key, size in accesses:
+        learned.access(key, size if sized else None)
+    by = learned.by_bytes.curve if learned.by_bytes is not None else learned.curve
+    unit = "bytes" if learned.by_bytes is not None else "entries"
+    rows = [{"size": size, "hit_ratio": ratio} for size, ratio in zip(sizes, by(sizes), strict=True)]
+    words = [f"{row['size']:,} {unit}: {row['hit_ratio']:.2%} hits" for row in rows]
+    words.append(
+        f"the knee is at {learned.knee():,} entries; no more than {learned.footprint():,} are of use"
+    )
+    doubled = [what_if(by, size, reads_an_hour=len(accesses)) for size in sizes]
+    words += [f"of {len(accesses):,} reads, {one.hits:+,.0f} hits with {one.new_size:,}" for one in doubled]
+    return {
+        "unit": unit,
+        "curve": rows,
+        "knee": learned.knee(),
+        "footprint": learned.footprint(),
+        "doubled": [{"size": one.size, "more_hits": one.hits} for one in doubled],
+        "words": words,
+    }
+
+
+def requests_of(path: Path) -> list[LogEntry]:
+    """The successful GETs of an access log, in order of time.
+
+    :raises Refusal: there are none, or it cannot be read.
+    """
+    from perfmw.cli.accesslog import LogStats, read_log
+
+    stats = LogStats()
+    try:
+        entries = [
+            entry for entry in read_log(path, stats) if entry.method == "GET" and entry.status in (200, 304)
+        ]
+    except OSError as error:
+        raise Refusal(f"{path}: cannot be read: {error}") from None
+    if not entries:
+        raise Refusal(f"{path}: no access log, or none with successful GETs")
+    return sorted(entries, key=lambda entry: entry.time)
+
+
+def prefetch(path: Path) -> Found:
+    """Prefetching on an access log, against the same cache without: LRU of 100 entries, TTL 300 s."""
+    from perfmw.learning import Prefetcher, rehearse_prefetch
+
+    entries = requests_of(path)
+    sizes: dict[str, int] = {}
+    for entry in entries:
+        sizes[entry.target] = max(sizes.get(entry.target, 0), entry.size or 0)
+    requests = [(one.client, one.target, one.time, sizes[one.target]) for one in entries]
+    without = rehearse_prefetch(requests, None, entries=_ENTRIES, ttl=_TTL)
+    learned = rehearse_prefetch(requests, Prefetcher(entries=_ENTRIES, ttl=_TTL), entries=_ENTRIES, ttl=_TTL)
+    more = learned.origin_bytes / without.origin_bytes - 1 if without.origin_bytes else 0.0
+    return {
+        "requests": learned.requests,
+        "hit_ratio": without.hit_ratio,
+        "hit_ratio_prefetching": learned.hit_ratio,
+        "prefetches": learned.prefetches,
+        "used": learned.precision,
+        "more_bytes": more,
+        "words": [
+            f"hits: {without.hit_ratio:.2%} without, {learned.hit_ratio:.2%} with prefetching",
+            f"{learned.prefetches:,} prefetches, {learned.precision:.0%} of them used",
+            f"{more:+.1%} bytes asked of the origin",
+        ],
+    }
+
+
+def patterns(path: Path) -> Found:
+    """How what an access log tells of was used, in words."""
+    from perfmw.learning import UsagePatterns
+
+    learned = UsagePatterns()
+    for entry in requests_of(path):
+        learned.read(entry.target, entry.time)
+    summary = learned.summary()
+    words = summary.in_words()
+    return {"reads": summary.reads, "keys": summary.keys, "told": words, "words": words}
+
+
+def ttl(path: Path, changes: Path | None, max_stale: float) -> Found:
+    """The learned TTL on an access log, against the fixed one that is stale as often."""
+    from perfmw.learning import AdaptiveTTL, fixed_miss_ratio, rehearse_ttl
+
+    if changes is None:
+        raise Refusal("--learn ttl needs --changes: a CSV of keys and the unix seconds of their changes")
+    known = _changes(changes)
+    reads = [(entry.time, entry.target) for entry in requests_of(path)]
+    outcome = rehearse_ttl(reads, known, AdaptiveTTL(max_stale))
+    fixed = fixed_miss_ratio(reads, known, outcome.stale_share)
+    return {
+        "reads": outcome.reads,
+        "miss_ratio": outcome.miss_ratio,
+        "stale_share": outcome.stale_share,
+        "fixed_miss_ratio": fixed,
+        "words": [
+            f"{outcome.miss_ratio:.2%} misses and {outcome.stale_share:.2%} stale reads with learned TTLs",
+            f"{fixed:.2%} misses with the fixed TTL that is stale as often",
+        ],
+    }
+
+
+def _changes(path: Path) -> dict[str, list[float]]:
+    opener: Callable[..., Any] = gzip.open if path.suffix == ".gz" else open
+    known: dict[str, list[float]] = {}
+    try:
+        with opener(path, "rt", encoding="utf-8", newline="") as lines:
+            for number, row in enumerate(csv.reader(lines), start=1):
+                if len(row) != 2:
+                    raise Refusal(f"{path}, line {number}: not a key and a time")
+                try:
+                    known.setdefault(row[0], []).append(float(row[1]))
+                except ValueError:
+                    if number > 1:  # the first line may be a heading
+                        raise Refusal(f"{path}, line {number}: {row[1]!r} is no time") from None
+    except (OSError, EOFError, UnicodeDecodeError) as error:
+        raise Refusal(f"{path}: cannot be read: {error}") from None
+    return {key: sorted(times) for key, times in known.items()}

@@ -1,0 +1,100 @@
+"""``perfmw simulate --learn`` on traces and logs made here."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from perfmw.cli.group import cli
+
+
+def simulate(*arguments: str | Path) -> Result:
+    return CliRunner().invoke(cli, ["simulate", *map(str, arguments)])
+
+
+def line(client: str, second: int, path: str, size: int = 1_000) -> str:
+    moment = f"{second // 3_600:02}:{second // 60 % 60:02}:{second % 60:02}"
+    return f'{client} - - [17/May/2015:{moment} +0000] "GET {path} HTTP/1.1" 200 {size}\n'
+
+
+@pytest.fixture
+def log(tmp_path: Path) -> Path:
+    """Every ten minutes somebody opens a page and what is embedded in it."""
+    path = tmp_path / "access.log"
+    with path.open("w") as lines:
+        for number in range(140):
+            lines.write(line(f"c{number}", 600 * number, "/page"))
+            lines.write(line(f"c{number}", 600 * number + 1, "/style.css"))
+    return path
+
+
+def test_the_curve_of_a_trace(tmp_path: Path) -> None:
+    trace = tmp_path / "keys"
+    trace.write_text("\n".join(["a", "b", "c"] * 10))
+    result = simulate(trace, "--learn", "curve", "--size", "2,3", "--json")
+    assert result.exit_code == 0, result.output
+    found = json.loads(result.stdout)
+    assert [row["hit_ratio"] for row in found["curve"]] == [0.0, 0.9]
+    assert (found["knee"], found["footprint"], found["unit"]) == (3, 3, "entries")
+    assert found["doubled"][0] == {"size": 2, "more_hits": 27.0}
+    assert "knee" in simulate(trace, "--learn", "curve", "--size", "2").stdout
+
+
+def test_a_trace_with_sizes_has_a_curve_by_bytes(tmp_path: Path) -> None:
+    trace = tmp_path / "keys"
+    trace.write_text("a 100\nb 200\na 100\nb 200\n")
+    found = json.loads(simulate(trace, "--learn", "curve", "--size", "250,400", "--json").stdout)
+    assert found["unit"] == "bytes"
+    assert [row["hit_ratio"] for row in found["curve"]] == [0.0, 0.5]
+
+
+def test_prefetching_on_a_log(log: Path) -> None:
+    found = json.loads(simulate(log, "--learn", "prefetch", "--json").stdout)
+    assert found["hit_ratio"] == 0.0
+    assert found["hit_ratio_prefetching"] == pytest.approx(0.5, abs=0.02)
+    assert found["used"] == 1.0
+    assert "used" in simulate(log, "--learn", "prefetch").stdout
+
+
+def test_patterns_in_a_log(log: Path) -> None:
+    result = simulate(log, "--learn", "patterns")
+    assert result.exit_code == 0, result.output
+    assert "280 reads of about 2 keys" in result.stdout
+
+
+def test_the_ttl_on_a_log(log: Path, tmp_path: Path) -> None:
+    changes = tmp_path / "changes.csv"
+    changes.write_text("key,at\n/page,1431860400\n/page,1431853200\n")
+    result = simulate(log, "--learn", "ttl", "--changes", changes, "--max-stale", "0.2", "--json")
+    assert result.exit_code == 0, result.output
+    found = json.loads(result.stdout)
+    assert found["reads"] == 280
+    assert found["miss_ratio"] < 1
+    assert found["stale_share"] <= 0.2
+
+
+@pytest.mark.parametrize(
+    ("content", "problem"), [("/page\n", "not a key and a time"), ("a,1\na,never\n", "'never' is no time")]
+)
+def test_changes_that_are_none(log: Path, tmp_path: Path, content: str, problem: str) -> None:
+    changes = tmp_path / "changes.csv"
+    changes.write_text(content)
+    result = simulate(log, "--learn", "ttl", "--changes", changes)
+    assert result.exit_code != 0
+    assert problem in result.output
+
+
+def test_what_is_missing_is_said(tmp_path: Path, log: Path) -> None:
+    other = tmp_path / "other"
+    other.write_text("nothing\n")
+    for arguments, problem in (
+        ((other, "--learn", "prefetch"), "no access log"),
+        ((log, "--learn", "ttl"), "--changes"),
+        ((tmp_path / "none", "--learn", "curve"), "does not exist"),
+    ):
+        result = simulate(*arguments)
+        assert result.exit_code != 0
+        assert problem in result.output
