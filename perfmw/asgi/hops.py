@@ -51,6 +51,8 @@ _NOT_REQUESTED = HOP_BY_HOP | {b"host", b"expect", b"max-forwards"}
 _NOT_TRAILING = (
     _FOR_ALL | HOP_BY_HOP | {b"set-cookie2", b"www-authenticate", b"retry-after", b"via", b"warning"}
 )
+PEER = "perfmw.peer"
+"""Key of the scope: host and port at the other end, which ``client`` is not once a server believes claims."""
 TRAILERS = "http.response.trailers"
 """Name of ASGI's extension for trailers, offered here to clients that take them."""
 _NO_BODY = frozenset({204, 205, 304})
@@ -88,7 +90,7 @@ class Hop:
         added: HeaderList = []
         if (forwards := _forwards_left(headers)) is not None:
             added.append((b"max-forwards", b"%d" % max(0, forwards - 1)))
-        if client := scope.get("client"):
+        if client := scope.get(PEER) or scope.get("client"):
             address = client[0].encode("latin-1", "replace")
             added.append((b"x-forwarded-for", _appended(headers, b"x-forwarded-for", address)))
         claims = [(b"x-forwarded-proto", scope["scheme"].encode())]

@@ -14,7 +14,7 @@ from typing import Any, cast
 import httptools
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
-from perfmw.asgi.hops import TRAILERS, has_body, takes_trailers
+from perfmw.asgi.hops import PEER, TRAILERS, has_body, takes_trailers
 from perfmw.asgi.interim import INFORMATIONAL
 from perfmw.asgi.types import ASGIApp, HeaderList, Message, Receive, Scope, Send
 from perfmw.cli.tunnel import Tunnel, is_websocket, websocket_scope
@@ -131,6 +131,7 @@ class Protocol(HttpToolsProtocol):
 
 def _offering(cycle: Any, app: ASGIApp) -> ASGIApp:
     async def call(scope: Scope, receive: Receive, send: Send) -> None:
+        scope[PEER] = scope["client"]
         extensions = scope.setdefault("extensions", {})
         extensions[INFORMATIONAL] = {}
         if takes_trailers(scope):

@@ -10,7 +10,7 @@ from typing import Any
 import httptools
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 
-from perfmw.asgi.hops import is_websocket_upgrade
+from perfmw.asgi.hops import PEER, is_websocket_upgrade
 from perfmw.asgi.tunnel import ACCEPT, DATA, KEEP_ALIVE, RECEIVED, REFUSAL, TUNNEL
 from perfmw.asgi.types import ASGIApp, HeaderList, Message, Scope
 
@@ -39,6 +39,7 @@ def websocket_scope(scope: Scope, url: bytes) -> Scope:
     return {
         **scope,
         "type": "websocket",
+        PEER: scope["client"],
         "scheme": "wss" if scope["scheme"] == "https" else "ws",
         "path": scope["root_path"] + unquote(raw_path.decode("ascii")),
         "raw_path": raw_path,

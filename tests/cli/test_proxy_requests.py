@@ -102,3 +102,13 @@ async def test_what_can_be_answered_stale_is_not_asked_twice(directive: bytes, t
         await asyncio.sleep(1.2)
         assert (await fetch(port, "GET", "/", [])).status == (200 if tries == 2 else 502)
         assert len(here.calls) == tries
+
+
+@pytest.mark.parametrize("trusted", [True, False])
+async def test_the_chain_of_addresses_names_everyone_once(
+    trusted: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PERFMW_TRUST_FORWARDED_HOST", str(trusted).lower())
+    async with origin(answer_ok) as here, proxied(here) as port:
+        await fetch(port, "GET", "/", [("X-Forwarded-For", "10.1.2.3")])
+        assert here.calls[0].values(b"x-forwarded-for") == [b"10.1.2.3, 127.0.0.1"]
