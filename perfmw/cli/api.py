@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
+import http.client
 import json
-import urllib.error
-import urllib.request
 from typing import Any
 from urllib.parse import urlencode, urlsplit
 
@@ -27,18 +26,26 @@ TOKEN = click.option(
 class Api:
     """``GET`` and ``POST`` below ``api/v1`` of the dashboard at ``url``.
 
-    Every method raises Failure when nobody answers or the answer is no perfmw's, and Refusal with the
-    server's own words when it does not accept what was asked.
+    Use it as a context manager. Every method raises Failure when nobody answers or the answer is no perfmw's,
+    and Refusal with the server's own words when it does not accept what was asked.
     """
 
     def __init__(self, url: str, token: str | None = None) -> None:
         parts = urlsplit(url)
         if parts.scheme not in ("http", "https") or not parts.netloc:
             raise Refusal(f"{url} is no URL of a dashboard, such as http://127.0.0.1:8000/_perfmw")
-        self._url = url.rstrip("/")
+        self._url, self._path = url.rstrip("/"), parts.path.rstrip("/")
+        kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
+        self._connection = kind(parts.netloc, timeout=TIMEOUT)
         self._headers = {"accept": "application/json", "origin": f"{parts.scheme}://{parts.netloc}"}
         if token:
             self._headers["authorization"] = f"Bearer {token}"
+
+    def __enter__(self) -> Api:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self._connection.close()
 
     def get(self, path: str, **query: Any) -> Any:
         given = {name: value for name, value in query.items() if value is not None}
@@ -49,14 +56,29 @@ class Api:
 
     def _ask(self, path: str, data: bytes | None = None) -> Any:
         headers = self._headers | ({"content-type": "application/json"} if data is not None else {})
-        request = urllib.request.Request(f"{self._url}/api/v1/{path}", data, headers)  # noqa: S310
+        method = "GET" if data is None else "POST"
         try:
-            with urllib.request.urlopen(request, timeout=TIMEOUT) as answer:  # noqa: S310 - http alone, see above
-                return self._decoded(answer.read())
-        except urllib.error.HTTPError as error:
-            raise self._refused(error.code, error.read()) from None
-        except (urllib.error.URLError, OSError) as error:
-            raise Failure(f"{self._url} does not answer: {getattr(error, 'reason', error)}") from None
+            status, answer = self._exchange(method, f"{self._path}/api/v1/{path}", data, headers)
+        except (http.client.HTTPException, OSError) as error:
+            raise Failure(f"{self._url} does not answer: {error or type(error).__name__}") from None
+        if status >= 300:
+            raise self._refused(status, answer)
+        return self._decoded(answer)
+
+    def _exchange(
+        self, method: str, path: str, data: bytes | None, headers: dict[str, str]
+    ) -> tuple[int, bytes]:
+        """One connection for all, so that of several workers it is always the same that answers."""
+        for attempt in (1, 2):
+            try:
+                self._connection.request(method, path, data, headers)
+                answer = self._connection.getresponse()
+                return answer.status, answer.read()
+            except (http.client.RemoteDisconnected, ConnectionResetError, BrokenPipeError):
+                self._connection.close()
+                if attempt == 2 or data is not None:
+                    raise
+        raise AssertionError
 
     def _decoded(self, data: bytes) -> Any:
         try:

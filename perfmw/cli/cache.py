@@ -58,7 +58,8 @@ def stats(server: str | None, token: str | None, most: int, as_json: bool) -> No
     Without --server there is nobody who counts: then it is what each layer on disk holds.
     """
     if server is not None:
-        data = Api(server, token).get("cache")
+        with Api(server, token) as api:
+            data = api.get("cache")
         if as_json:
             print_json(data)
         else:
@@ -85,7 +86,8 @@ def list_keys(
 ) -> None:
     """List keys, one a line; in JSON with the layers that hold them."""
     if server is not None:
-        rows = Api(server, token).get("cache/keys", prefix=prefix, limit=limit, reveal=_word(reveal))["items"]
+        with Api(server, token) as api:
+            rows = api.get("cache/keys", prefix=prefix, limit=limit, reveal=_word(reveal))["items"]
     else:
         rows = _local(lambda runtime: _entries().list_keys(runtime, prefix, limit, reveal=reveal, heed=True))
     if as_json:
@@ -109,8 +111,8 @@ def get_entry(
 ) -> None:
     """Show what is kept under KEY, or under a URL. Exit code 1 when that is nothing."""
     if server is not None:
-        query = {"value": _word(value), "reveal": _word(reveal)}
-        found = Api(server, token).get("cache/entry", key=key, **query)
+        with Api(server, token) as api:
+            found = api.get("cache/entry", key=key, value=_word(value), reveal=_word(reveal))
     else:
         found = _local(lambda runtime: _entries().look(runtime, key, reveal=reveal, value=value, heed=True))
     if found is None:
@@ -170,7 +172,8 @@ def _confirm(counts: dict[str, int | None], soft: bool) -> None:
 
 def _purged(server: str | None, token: str | None, body: dict[str, Any]) -> dict[str, Any]:
     if server is not None:
-        told: dict[str, Any] = Api(server, token).post("cache/purge", body)
+        with Api(server, token) as api:
+            told: dict[str, Any] = api.post("cache/purge", body)
         return told
     try:
         arguments = _entries().purge_arguments(body)

@@ -17,7 +17,7 @@ import click
 from perfmw.cli.accesslog import LogStats, open_log, read_log
 from perfmw.cli.api import SERVER, TOKEN, Api
 from perfmw.cli.cachetables import warm_up as as_text
-from perfmw.cli.output import FAILURE_FOUND, Refusal, note, print_json
+from perfmw.cli.output import FAILURE_FOUND, Failure, Refusal, note, print_json
 from perfmw.runtime.warming.admission import Admission, OriginError
 from perfmw.runtime.warming.background import checked_headers
 from perfmw.runtime.warming.documents import DocumentError, read_openapi, read_sitemap, unpacked, urls_of_list
@@ -88,7 +88,8 @@ def warm(
         wanted = _wanted(source)
         chosen = Bounds(**bounds)
         if server is not None:
-            result = _by_server(Api(server, token), wanted, fields, origin, bounds, progress)
+            with Api(server, token) as api:
+                result = _by_server(api, wanted, fields, origin, bounds, progress)
         elif url is not None:
             result = asyncio.run(_over_http(url, wanted, fields, chosen, progress))
         else:
@@ -198,11 +199,14 @@ def _by_server(
     if origin is not None:
         body["origin"] = origin
     state = api.post("cache/warm", body)
+    started = state["id"]
     try:
         while state["status"] == "running":
             progress((state["result"] or {}).get("asked", 0))
             time.sleep(_POLL)
             state = api.get("cache/warm")
+            if state.get("id") != started:
+                raise Failure("another worker answers now; the warm-up goes on in the first one")
     except KeyboardInterrupt:
         note("stopping the warm-up")
         api.post("cache/warm/cancel", {})

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import logging
+import os
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from contextlib import aclosing
 from typing import TYPE_CHECKING, Any, Protocol
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("perfmw.runtime")
 
 MOST_HOSTS = 20
+_numbers = itertools.count(1)
 Header = tuple[bytes, bytes]
 FORBIDDEN = frozenset(
     {b"authorization", b"cookie", b"proxy-authorization", b"host", b"content-length", b"transfer-encoding"}
@@ -93,7 +96,12 @@ class WarmUp:
         fields = checked_headers(headers)
         admission = Admission(*self._origins(sources, origin), closed=self._closed())
         self._result = WarmUpResult()
-        self._about = {"sources": [*sources], "urls": len(urls), "origin": admission.origin}
+        self._about = {
+            "id": f"{os.getpid()}-{next(_numbers)}",
+            "sources": [*sources],
+            "urls": len(urls),
+            "origin": admission.origin,
+        }
         work = self._run(runtime.asker(), admission, sources, urls, fields, bounds or Bounds())
         self._task = runtime.spawn(work, name="perfmw-warm-up")
         return self.state()
@@ -109,7 +117,10 @@ class WarmUp:
         return self.state()
 
     def state(self) -> dict[str, Any]:
-        """``status`` is idle or running; ``result`` what the last one did, or this one did so far."""
+        """``status`` is idle or running; ``result`` what the last one did, or this one did so far.
+
+        ``id`` tells it from others, also from those of other workers: each worker has its own.
+        """
         result = self._result
         return {
             "status": "running" if self.running else "idle",
