@@ -392,7 +392,7 @@ class TieredCache(BaseCache):  # type: ignore[misc]  # aiocache is untyped
         return self._build_key(key, namespace)
 
     async def _get(self, key: str, encoding: Any = None, _conn: Any = None) -> Any:
-        entry = await self.get_entry(key)
+        entry = self.get_nowait(key) or await self.get_entry(key)
         return None if entry is None else entry.value
 
     async def _gets(self, key: str, encoding: Any = None, _conn: Any = None) -> Any:

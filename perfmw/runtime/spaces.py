@@ -107,17 +107,15 @@ def _by_level(layers: list[CacheLayerInfo], cdn: CacheLayerInfo | None) -> Cache
 
 
 def _metrics(layers: list[CacheLayerInfo]) -> CacheManagerMetrics:
-    """Of what was looked for in all layers, the share that none of them had is a miss."""
+    """What the farthest layer did not have is a miss of all."""
     rates = {info.name: info.hits / (info.hits + info.misses) for info in layers if info.hits + info.misses}
-    missed = 1.0
-    for rate in rates.values():
-        missed *= 1.0 - rate
     hits = sum(info.hits for info in layers)
+    asked = hits + (layers[-1].misses if layers else 0)
     seconds = [(info.latency.mean, info.hits) for info in layers if info.latency is not None and info.hits]
     weight = sum(count for _, count in seconds)
     held = sum(info.bytes or 0 for info in layers if info.kind == "memory")
     return CacheManagerMetrics(
-        overall_hit_rate=1.0 - missed if rates else 0.0,
+        overall_hit_rate=hits / asked if asked else 0.0,
         layer_hit_rates=rates,
         average_latency=1_000 * sum(each * count for each, count in seconds) / weight if weight else 0.0,
         memory_efficiency=hits / (held / _MIB) if held else 0.0,

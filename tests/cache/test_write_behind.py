@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 from aiocache import SimpleMemoryCache
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from perfmw.cache import DiskLayer, MemoryLayer, TieredCache
 from perfmw.cache.write_behind import Queueing, WriteBehindLayer
@@ -211,3 +213,62 @@ async def test_another_event_loop_goes_on_with_the_queue() -> None:
     await put("c")
     assert far.writes == ["a", "b", "c"]
     await cache.close()
+
+
+class Lazy(SimpleMemoryCache):
+    """A backend that takes a few turns of the event loop for everything, each time another number."""
+
+    def __init__(self, turns: list[int]) -> None:
+        super().__init__()
+        self._turns = turns
+
+    async def _wait(self) -> None:
+        for _ in range(self._turns.pop() if self._turns else 1):
+            await asyncio.sleep(0)
+
+    async def _set(self, *args: Any, **kwargs: Any) -> Any:
+        await self._wait()
+        return await super()._set(*args, **kwargs)
+
+    async def _delete(self, *args: Any, **kwargs: Any) -> Any:
+        await self._wait()
+        return await super()._delete(*args, **kwargs)
+
+
+KEYS = ("a:1", "a:2", "b:1")
+STEP = st.one_of(
+    st.tuples(st.just("put"), st.sampled_from(KEYS)),
+    st.tuples(st.just("key"), st.sampled_from(KEYS)),
+    st.tuples(st.just("tag"), st.sampled_from(["a", "b"])),
+    st.tuples(st.just("prefix"), st.sampled_from(["a:", "b:"])),
+    st.tuples(st.just("wait"), st.just("")),
+)
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.lists(STEP, max_size=25), st.lists(st.integers(0, 6), max_size=60))
+def test_whatever_comes_in_whatever_order_nothing_purged_reappears(
+    steps: list[tuple[str, str]], turns: list[int]
+) -> None:
+    async def run() -> None:
+        far = Lazy(turns)
+        await far.clear()
+        cache, layer = behind(far, near=False)
+        expected: dict[str, int] = {}
+        for number, (step, name) in enumerate(steps):
+            if step == "put":
+                await cache.put(name, number, ttl=60, tags=[name[0]])
+                expected[name] = number
+            elif step == "wait":
+                await asyncio.sleep(0)
+            else:
+                what: Any = {"prefix": name} if step == "prefix" else {f"{step}s": [name]}
+                await cache.invalidate(**what)
+                expected = {key: value for key, value in expected.items() if not key.startswith(name)}
+            assert {key: await cache.get(key) for key in KEYS} == {key: expected.get(key) for key in KEYS}
+        await layer.flush()
+        fresh = TieredCache([("far", far)], deadline=5)
+        assert {key: await fresh.get(key) for key in KEYS} == {key: expected.get(key) for key in KEYS}
+        await cache.close()
+
+    asyncio.run(run())
