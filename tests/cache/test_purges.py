@@ -12,9 +12,10 @@ from aiocache import SimpleMemoryCache
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from perfmw.cache import DiskLayer, MemoryLayer, TagIndex, TieredCache
+from perfmw.cache import Coalescer, DiskLayer, MemoryLayer, TagIndex, TieredCache, cached
 from perfmw.cache.bulletin import Bulletin
 from perfmw.cache.layers import BOARD, NEWS
+from perfmw.cache.scope import set_provider
 from tests.cache.clock import FakeClock
 
 pytestmark = pytest.mark.anyio
@@ -313,3 +314,48 @@ async def test_a_dry_run_leaves_out_what_is_invalid_already(tmp_path: Path) -> N
     await cache.invalidate(tags=["t"])
     assert await cache.count(prefix="k") == {"memory": 1, "disk": 1}
     await cache.close()
+
+
+# ---- functions
+
+
+class Surroundings:
+    """A scope of its own for cached functions."""
+
+    def __init__(self, cache: TieredCache) -> None:
+        self.cache = cache
+        self.coalescer = Coalescer()
+
+    def space(self, name: str) -> Surroundings:
+        return self
+
+
+async def test_a_function_serves_its_old_result_for_its_stale_time_after_a_soft_purge() -> None:
+    clock = Watch()
+    cache = cache_of(clock)
+    calls: list[str] = []
+    before = set_provider(lambda: Surroundings(cache))
+    try:
+
+        @cached(ttl=600, stale=30, tags=["t"])
+        async def patient() -> int:
+            calls.append("patient")
+            return calls.count("patient")
+
+        @cached(ttl=600, tags=["t"])
+        async def strict() -> int:
+            calls.append("strict")
+            return calls.count("strict")
+
+        assert [await patient(), await strict()] == [1, 1]
+        clock.advance(1)
+        await cache.invalidate(tags=["t"], soft=True)
+        assert await strict() == 2, "it may not be served stale"
+        assert await patient() == 1, "the old result, while the new one is computed"
+        for _ in range(100):
+            await asyncio.sleep(0)
+        assert await patient() == 2
+        clock.advance(31)
+        assert await patient() == 2, "the new one lives as long as any"
+    finally:
+        set_provider(before)
