@@ -15,7 +15,9 @@ _BLOCK = 1 << _BLOCK_BITS
 
 
 def mixed_hash(key: Hashable, salt: int) -> int:
-    """24 well mixed bits: the hash of an int is the int itself."""
+    """24 well mixed bits. The hash of a text has them already; that of an int is the int itself."""
+    if type(key) is str:
+        return (hash(key) ^ salt * 0x9E3779B1) & (FULL - 1)
     mixed = ((hash(key) ^ salt) * 0x9E3779B97F4A7C15) & MASK
     mixed = ((mixed ^ (mixed >> 32)) * 0xD6E8FEB86659FD93) & MASK
     return mixed >> 40

@@ -75,7 +75,7 @@ class MissRatioCurve:
                 sample.use(key)
             return
         self._beyond += 1
-        if self._hash(key) < self._threshold:
+        if mixed_hash(key, self._salt) < self._threshold:
             self._use_sample(sample, key)
 
     def curve(self, sizes: Iterable[int]) -> list[float]:
@@ -111,7 +111,7 @@ class MissRatioCurve:
     def _begin_sample(self) -> LRUStack:
         """Until now the near part held every key there was, so the sample can begin as if it always ran."""
         sample = LRUStack(self._budget + 1)
-        hashes = {key: self._hash(key) for key in self._near}
+        hashes = {key: mixed_hash(key, self._salt) for key in self._near}
         while self._threshold > 1 and sum(map(self._threshold.__gt__, hashes.values())) > self._budget:
             self._threshold = self._threshold * 3 // 4
         for key, mixed in hashes.items():
@@ -133,7 +133,7 @@ class MissRatioCurve:
 
     def _thin_out(self, sample: LRUStack) -> None:
         self._threshold = max(1, self._threshold * 3 // 4)
-        for key in [key for key in sample if self._hash(key) >= self._threshold]:
+        for key in [key for key in sample if mixed_hash(key, self._salt) >= self._threshold]:
             sample.discard(key)
 
     def _tail_shares(self) -> tuple[list[float], list[float]]:
@@ -141,9 +141,6 @@ class MissRatioCurve:
         buckets = sorted(self._tail)
         sums = accumulate(self._tail[bucket] for bucket in buckets)
         return [math.exp(bucket * _STEP) for bucket in buckets], [value / self._weight for value in sums]
-
-    def _hash(self, key: Hashable) -> int:
-        return mixed_hash(key, self._salt)
 
 
 def _knee(points: list[tuple[int, float]]) -> float:
