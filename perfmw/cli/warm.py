@@ -78,8 +78,8 @@ def warm(
     openapi:/openapi.json are asked of the site itself. `hottest` are the keys read most, of this run and the
     one before.
 
-    Only GET is sent, without credentials, to the site's own host. Exit code 1 if nothing could be asked for
-    or something failed.
+    Only GET is sent, without credentials, to the site's own host. Exit code 1 if nothing could be asked for,
+    something failed or it was stopped by Ctrl-C.
     """
     fields = _fields(headers)
     with _progress() as progress:
@@ -101,7 +101,7 @@ def warm(
         click.echo(as_text(result))
     if not result["asked"] and result["skipped"].get("off-host"):
         note("the URLs are of another host than the one asked; if it is the same site, say so with --origin")
-    if result["failed"] or not result["asked"]:
+    if result["failed"] or not result["asked"] or result["stopped"] == "cancelled":
         raise SystemExit(FAILURE_FOUND)
 
 
@@ -210,7 +210,8 @@ def _by_server(
     except KeyboardInterrupt:
         note("stopping the warm-up")
         api.post("cache/warm/cancel", {})
-        state = api.get("cache/warm")
+        while (state := api.get("cache/warm"))["status"] == "running":
+            time.sleep(_POLL)
     result: dict[str, Any] = state["result"]
     return result
 
