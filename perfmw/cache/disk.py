@@ -61,6 +61,11 @@ class DiskLayer(BaseCache):  # type: ignore[misc]  # aiocache is untyped
     def evictions(self) -> int:
         return self.file.evictions
 
+    @property
+    def expirations(self) -> int:
+        """Expired entries that were removed to make room, or found in passing."""
+        return self.file.expirations
+
     async def _run(self, work: Callable[..., T], *args: Any) -> T:
         if self._pool is None:
             self._pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="perfmw-disk")

@@ -70,7 +70,7 @@ class DiskFile:
         self._room = 0
         self._writes = self._written = 0
         self.used_bytes = 0
-        self.errors = self.evictions = 0
+        self.errors = self.evictions = self.expirations = 0
 
     # ---- reading and writing
 
@@ -201,7 +201,9 @@ class DiskFile:
         self._writes = self._written = 0
         self._note_uses(cursor)
         now = self._clock()
-        self._drop(cursor, [row[0] for row in _sample(cursor) if _expired(row, now)])
+        expired = [row[0] for row in _sample(cursor) if _expired(row, now)]
+        self._drop(cursor, expired)
+        self.expirations += len(expired)
         self._database.shorten_log(cursor)
         if self._main.replaced():  # somebody removed the file, or set it aside
             self._main.close()
@@ -277,6 +279,7 @@ class DiskFile:
         doomed = expired or [row[0] for row in oldest]
         self._drop(cursor, doomed)
         self.evictions += len(doomed) - len(expired)
+        self.expirations += len(expired)
         return len(doomed)
 
     def _drop(self, cursor: sqlite3.Cursor, numbers: list[int]) -> None:
