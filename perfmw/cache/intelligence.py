@@ -87,13 +87,20 @@ class IntelligentCacheManager:
         self._clock = clock
 
     def create_cache_strategy(
-        self, workload: Iterable[Access | str], *, name: str = "from a trace", max_bytes: int | None = None
+        self,
+        workload: Iterable[Access | str],
+        *,
+        name: str = "from a trace",
+        max_bytes: int | None = None,
+        patterns: CachePatterns | None = None,
     ) -> CacheStrategy:
         """A full strategy for a workload of keys, or of keys and sizes in bytes, in the order of the reads.
 
         Of a longer workload the last 100,000 reads count.
 
         :param max_bytes: the memory there is; None takes what the workload can use.
+        :param patterns: what is known of the use besides, as ``UsagePatterns`` of ``perfmw.learning``
+            learns it: which writes invalidate what, and what to warm up with.
         :raises ValueError: for a workload without reads.
         """
         accesses = _weighed(workload)
@@ -110,7 +117,7 @@ class IntelligentCacheManager:
             name=name,
             type="memory",
             configuration=CacheStrategyConfiguration(size, _DEFAULT_TTL, policy, compress),
-            patterns=_patterns([key for key, _ in accesses], evidence),
+            patterns=_merged(_patterns([key for key, _ in accesses], evidence), patterns, evidence),
             performance=CachePerformance(hit_rate=ratio, miss_rate=1.0 - ratio, memory_usage=size),
             optimization=CacheOptimizationFlags(),
             metadata=CacheStrategyMetadata("IntelligentCacheManager", now, now),
@@ -220,6 +227,19 @@ def _patterns(keys: Sequence[str], evidence: dict[str, str]) -> CachePatterns:
         cache_keys=families,
         warmup_strategies=[WarmupStrategy("trace", hottest)] if hottest else [],
         prefetching_rules=rules,
+    )
+
+
+def _merged(found: CachePatterns, known: CachePatterns | None, evidence: dict[str, str]) -> CachePatterns:
+    if known is None:
+        return found
+    if known.invalidation_rules:
+        evidence["invalidation_rules"] = f"{len(known.invalidation_rules)} writes were followed by changes"
+    return CachePatterns(
+        cache_keys=known.cache_keys or found.cache_keys,
+        invalidation_rules=[*found.invalidation_rules, *known.invalidation_rules],
+        warmup_strategies=[*found.warmup_strategies, *known.warmup_strategies],
+        prefetching_rules=[*found.prefetching_rules, *known.prefetching_rules],
     )
 
 

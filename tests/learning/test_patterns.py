@@ -6,6 +6,7 @@ import random
 from hypothesis import given
 from hypothesis import strategies as st
 
+from perfmw.cache import IntelligentCacheManager
 from perfmw.learning import Starts, UsagePatterns, WriteEffects
 
 HOUR, DAY = 3_600.0, 86_400.0
@@ -151,3 +152,18 @@ def test_any_reads_give_words(reads: list[tuple[str, float]]) -> None:
     assert 0 <= found.one_hit <= 1
     assert 0 <= found.hot_share <= 1
     assert 0 <= found.sequential <= 1
+
+
+def test_what_was_learned_becomes_part_of_a_strategy() -> None:
+    patterns = learned(["/a/1", "/a/2", "/a/1"] * 10)
+    for number in range(5):
+        patterns.effects.write("/a", 1_000.0 * number)
+        patterns.effects.change("/a/1", 1_000.0 * number + 1)
+        patterns.starts.start()
+        patterns.starts.read("/a/1")
+    strategy = IntelligentCacheManager().create_cache_strategy(
+        ["/a/1", "/a/2"] * 20, patterns=patterns.summary().cache_patterns()
+    )
+    assert [rule.invalidates for rule in strategy.patterns.invalidation_rules] == ["/a/*"]
+    assert {one.source for one in strategy.patterns.warmup_strategies} >= {"trace", "first after a start"}
+    assert "1 writes" in strategy.evidence["invalidation_rules"]
