@@ -245,3 +245,21 @@ def process(folder: Path, code: str, *arguments: str, expect: int = 0) -> dict[s
     assert done.returncode == expect, done.stderr
     found: dict[str, object] = json.loads(done.stdout) if done.stdout else {}
     return found
+
+
+def test_ctrl_c_stops_the_warm_up_and_tells_what_it_did(
+    site: str, server: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from perfmw.cli import warm as command
+
+    pauses = iter([KeyboardInterrupt()])
+
+    def pause(seconds: float) -> None:
+        if (interrupt := next(pauses, None)) is not None:
+            raise interrupt
+
+    monkeypatch.setattr(command.time, "sleep", pause)
+    urls = "".join(f"/items/{number}\n" for number in range(100)).encode()
+    stopped = run("warm", "-", "--server", server, "--rate", "1", "--json", given=urls)
+    assert result_of(stopped, 1)["stopped"] == "cancelled"
+    assert "stopping" in stopped.stderr
