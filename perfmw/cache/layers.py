@@ -29,6 +29,7 @@ BOARD = "perfmw-purges"
 """The notices of purges by prefix, and of soft ones: every read of an entry heeds them."""
 NEWS = "perfmw-news"
 """The notices of all other invalidations, for what other processes hold in memory."""
+_MOST_UNSAID = 10_000
 _OWN_KEYS = (TAG_PREFIX, BOARD, NEWS)
 
 _PROBE = b"PMW1\x00\xff\xfe\x80 probe"
@@ -75,6 +76,8 @@ class FarLayer:
         self.board = Bulletin(BOARD, cache, self._call, size=2048, ttl=FOR_EVER, monotonic=monotonic)
         self.news = Bulletin(NEWS, cache, self._call, size=1024, ttl=FOR_EVER, monotonic=monotonic)
         self._probe: asyncio.Task[None] | None = None
+        self._unsaid: dict[tuple[str, str, bool], int] = {}
+        """Invalidations that the layer could not be told, by kind, name and softness: their epochs."""
         self.fills = self.hit_bytes = self.invalidations = 0
         self.record: Callable[[float], None] = _untold
         """Told the seconds of every read that reached the layer."""
@@ -120,7 +123,7 @@ class FarLayer:
         """How many were deleted. When it cannot be done, everything from before ``epoch`` is distrusted."""
         deleted = await self._call(self.cache.delete, key)
         if deleted is None:
-            self.trusted_since = max(self.trusted_since, epoch)
+            self._remember("key", (key,), epoch)
             return 0
         self.invalidations += int(deleted)
         return int(deleted)
@@ -129,12 +132,32 @@ class FarLayer:
         """Leave word, for other processes and for later ones, that ``tags`` were invalidated at ``epoch``."""
         for tag in tags:
             if await self._call(self.cache.set, TAG_PREFIX + tag, str(epoch), ttl=FOR_EVER) is None:
-                self.trusted_since = max(self.trusted_since, epoch)
+                self._remember("tag", (tag,), epoch)
 
     async def notify(self, kind: str, names: Sequence[str], epoch: int, *, soft: bool = False) -> None:
         """Leave notices of what every reader must heed: purges by prefix, and soft ones."""
         if not await self.board.post(kind, names, epoch, soft=soft):
-            self.trusted_since = max(self.trusted_since, epoch)
+            self._remember(kind, names, epoch, soft)
+
+    async def make_up(self) -> None:
+        """Leave notices of the invalidations that the layer could not be told while it was down.
+
+        This process distrusts what is older anyway; the others cannot know.
+        """
+        unsaid, self._unsaid = self._unsaid, {}
+        kinds = sorted({(kind, soft) for kind, _, soft in unsaid})
+        for kind, soft in kinds:
+            names = [name for one, name, mild in unsaid if (one, mild) == (kind, soft)]
+            epoch = max(unsaid[kind, name, soft] for name in names)
+            await self.notify(kind, names, epoch, soft=soft)
+
+    def _remember(self, kind: str, names: Iterable[str], epoch: int, soft: bool = False) -> None:
+        """What could not be told: older entries are distrusted here, and others will be told."""
+        self.trusted_since = max(self.trusted_since, epoch)
+        for name in names:
+            self._unsaid[kind, name, soft] = epoch
+        if len(self._unsaid) > _MOST_UNSAID:
+            self._unsaid = {("prefix", "", False): epoch}  # everything, in one word
 
     async def tell(self, tags: Sequence[str], keys: Sequence[str], epoch: int) -> None:
         """Leave notices for what other processes hold in memory. Whoever reads the layer needs none."""
@@ -183,6 +206,11 @@ class FarLayer:
         )
 
     @property
+    def in_arrears(self) -> bool:
+        """Whether it is there and has yet to be told of invalidations."""
+        return bool(self._unsaid) and self.available
+
+    @property
     def available(self) -> bool:
         """False while the circuit breaker skips the layer."""
         return not self._breaker.open
@@ -216,6 +244,7 @@ class FarLayer:
         await self._attempt(fetched, self.cache, "perfmw-probe")
         if not self._breaker.open:
             logger.warning("cache layer %r is back", self.name)
+            await self.make_up()
 
     def _failed(self, error: Exception) -> None:
         self.errors += 1

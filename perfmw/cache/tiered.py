@@ -327,6 +327,8 @@ class TieredCache(BaseCache):  # type: ignore[misc]  # aiocache is untyped
     async def sync(self) -> None:
         """Learn what other processes invalidated, for what this one holds in memory. Never raises."""
         for layer in self._far:
+            if layer.in_arrears:
+                await layer.make_up()
             for board in (layer.board, layer.news):
                 head = await board.head()
                 if head is not None:

@@ -343,3 +343,19 @@ async def test_without_layers_everything_is_a_miss() -> None:
     assert cache.get_nowait("k") is None
     assert await cache.get("k") is None
     assert cache.infos() == []
+
+
+async def test_more_than_can_be_remembered_is_made_up_for_in_one_word() -> None:
+    far = Gate()
+    far.open.set()
+    layer = FarLayer("far", far)
+    layer._remember("key", [f"k{number}" for number in range(10_001)], 7)
+    assert layer._unsaid == {("prefix", "", False): 7}
+    assert layer.in_arrears
+    await layer.make_up()
+    assert not layer.in_arrears
+    head = await layer.board.head()
+    assert head == 1
+    news = await FarLayer("far", far).board.news(head)
+    assert news is not None
+    assert [(notice.kind, notice.names, notice.epoch) for notice in news.notices] == [("prefix", ("",), 7)]

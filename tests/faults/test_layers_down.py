@@ -56,6 +56,17 @@ async def until(condition: Callable[[], bool], attempt: Callable[[], Awaitable[o
     raise AssertionError("it did not come to pass")
 
 
+async def reads(cache: TieredCache, key: str, value: object) -> None:
+    """It reads nothing else, and this before long."""
+    for _ in range(600):
+        found = await cache.get(key)
+        if found is not None:
+            assert found == value
+            return
+        await asyncio.sleep(0.02)
+    raise AssertionError(f"{key} is not found")
+
+
 @pytest.mark.parametrize("how", ["pause", "stop"])
 async def test_reads_and_writes_go_on_without_it_and_it_comes_back(server: Server, how: str) -> None:
     cache, layer = cache_on(server)
@@ -97,6 +108,26 @@ async def test_what_was_invalidated_meanwhile_is_not_served_when_it_is_back(serv
     await until(lambda: layer.available, lambda: cache.get("absent"))
     assert [await cache.get(key) for key in ("by-key", "by-tag", "p:1", "soft")] == [None] * 4
     await cache.close()
+
+
+@pytest.mark.parametrize("what", [{"keys": ["k"]}, {"tags": ["t"]}, {"prefix": "k"}])
+async def test_others_hear_of_it_when_the_server_is_back(server: Server, what: dict[str, object]) -> None:
+    (cache, layer), (other, _) = cache_on(server), cache_on(server)
+    await cache.put("k", "stale", ttl=600, tags=["t"])
+    await cache.put("else", "kept", ttl=600, tags=["u"])
+    server.pause()
+    await cache.invalidate(**what)  # type: ignore[arg-type]
+    server.go_on()
+    await until(lambda: layer.available, lambda: cache.get("absent"))
+    await cache.sync()
+    assert not layer.in_arrears
+    assert await other.get("k") is None
+    await cache.put("k", "fresh", ttl=600, tags=["t"])
+    # a notice that was counted before its writer gave up is waited for, which are misses for a second
+    await reads(other, "else", "kept")
+    await reads(other, "k", "fresh")
+    await cache.close()
+    await other.close()
 
 
 async def test_queued_writes_survive_an_outage(server: Server) -> None:
