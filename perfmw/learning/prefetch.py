@@ -221,7 +221,7 @@ class Prefetcher:
 
     def _link(self, client: str, node: _Node, now: float) -> None:
         # a client is never stored in clear
-        who = blake2b(client.encode(errors="surrogatepass"), key=self._secret, digest_size=8).digest()
+        who = blake2b(str(client).encode(errors="surrogatepass"), key=self._secret, digest_size=8).digest()
         history = self._clients.get(who)
         if history is None:
             history = self._clients[who] = {}

@@ -7,7 +7,7 @@ Reads are counted; changes show only at refreshes, as "changed since" or "not ch
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 
 from perfmw.learning.hazard import AgeHazard, best_ttl
 from perfmw.learning.keypatterns import key_pattern
@@ -156,14 +156,18 @@ class AdaptiveTTL:
     """
 
     def __init__(
-        self, max_stale: float = 0.01, *, max_keys: int = 20_000, pattern: Callable[[str], str] = key_pattern
+        self,
+        max_stale: float = 0.01,
+        *,
+        max_keys: int = 20_000,
+        pattern: Callable[[Hashable], str] = key_pattern,
     ) -> None:
         if not 0 < max_stale < 1 or max_keys < 1:
             raise ValueError("max_stale must be above 0 and below 1, and max_keys at least 1")
         self._max_stale = max_stale
         self._max_keys = max_keys
         self._pattern = pattern
-        self._keys: dict[str, _Key] = {}
+        self._keys: dict[Hashable, _Key] = {}
         self._pools: dict[str, _Pool] = {}
         self._all = _Pool()
         self._budget = _Budget(max_stale)
@@ -181,7 +185,7 @@ class AdaptiveTTL:
         """The estimated share of reads, 0..1, that were answered with an old value."""
         return self._budget._spent / max(self._budget.reads, 1)
 
-    def observe_access(self, key: str, now: float) -> None:
+    def observe_access(self, key: Hashable, now: float) -> None:
         """A read of ``key``, answered from the cache or not."""
         self._budget.reads += 1
         known = self._keys.get(key)
@@ -190,7 +194,7 @@ class AdaptiveTTL:
         else:
             known.read(now)
 
-    def observe_refresh(self, key: str, now: float, changed: bool) -> None:
+    def observe_refresh(self, key: Hashable, now: float, changed: bool) -> None:
         """The value was asked for again, and had changed or not. Call it after ``observe_access``."""
         known = self._keys.get(key)
         if known is None or known.fetched is None:
@@ -202,7 +206,7 @@ class AdaptiveTTL:
             self._learn(known, now, span, changed=changed, reads=reads, offset=offset)
         known.forget_fetch()
 
-    def observe_change(self, key: str, now: float) -> None:
+    def observe_change(self, key: Hashable, now: float) -> None:
         """The value was changed now, and everybody knows: an invalidation."""
         known = self._keys.get(key)
         if known is None or known.fetched is None:
@@ -212,7 +216,7 @@ class AdaptiveTTL:
         known.changed_at = now
         known.forget_fetch()
 
-    def ttl(self, key: str, now: float) -> float:
+    def ttl(self, key: Hashable, now: float) -> float:
         """How long, in seconds, the value fetched now may be served. 0 while nothing is known."""
         known = self._keys.get(key) or self._add(key, now)
         known.forget_fetch()
@@ -235,7 +239,7 @@ class AdaptiveTTL:
         self._budget.promise(stale)
         return ttl
 
-    def _add(self, key: str, now: float) -> _Key:
+    def _add(self, key: Hashable, now: float) -> _Key:
         if self._first is None:
             self._first = now
         if len(self._keys) >= self._max_keys:

@@ -191,6 +191,7 @@ def test_patterns_leave_out_what_varies() -> None:
     assert key_pattern("/items/17/reviews?page=2") == "/items/*/reviews?page=*"
     assert key_pattern("/u/3f2504e0-4f89-11d3-9a0c-0305e82c3301/feed") == "/u/*/feed"
     assert key_pattern("/decade") == "/decade"
+    assert key_pattern(7) == "int"
 
 
 @pytest.mark.data
