@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from perfmw.asgi.lifespan import run_lifespan
 from perfmw.asgi.target import load_app
 from perfmw.asgi.types import ASGIApp, Receive, Scope, Send
-from perfmw.cache.tagging import collect
+from perfmw.cache.tagging import enter
 from perfmw.exchange.cache import HttpCache
 from perfmw.exchange.exchange import Exchange
 from perfmw.exchange.explaining import Explainer
@@ -116,7 +116,8 @@ class PerfMiddleware:
                 recorder = self._recorder(stored.route)
                 recorder.hit(perf_counter() - started)
                 traffic = recorder.traffic  # plain additions: all that a hit pays for the cache's statistics
-                traffic.hit_bytes += len(body)
+                if body:
+                    traffic.hit_bytes += len(body)
                 traffic.saved += stored.response_time - stored.request_time
                 if told is not None:
                     told.append(stored)
@@ -143,7 +144,7 @@ class PerfMiddleware:
         passage.scope, passage.receive_message, passage.send_message = scope, receive, send
         passage.started, passage.finished_at, passage.status = started, 0.0, 0
         passage.tally, passage.exchange, passage.reason, passage.disconnected = unusual, None, "", False
-        collect(passage)
+        enter(passage)
         if told is not None:
             told.append(passage)
         try:

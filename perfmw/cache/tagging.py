@@ -48,6 +48,10 @@ def collect(collector: Collector | None) -> None:
     _current.set(collector)
 
 
+enter = _current.set
+"""``collect`` for who calls it with every request: without a frame of its own."""
+
+
 def collecting() -> Collector | None:
     """Who gathers tags in this context."""
     return _current.get()
