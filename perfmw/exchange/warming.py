@@ -16,6 +16,10 @@ from perfmw.http.messages import Header, StoredResponse
 from perfmw.runtime.warming.warmer import Answer
 
 
+NOBODY = ("192.0.2.1", 0)
+"""The client's address, of those that nobody has (RFC 5737): some apps tell visitors from this host more."""
+
+
 class WarmingExchange(Exchange):
     """An exchange that remembers what came of it, and is no client's: nothing of it is counted."""
 
@@ -119,7 +123,7 @@ def _scope(url: str, headers: Sequence[Header], state: Any) -> Scope:
         "query_string": parts.query.encode("ascii"),
         "root_path": "",
         "headers": [(b"host", parts.netloc.encode("ascii", "replace")), *headers],
-        "client": ("127.0.0.1", 0),
+        "client": NOBODY,
         "server": (parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80)),
         "extensions": {},
         "state": dict(state or {}),

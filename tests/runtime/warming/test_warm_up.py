@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gzip
+import ipaddress
 import json
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -276,3 +277,4 @@ def test_the_scope_is_what_a_server_would_send() -> None:
     assert (scope["path"], scope["raw_path"], scope["query_string"]) == ("/a/b", b"/a%2Fb", b"x=1")
     assert scope["headers"] == [(b"host", b"shop.example"), (b"accept", b"*/*")]
     assert json.dumps(scope["state"]) == '{"a": 1}'
+    assert not ipaddress.ip_address(scope["client"][0]).is_loopback
