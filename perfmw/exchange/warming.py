@@ -15,7 +15,6 @@ from perfmw.exchange.exchange import Exchange
 from perfmw.http.messages import Header, StoredResponse
 from perfmw.runtime.warming.warmer import Answer
 
-
 NOBODY = ("192.0.2.1", 0)
 """The client's address, of those that nobody has (RFC 5737): some apps tell visitors from this host more."""
 
