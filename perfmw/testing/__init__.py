@@ -22,6 +22,7 @@ from perfmw.testing.others import (
     RecordingControls,
     ResourcePoolContract,
 )
+from perfmw.testing.purgers import PurgerContract
 from perfmw.testing.samples import (
     SAMPLE_TIME,
     sample_alert,
@@ -44,6 +45,7 @@ __all__ = [
     "FakeClock",
     "ModelCache",
     "OptimizerContract",
+    "PurgerContract",
     "RecordingControls",
     "ResourcePoolContract",
     "Response",

@@ -16,6 +16,7 @@ from perfmw.cache.cdn import CdnFields, cdn_tag, purges_of
 from perfmw.cache.purging import HttpPurger, PurgeQueue
 from perfmw.contracts import Purge, PurgeError
 from perfmw.settings import Cdn, SettingsError
+from perfmw.testing import ContractError, PurgerContract, run_contract
 
 pytestmark = pytest.mark.anyio
 
@@ -305,3 +306,40 @@ async def test_a_receiver_that_is_gone_is_a_failure(receiver: Receiver) -> None:
 def test_where_to_purge_is_checked(url: str, said: str) -> None:
     with pytest.raises(SettingsError, match=said):
         Cdn(purge_url=url)
+
+
+def test_the_http_purger_keeps_the_contract(receiver: Receiver) -> None:
+    cdn = Cdn(
+        purge_url=receiver.origin + "{path}", ban_url=receiver.origin, ban_prefix="X-Prefix", soft="Soft"
+    )
+
+    class Suite(PurgerContract):
+        def make(self) -> HttpPurger:
+            return HttpPurger(cdn, "secret")
+
+    run_contract(Suite)
+    assert {method for method, _, _ in receiver.requests} == {"PURGE", "BAN"}
+
+
+@pytest.mark.parametrize("limits", [{}, {"urls": 1}, {"tag": 0}, {"tag": "3"}])
+def test_the_contract_finds_wrong_limits(limits: Any) -> None:
+    class Wrong(Listed):
+        def __init__(self) -> None:
+            super().__init__()
+            self.limits = limits
+
+    class Suite(PurgerContract):
+        def make(self) -> Wrong:
+            return Wrong()
+
+    with pytest.raises(ContractError):
+        run_contract(Suite)
+
+
+def test_the_contract_finds_a_purger_that_raises_what_it_likes() -> None:
+    class Suite(PurgerContract):
+        def make(self) -> Listed:
+            return Listed([KeyError("x")])
+
+    with pytest.raises((ContractError, KeyError)):
+        run_contract(Suite)
