@@ -121,7 +121,7 @@ class HttpCache:
             born = epoch  # something was invalidated meanwhile: let the index tell whether it was this
         now = time.time()
         if self._learning is not None:
-            self._learning.limit(key, stored, rule, now)
+            self._learning.keeps(key, stored, rule, now)
         return await self.store.keep(
             key, stored, tags=tags, cost=max(0.0, now - request_time), epoch=born, now=now
         )

@@ -187,6 +187,17 @@ class Prefetcher:
         self._link(client, node, now)
         return self._choose(node, now) if node.count > self._support else []
 
+    def kept(self, key: str, now: float, until: float) -> None:
+        """The caller's cache has ``key``, fresh until then; or no more, with ``until`` not after ``now``.
+
+        Without being told, it is taken to be so for ``ttl`` seconds after a request.
+        """
+        node = self._nodes.get(key)
+        if node is not None and node in self._cached:
+            node.fresh_until = until
+            if until > now:
+                self._ttl += _FORGET_AGES * (until - now - self._ttl)
+
     def _read(self, node: _Node, now: float) -> None:
         """What the caller's cache does with this request."""
         if node.fresh_until > now:
@@ -234,10 +245,13 @@ class Prefetcher:
             since = now - self._window
             while history and (len(history) >= self._lookback or next(iter(history.values())) < since):
                 del history[next(iter(history))]
-        if history.pop(node, None) is None:
+        last = history.pop(node, None)
+        if last is None or now - last > _EMBEDDED_WITHIN:
             node.count += 1
             limit = 2 * self._fan
-            for before in history:
+            for before, at in history.items():
+                if last is not None and at <= last:
+                    continue  # it was counted after this one already
                 edges = before.edges
                 edges[node] = edges.get(node, 0) + 1
                 if len(edges) > limit:

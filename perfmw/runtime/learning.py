@@ -64,9 +64,11 @@ class Prefetching:
         self._task: asyncio.Task[Any] | None = None
         self.fetched = self.dropped = 0
 
-    def seen(self, client: str, key: str, now: float, size: int | None) -> None:
+    def seen(self, client: str, key: str, now: float, stored: StoredResponse | None) -> None:
         """A plain GET, without credentials, was made."""
-        keys = self.prefetcher.observe(client, key, now, size)
+        if stored is None:
+            self.prefetcher.kept(key, now, now)
+        keys = self.prefetcher.observe(client, key, now, len(stored.body) if stored is not None else None)
         if not keys:
             return
         origin = _origin(key)
@@ -130,27 +132,34 @@ class Learning:
         ) -> StoredResponse | None:
             stored = fresh(lookup, key, now, scope, strict, rules)
             try:
-                self.seen(key, now, scope.get("client"), len(stored.body) if stored is not None else None)
+                self.seen(key, now, scope.get("client"), stored)
             except Exception:
                 log.exception("learning from a request failed")
             return stored
 
         return watched
 
-    def seen(self, key: str, now: float, client: tuple[str, int] | None, size: int | None) -> None:
-        """A GET without credentials, conditions aside, was made for ``key``."""
+    def seen(
+        self, key: str, now: float, client: tuple[str, int] | None, stored: StoredResponse | None
+    ) -> None:
+        """A GET without credentials was made for ``key``; ``stored`` was there for it, and fresh."""
         if (lifetimes := self._of.get(key)) is not None:
             lifetimes.ttl.observe_access(key, now)
         if self.patterns is not None:
             self.patterns.read(_path(key), now)
         if self.prefetching is not None and client is not None:
-            self.prefetching.seen(client[0], key, now, size)
+            self.prefetching.seen(client[0], key, now, stored)
 
-    def limit(self, key: str, stored: StoredResponse, rule: CacheRule | None, now: float) -> None:
-        """Shorten what a rule gave ``stored`` to what was learned, where the rule allows it.
+    def keeps(self, key: str, stored: StoredResponse, rule: CacheRule | None, now: float) -> None:
+        """``stored`` is to be kept; what a rule gave it is shortened to what was learned, where allowed.
 
         A lifetime that the app stated is its own, and is left as it is.
         """
+        self._shorten(key, stored, rule, now)
+        if self.prefetching is not None:
+            self.prefetching.prefetcher.kept(key, now, stored.fresh_until)
+
+    def _shorten(self, key: str, stored: StoredResponse, rule: CacheRule | None, now: float) -> None:
         if self.lifetimes is None or rule is None or rule.max_stale is None or not stored.rule:
             return
         if stored.vary or stored.range is not None:

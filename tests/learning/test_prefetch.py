@@ -80,6 +80,19 @@ def test_what_is_still_cached_is_not_asked_for() -> None:
     assert learned.observe("two", "/a", 6_010.0) == []
 
 
+def test_it_may_be_told_what_is_in_the_cache() -> None:
+    learned = Prefetcher(ttl=300.0)
+    for number in range(6):
+        learned.observe(f"c{number}", "/a", 1_000.0 * number)
+        learned.observe(f"c{number}", "/b", 1_000.0 * number + 1)
+    learned.kept("/b", 5_001.0, 5_010.0)
+    assert learned.observe("one", "/a", 5_009.0) == []
+    assert learned.observe("two", "/a", 5_020.0) == ["/b"]
+    learned.kept("/b", 5_020.0, 5_020.0)
+    assert learned.observe("three", "/a", 5_021.0) == ["/b"]
+    learned.kept("/unknown", 5_020.0, 6_000.0)
+
+
 def test_links_do_not_cross_clients_or_long_times() -> None:
     apart, late = Prefetcher(), Prefetcher(window=60.0)
     for number in range(20):
