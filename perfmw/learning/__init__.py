@@ -1,21 +1,28 @@
 """What the cache learns from the traffic. Pure: time and events are passed in; everything is bounded."""
 
-from perfmw.learning.bytecurve import ByteCurve
-from perfmw.learning.consequences import Starts, WriteEffects
-from perfmw.learning.cost import CacheEconomy, Prices, WhatIf, economy, what_if
-from perfmw.learning.curves import MissRatioCurve
-from perfmw.learning.partition import Claim, Partitioner, PartitionPlan
-from perfmw.learning.patterns import UsagePatterns, UsageSummary
-from perfmw.learning.prefetch import Prefetcher
-from perfmw.learning.rehearsal import (
-    PrefetchOutcome,
-    TTLOutcome,
-    fixed_miss_ratio,
-    rehearse_prefetch,
-    rehearse_ttl,
-)
-from perfmw.learning.ttl import AdaptiveTTL
-from perfmw.learning.workload import Workload
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from perfmw._lazy import lazily
+
+if TYPE_CHECKING:
+    from perfmw.learning.bytecurve import ByteCurve
+    from perfmw.learning.consequences import Starts, WriteEffects
+    from perfmw.learning.cost import CacheEconomy, Prices, WhatIf, economy, what_if
+    from perfmw.learning.curves import MissRatioCurve
+    from perfmw.learning.partition import Claim, Partitioner, PartitionPlan
+    from perfmw.learning.patterns import UsagePatterns, UsageSummary
+    from perfmw.learning.prefetch import Prefetcher
+    from perfmw.learning.rehearsal import (
+        PrefetchOutcome,
+        TTLOutcome,
+        fixed_miss_ratio,
+        rehearse_prefetch,
+        rehearse_ttl,
+    )
+    from perfmw.learning.ttl import AdaptiveTTL
+    from perfmw.learning.workload import Workload
 
 __all__ = [
     "AdaptiveTTL",
@@ -41,3 +48,31 @@ __all__ = [
     "rehearse_ttl",
     "what_if",
 ]
+
+__getattr__, __dir__ = lazily(
+    __name__,
+    {
+        "AdaptiveTTL": "perfmw.learning.ttl",
+        "ByteCurve": "perfmw.learning.bytecurve",
+        "CacheEconomy": "perfmw.learning.cost",
+        "Claim": "perfmw.learning.partition",
+        "MissRatioCurve": "perfmw.learning.curves",
+        "PartitionPlan": "perfmw.learning.partition",
+        "Partitioner": "perfmw.learning.partition",
+        "PrefetchOutcome": "perfmw.learning.rehearsal",
+        "Prefetcher": "perfmw.learning.prefetch",
+        "Prices": "perfmw.learning.cost",
+        "Starts": "perfmw.learning.consequences",
+        "TTLOutcome": "perfmw.learning.rehearsal",
+        "UsagePatterns": "perfmw.learning.patterns",
+        "UsageSummary": "perfmw.learning.patterns",
+        "WhatIf": "perfmw.learning.cost",
+        "Workload": "perfmw.learning.workload",
+        "WriteEffects": "perfmw.learning.consequences",
+        "economy": "perfmw.learning.cost",
+        "fixed_miss_ratio": "perfmw.learning.rehearsal",
+        "rehearse_prefetch": "perfmw.learning.rehearsal",
+        "rehearse_ttl": "perfmw.learning.rehearsal",
+        "what_if": "perfmw.learning.cost",
+    },
+)
