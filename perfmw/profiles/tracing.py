@@ -2,7 +2,7 @@
 
 It is at work only where somebody wants spans: a share of requests was asked for (``trace_ratio``), or the
 host has a tracer provider of the OpenTelemetry SDK, whose spans feed the profiles too. A request that is
-not sampled pays for two clock readings; if it turns out slow or failed, its span is made afterwards.
+not sampled pays for a random number; if it turns out slow or failed, its span is made afterwards.
 """
 
 from __future__ import annotations
