@@ -23,6 +23,7 @@ _EMBEDDED_WITHIN = 2.0
 _FORGET_BURSTS = 0.002
 _FORGET_AGES = 0.02
 _MAX_AT_ONCE = 8
+_MOST_FACTOR = 1.5
 _PLAIN, _BURSTS = 0.57, 0.23
 _ALL_BURSTS = 0.2
 _WASTE = 0.12
@@ -92,7 +93,7 @@ class _Precision:
 
     def _refresh(self, bucket: int) -> None:
         seemed = (bucket + 0.5) / _BUCKETS
-        self.factors[bucket] = min(max(self._used[bucket] / self._issued[bucket] / seemed, 0.3), 1.5)
+        self.factors[bucket] = min(max(self._used[bucket] / self._issued[bucket] / seemed, 0.3), _MOST_FACTOR)
 
 
 class Prefetcher:
@@ -269,12 +270,15 @@ class Prefetcher:
         stay = min(self._stay, self._ttl) / span
         chosen: list[tuple[float, int, _Node]] = []
         # count, and not count - 1: as if the guess had failed once
-        scale = 1.0 / node.count
+        scale, hopeless = 1.0 / node.count, threshold / _MOST_FACTOR
         for other, times in node.edges.items():
             if times < support or other.fresh_until > now:
                 continue
+            sure = times * scale
+            if sure + other.mass * stay < hopeless:
+                continue
             others = other.mass * math.exp((other.touched - now) / self._memory) * stay
-            likely = 1.0 - (1.0 - min(times * scale, 0.99)) * math.exp(-others)
+            likely = 1.0 - (1.0 - (sure if sure < 0.99 else 0.99)) * math.exp(-others)
             bucket = int(likely * _BUCKETS)
             if likely * factors[bucket] >= threshold:
                 chosen.append((likely, bucket, other))
