@@ -22,6 +22,7 @@ if TYPE_CHECKING:
         rehearse_ttl,
     )
     from perfmw.learning.ttl import AdaptiveTTL
+    from perfmw.learning.waste import Waste, waste_of
     from perfmw.learning.workload import Workload
 
 __all__ = [
@@ -39,6 +40,7 @@ __all__ = [
     "TTLOutcome",
     "UsagePatterns",
     "UsageSummary",
+    "Waste",
     "WhatIf",
     "Workload",
     "WriteEffects",
@@ -46,6 +48,7 @@ __all__ = [
     "fixed_miss_ratio",
     "rehearse_prefetch",
     "rehearse_ttl",
+    "waste_of",
     "what_if",
 ]
 
@@ -73,6 +76,8 @@ __getattr__, __dir__ = lazily(
         "fixed_miss_ratio": "perfmw.learning.rehearsal",
         "rehearse_prefetch": "perfmw.learning.rehearsal",
         "rehearse_ttl": "perfmw.learning.rehearsal",
+        "Waste": "perfmw.learning.waste",
+        "waste_of": "perfmw.learning.waste",
         "what_if": "perfmw.learning.cost",
     },
 )
