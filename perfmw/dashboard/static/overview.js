@@ -2,11 +2,10 @@
 import { watchActions } from "./actions.js";
 import { showCards, watchTables } from "./cards.js";
 import { listen } from "./live.js";
-import { age, refresh } from "./parts.js";
+import { due, refresh } from "./parts.js";
 import { showRoutes, watchRoutes } from "./routes.js";
 import "./shell.js";
 
-const SLOW = 5000;
 let version;
 
 function onState(state) {
@@ -14,7 +13,7 @@ function onState(state) {
   showRoutes(state.routes);
   const changed = version !== undefined && version !== state.parts;
   version = state.parts;
-  if (changed || age() > SLOW) refresh().catch(() => {});
+  if (changed || due()) refresh().catch(() => {});
   document.getElementById("start").disabled = state.running;
 }
 

@@ -3,16 +3,15 @@ import { watchActions } from "./actions.js";
 import { watchBrowser } from "./browser.js";
 import { watchExplain } from "./explain.js";
 import { listen } from "./live.js";
-import { age, busy, refresh } from "./parts.js";
+import { busy, due, refresh } from "./parts.js";
 import "./shell.js";
 
-const SLOW = 5000;
 let version;
 
 function onState(state) {
   const changed = version !== undefined && version !== state.parts;
   version = state.parts;
-  if (changed || busy() || age() > SLOW) refresh().catch(() => {});
+  if (changed || busy() || due()) refresh().catch(() => {});
   document.getElementById("start").disabled = state.running;
 }
 

@@ -4,6 +4,7 @@ const sections = (node) => [...node.querySelectorAll("section[id]")];
 const pictures = (node) => new Map(sections(node).map((section) => [section.id, section.outerHTML]));
 let shown = root ? pictures(root) : new Map();
 let asked = Date.now();
+let pause = 5000; // what takes the server long is asked for less often
 
 function inUse(section) {
   return section.contains(document.activeElement) && document.activeElement.matches("input, select");
@@ -38,7 +39,7 @@ function place(fresh) {
   shown = now;
 }
 
-export const age = () => Date.now() - asked;
+export const due = () => Date.now() - asked > pause;
 export const busy = () => root?.querySelector("[data-busy]") != null;
 
 export async function refresh() {
@@ -48,5 +49,6 @@ export async function refresh() {
   if (!answer.ok) return;
   // the text is our own template's, escaped there; a parsed document runs no scripts
   const page = new DOMParser().parseFromString(await answer.text(), "text/html");
+  pause = Math.min(Math.max(5000, 300 * (Date.now() - asked)), 30000);
   place(page.getElementById("parts") ?? page.body);
 }
