@@ -211,7 +211,7 @@ def test_a_lifetime_of_nothing_is_not_stored(ttl: float) -> None:
 
 
 def test_an_unknown_policy_names_the_setting_and_what_is_allowed() -> None:
-    with pytest.raises(ValueError, match=r"eviction_policy: 'lrru'.*allowed: arc, fifo, .*lru"):
+    with pytest.raises(ValueError, match=r"eviction_policy: 'lrru'.*allowed: adaptive, .*arc, fifo, .*lru"):
         MemoryLayer(max_entries=1, policy="lrru")
 
 

@@ -4,6 +4,7 @@ A policy that sets ``lock_free_hits = True`` promises that its ``on_hit`` may ru
 thread inserts or evicts; the cache takes its lock around the ``on_hit`` of every other policy.
 """
 
+from perfmw.cache.eviction.adaptive import ADAPTIVE, AdaptivePolicy
 from perfmw.cache.eviction.arc import ARCPolicy
 from perfmw.cache.eviction.fifo import FIFOPolicy
 from perfmw.cache.eviction.gdsf import GDSFPolicy
@@ -16,6 +17,7 @@ from perfmw.cache.eviction.wtinylfu import WTinyLFUPolicy
 from perfmw.contracts import EvictionPolicyFactory
 
 POLICIES: dict[str, EvictionPolicyFactory] = {
+    **ADAPTIVE,
     "arc": ARCPolicy,
     "fifo": FIFOPolicy,
     "gdsf": GDSFPolicy,
@@ -30,6 +32,7 @@ POLICIES: dict[str, EvictionPolicyFactory] = {
 __all__ = [
     "POLICIES",
     "ARCPolicy",
+    "AdaptivePolicy",
     "FIFOPolicy",
     "GDSFPolicy",
     "LFUPolicy",

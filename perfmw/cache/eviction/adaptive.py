@@ -1,0 +1,293 @@
+"""The policy that does best just now: a small family runs side by side, and the cache follows its leader.
+
+Each member of the family has a shadow, a cache of the same capacity that holds keys and no values, so that
+what it would have hit is known and not estimated. The cache follows one of them: it evicts what the leader
+does not hold, and so comes to hold what the leader does while nothing of use is thrown away. Another takes
+the lead once it has gained as much on the leader as following it is expected to cost, which is a share of
+what it holds and the cache does not. That is how one rents skis until the rent has reached their price
+(Borodin, Linial and Saks, JACM 1992). Changes in quick succession raise the share: where the members take
+turns, as in a loop, it is best to stay with one.
+
+A hit costs one ``append``: hits wait in a short buffer for the next miss, which pays for learning from them.
+Where nothing is missed the oldest are lost, for there is nothing to learn. A cache of more than some 4,000
+entries has shadows that are shown a sample of the keys, each to the same scale (Waldspurger and others,
+FAST 2015), and a policy of its own, which is made anew from the contents when another takes the lead.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict, deque
+from collections.abc import Callable, Hashable, Iterable
+from functools import partial
+from typing import Literal
+
+from perfmw.cache.eviction.arc import ARCPolicy
+from perfmw.cache.eviction.gdsf import GDSFPolicy
+from perfmw.cache.eviction.lfu import LFUPolicy
+from perfmw.cache.eviction.lru import LRUPolicy
+from perfmw.cache.eviction.s3fifo import S3FIFOPolicy
+from perfmw.cache.eviction.shadow import Shadow
+from perfmw.cache.eviction.wtinylfu import WTinyLFUPolicy
+from perfmw.contracts import EvictionPolicy, EvictionPolicyFactory
+
+Objective = Literal["hits", "bytes", "time"]
+
+FAMILY: dict[str, EvictionPolicyFactory] = {
+    "s3fifo": S3FIFOPolicy,
+    "arc": ARCPolicy,
+    "wtinylfu": WTinyLFUPolicy,
+    "gdsf": GDSFPolicy,
+    "lru": LRUPolicy,
+}
+"""The first one leads until another has shown to be better."""
+
+_WAITING = 256
+_MOST_SHADOWED = 4_096
+_FADE = 0.999
+"""What a lead keeps of itself with each access that is learnt from."""
+_SHARE, _MOST_SHARE = 0.12, 0.35
+"""Of what the cache would have to fetch anew, how much counts as the price of following another."""
+_CALM = 30
+"""After this many times as many accesses as there are entries, the share is half of what it was."""
+_DEPTH = 1.0
+"""How far a lead may fall below none, in hits an entry: what is better on the whole stands its bad spells."""
+_TOLD_FOR = 256
+_CHANCE = 5
+"""As many hits more than the leader had may be chance."""
+_MIX = 0x9E3779B97F4A7C15
+
+
+class AdaptivePolicy:
+    """Follows whichever of ``FAMILY`` does best just now.
+
+    :param objective: what there shall be most of: hits, bytes served from the cache, or time saved, which is
+        the cost of what was hit (of unknown cost: one second).
+    """
+
+    lock_free_hits = True
+
+    def __init__(self, capacity: int, objective: Objective = "hits") -> None:
+        self._capacity = capacity
+        self._objective = objective
+        family = FAMILY if objective != "bytes" else {**FAMILY, "gdsf": LFUPolicy}
+        self._shadows = [Shadow(name, factory, capacity) for name, factory in family.items()]
+        self._leader = self._shadows[0]
+        self._resident: dict[Hashable, int] = {}
+        self._costs: dict[Hashable, float] = {}  # of those that are known, where time counts
+        self._spare: OrderedDict[Hashable, None] = OrderedDict()
+        """Who is resident and not held by the leader, if that is followed key by key."""
+        self._acting: EvictionPolicy | None = None
+        """Decides in the leader's place, once that is shown a sample: one of 2 ** ``_thin`` keys."""
+        self._thin = 0
+        self._share = _SHARE
+        self._floor = 0.0
+        self._since = self.switches = 0
+        self._waiting: deque[Hashable] = deque(maxlen=_WAITING)
+        self.on_hit: Callable[[Hashable], object] = self._waiting.append
+
+    @property
+    def leader(self) -> str:
+        """The name of the policy that is followed."""
+        return self._leader.name
+
+    # ---- what the cache tells
+
+    def on_insert(self, key: Hashable, size: int, cost: float) -> None:
+        self._learn()
+        cost = cost if self._objective == "time" else 0.0
+        if cost:
+            self._costs[key] = cost
+        self._resident[key] = size
+        if self._acting is not None:
+            self._acting.on_insert(key, size, cost)
+        else:
+            self._spare[key] = None  # until the leader takes it
+        self._see(key, size, cost)
+        if len(self._leader.sizes) > _MOST_SHADOWED:
+            self._thin_out()
+
+    def on_update(self, key: Hashable, size: int, cost: float) -> None:
+        self._learn()
+        self._resident[key] = size
+        if self._acting is not None:
+            self._acting.on_update(key, size, cost)
+        for shadow in self._shadows:
+            shadow.change(key, size, cost)
+        self._note_left()
+
+    def on_remove(self, key: Hashable) -> None:
+        self._learn()
+        self._drop(key)
+        if self._acting is not None:
+            self._acting.on_remove(key)
+        for shadow in self._shadows:
+            shadow.forget(key)
+
+    def evict(self, incoming: Hashable | None, size: int) -> Hashable:
+        if not self._resident:
+            raise LookupError("nothing is resident")
+        self._learn()
+        key = self._choose(incoming, size)
+        if key in self._resident:
+            self._drop(key)
+        else:  # refused: it will not be inserted, but it was asked for
+            self._see(key, size, 0.0)
+        return key
+
+    def resize(self, capacity: int) -> None:
+        self._capacity = capacity
+        for shadow in self._shadows:
+            shadow.resize(max(1, capacity >> self._thin))
+        self._note_left()
+        if self._acting is not None:
+            self._acting.resize(capacity)
+
+    def keys(self) -> Iterable[Hashable]:
+        self._learn()
+        if self._acting is not None:
+            return list(self._acting.keys())
+        held = self._leader.policy.keys()
+        return [*self._spare, *(key for key in held if key in self._resident)]
+
+    def __len__(self) -> int:
+        return len(self._resident)
+
+    # ---- who leaves
+
+    def _choose(self, incoming: Hashable | None, size: int) -> Hashable:
+        if self._acting is not None:
+            return self._acting.evict(incoming, size)
+        held = incoming in self._leader.sizes  # then it is no newcomer to the leader
+        while not self._spare and self._leader.sizes:
+            key = self._leader.give_up(None if held else incoming, size)
+            if key == incoming or key in self._resident:
+                return key
+        return next(iter(self._spare))
+
+    def _drop(self, key: Hashable) -> None:
+        del self._resident[key]
+        self._spare.pop(key, None)
+        self._costs.pop(key, None)
+
+    def _note_left(self) -> None:
+        """Who was driven out of the leader is the next to leave the cache."""
+        if self._acting is None:
+            for key in self._leader.left:
+                if key in self._resident:
+                    self._spare[key] = None
+
+    # ---- what is learnt
+
+    def _learn(self) -> None:
+        """From the hits that wait."""
+        waiting, resident, acting = self._waiting, self._resident, self._acting
+        while waiting:
+            key = waiting.popleft()
+            size = resident.get(key)
+            if size is not None:
+                if acting is not None:
+                    acting.on_hit(key)
+                self._see(key, size, self._costs.get(key, 0.0))
+                acting = self._acting
+
+    def _see(self, key: Hashable, size: int, cost: float) -> None:
+        """Show an access to all, and follow another if it has gained enough on the leader."""
+        if self._thin and not self._samples(key):
+            return
+        leader = self._leader
+        hit = leader.access(key, size, cost)
+        if not hit:
+            self._note_left()
+        if key in leader.sizes:
+            self._spare.pop(key, None)
+        self._since += 1
+        worth = self._worth(size, cost)
+        best = leader
+        for shadow in self._shadows:
+            if shadow is not leader:
+                if shadow.access(key, size, cost) is not hit:
+                    shadow.lead = max(self._floor, shadow.lead + (-worth if hit else worth))
+                shadow.lead *= _FADE
+                if shadow.lead > best.lead:
+                    best = shadow
+        if self._since % _TOLD_FOR == 0:
+            self._floor = -_DEPTH * self._mean_worth() * len(leader.sizes)
+        if best is not leader:
+            self._challenge(best)
+
+    def _challenge(self, best: Shadow) -> None:
+        """A price takes long to tell and changes slowly: told where it seems reached, and now and then."""
+        if best.lead >= best.price or self._since % _TOLD_FOR == 0:
+            best.price = self._price(best)
+            if best.lead >= best.price:
+                self._follow(best)
+
+    def _worth(self, size: int, cost: float) -> float:
+        if self._objective == "hits":
+            return 1.0
+        return float(size) if self._objective == "bytes" else cost or 1.0
+
+    def _mean_worth(self) -> float:
+        if self._objective == "bytes":
+            return self._leader.used / max(1, len(self._leader.sizes))
+        unknown = len(self._resident) - len(self._costs)
+        return (sum(self._costs.values()) + unknown) / max(1, len(self._resident)) if self._costs else 1.0
+
+    def _price(self, shadow: Shadow) -> float:
+        """What following ``shadow`` is expected to cost, in the unit of the objective."""
+        missing = len(shadow.sizes.keys() - self._resident.keys())
+        return self._mean_worth() * (_CHANCE + self._share * missing)
+
+    def _follow(self, shadow: Shadow) -> None:
+        self.switches += 1
+        calm = self._since / (_CALM * max(64, len(shadow.sizes)))
+        self._share = min(_MOST_SHARE, max(_SHARE, 2 * self._share * 0.5 ** min(calm, 64)))
+        self._since = 0
+        order = list(self.keys()) if self._acting is not None else self._in_order()
+        self._leader = shadow
+        lead = shadow.lead
+        for other in self._shadows:
+            other.lead = max(self._floor, other.lead - lead)  # the old leader had none
+            other.price = 0.0
+        if self._acting is not None:
+            self._act(order)
+        else:
+            self._spare = OrderedDict.fromkeys(key for key in order if key not in shadow.sizes)
+
+    def _in_order(self) -> list[Hashable]:
+        held = self._leader.policy.keys()
+        return [*self._spare, *(key for key in held if key in self._resident and key not in self._spare)]
+
+    # ---- caches too large to be followed key by key
+
+    def _samples(self, key: Hashable) -> bool:
+        return not (hash(key) * _MIX >> 24) & ((1 << self._thin) - 1)
+
+    def _thin_out(self) -> None:
+        """From now on show the shadows half as many keys, and have them hold half as much."""
+        order = self._in_order() if self._acting is None else []
+        self._thin += 1
+        leader = self._shadows.index(self._leader)
+        capacity = max(1, self._capacity >> self._thin)
+        self._shadows = [shadow.thinned(capacity, self._samples) for shadow in self._shadows]
+        self._leader = self._shadows[leader]
+        if order:
+            self._act(order)
+
+    def _act(self, order: list[Hashable]) -> None:
+        """A new policy of the leader's kind takes over the contents; the better half counts as read again."""
+        acting = self._leader.factory(self._capacity)
+        for key in order:
+            acting.on_insert(key, self._resident[key], self._costs.get(key, 0.0))
+        for key in order[len(order) // 2 :]:
+            acting.on_hit(key)
+        self._spare.clear()
+        self._acting = acting
+
+
+ADAPTIVE: dict[str, EvictionPolicyFactory] = {
+    "adaptive": AdaptivePolicy,
+    "adaptive-bytes": partial(AdaptivePolicy, objective="bytes"),
+    "adaptive-time": partial(AdaptivePolicy, objective="time"),
+}
+"""By the names that ``eviction_policy`` takes."""

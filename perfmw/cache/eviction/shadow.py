@@ -1,0 +1,83 @@
+"""What a cache under some policy would hold: keys and sizes, no values."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable
+
+from perfmw.contracts import EvictionPolicy, EvictionPolicyFactory
+
+
+class Shadow:
+    """A cache without values, beside the real one and of its capacity.
+
+    ``lead`` is what it has lately gained on the policy in use, ``price`` what it takes to be followed.
+    ``left`` are the keys that its last access or the last change of its capacity drove out.
+    """
+
+    __slots__ = ("capacity", "factory", "lead", "left", "name", "policy", "price", "sizes", "used")
+
+    def __init__(self, name: str, factory: EvictionPolicyFactory, capacity: int) -> None:
+        self.name = name
+        self.factory = factory
+        self.capacity = capacity
+        self.policy: EvictionPolicy = factory(capacity)
+        self.sizes: dict[Hashable, int] = {}
+        self.used = 0
+        self.lead = self.price = 0.0
+        self.left: list[Hashable] = []
+
+    def access(self, key: Hashable, size: int, cost: float) -> bool:
+        """Read ``key``, and store it where it was not there; whether it was."""
+        if key in self.sizes:
+            self.policy.on_hit(key)
+            return True
+        self.left.clear()
+        while self.used + size > self.capacity:
+            if size > self.capacity or self.give_up(key, size) == key:
+                return False
+        self.policy.on_insert(key, size, cost)
+        self.sizes[key] = size
+        self.used += size
+        return False
+
+    def give_up(self, incoming: Hashable | None, size: int) -> Hashable:
+        """Who leaves for ``incoming``, or that itself, as in a policy. Raises LookupError when empty."""
+        victim = self.policy.evict(incoming, size)
+        if victim in self.sizes:
+            self.used -= self.sizes.pop(victim)
+            self.left.append(victim)
+        return victim
+
+    def change(self, key: Hashable, size: int, cost: float) -> None:
+        """``key`` has a new value, if it is here."""
+        self.left.clear()
+        if key in self.sizes:
+            self.used += size - self.sizes[key]
+            self.sizes[key] = size
+            self.policy.on_update(key, size, cost)
+            self._fit()
+
+    def forget(self, key: Hashable) -> None:
+        size = self.sizes.pop(key, None)
+        if size is not None:
+            self.policy.on_remove(key)
+            self.used -= size
+
+    def resize(self, capacity: int) -> None:
+        self.left.clear()
+        self.capacity = capacity
+        self.policy.resize(capacity)
+        self._fit()
+
+    def thinned(self, capacity: int, keeps: Callable[[Hashable], bool]) -> Shadow:
+        """One of another capacity, with the keys that ``keeps`` says."""
+        thin = Shadow(self.name, self.factory, capacity)
+        held = self.policy.keys()
+        for key in held:
+            if keeps(key):
+                thin.access(key, self.sizes[key], 0.0)
+        return thin
+
+    def _fit(self) -> None:
+        while self.used > self.capacity:
+            self.give_up(None, 0)

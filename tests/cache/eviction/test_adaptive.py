@@ -1,0 +1,119 @@
+"""The policy that follows whichever does best."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+
+from perfmw.cache import MemoryLayer
+from perfmw.cache.eviction import AdaptivePolicy
+from perfmw.cache.eviction.lru import LRUPolicy
+from perfmw.cache.eviction.shadow import Shadow
+
+
+def read(layer: MemoryLayer, keys: list[int]) -> int:
+    before = layer.hits
+    for key in keys:
+        if layer.get_nowait(key) is None:
+            layer.set_nowait(key, True)
+    return layer.hits - before
+
+
+def loop(rounds: int = 60) -> list[int]:
+    return [key for _ in range(rounds) for key in range(150)]
+
+
+def recent(count: int = 9_000) -> list[int]:
+    """Keys are read again soon or never."""
+    source = random.Random(5)
+    return [10_000 + number - source.randrange(90) for number in range(count)]
+
+
+def test_what_changes_its_kind_is_followed() -> None:
+    hits = {
+        policy: read(MemoryLayer(max_entries=100, policy=policy), [*recent(), *loop(), *recent()])
+        for policy in ("adaptive", "lru", "s3fifo")
+    }
+    assert hits["adaptive"] > hits["lru"]
+    assert hits["adaptive"] > hits["s3fifo"]
+
+
+def test_where_nothing_changes_it_stays_close_to_the_best() -> None:
+    for keys, best in ((loop(), "wtinylfu"), (recent(), "lru")):
+        reached = read(MemoryLayer(max_entries=100, policy="adaptive"), keys)
+        assert reached >= read(MemoryLayer(max_entries=100, policy=best), keys) - 0.05 * len(keys)
+
+
+def test_hits_without_misses_cost_a_bounded_buffer() -> None:
+    policy = AdaptivePolicy(10)
+    policy.on_insert("a", 1, 0.0)
+    for _ in range(10_000):
+        policy.on_hit("a")
+    assert len(policy._waiting) < 1_000
+    assert list(policy.keys()) == ["a"]
+
+
+@pytest.mark.parametrize("bound", [{"max_entries": 9_000}, {"max_bytes": 9_000_000}])
+def test_a_large_cache_is_judged_by_a_sample(bound: dict[str, int]) -> None:
+    layer = MemoryLayer(policy="adaptive", **bound)
+    policy = layer._policy
+    assert isinstance(policy, AdaptivePolicy)
+    source = random.Random(3)
+    for _ in range(40_000):
+        key = f"key {int(source.random() ** 2 * 30_000)}"
+        if layer.get_nowait(key) is None:
+            layer.set_nowait(key, True, size=1_000 if "max_bytes" in bound else None)
+    assert policy._thin > 0
+    assert all(len(shadow.sizes) <= 5_000 for shadow in policy._shadows)
+    assert sorted(layer.keys_nowait()) == sorted(layer._values)
+    assert len(layer) <= 9_000
+
+
+def test_a_large_cache_hands_over_what_it_holds() -> None:
+    policy = AdaptivePolicy(5_000)
+    for key in range(5_000):
+        policy.on_insert(key, 1, 0.0)
+    assert policy._acting is not None
+    other = next(shadow for shadow in policy._shadows if shadow.name != policy.leader)
+    policy._follow(other)
+    assert policy.leader == other.name
+    assert set(policy.keys()) == set(range(5_000))
+
+
+@pytest.mark.parametrize("objective", ["bytes", "time"])
+def test_the_objective_says_what_a_hit_is_worth(objective: str) -> None:
+    source = random.Random(11)
+    layer = MemoryLayer(max_bytes=50_000, policy=f"adaptive-{objective}")
+    saved = 0.0
+    for _ in range(8_000):
+        key = int(source.paretovariate(0.5)) % 400
+        size, cost = 200 + key % 7 * 900, 0.01 + key % 5
+        if layer.get_nowait(key) is None:
+            layer.set_nowait(key, True, size=size, cost=cost)
+        else:
+            saved += size if objective == "bytes" else cost
+    assert saved > 0
+    assert layer.bytes is not None
+    assert layer.bytes <= 50_000
+    policy = layer._policy
+    assert isinstance(policy, AdaptivePolicy)
+    assert policy._worth(700, 2.5) == (700 if objective == "bytes" else 2.5)
+
+
+def test_shrinking_evicts_what_the_leader_gives_up() -> None:
+    layer = MemoryLayer(max_entries=100, policy="adaptive")
+    read(layer, loop(3))
+    layer.resize(max_entries=20)
+    assert len(layer) == 20
+    assert len(layer._policy) == 20
+
+
+def test_a_shadow_is_a_cache_without_values() -> None:
+    shadow = Shadow("lru", LRUPolicy, 3)
+    assert [shadow.access(key, 1, 0.0) for key in "abcadb"] == [False, False, False, True, False, False]
+    assert shadow.left == ["c"]
+    assert set(shadow.sizes) == {"a", "d", "b"}
+    assert not shadow.access("too large", 4, 0.0)
+    shadow.change("d", 3, 0.0)
+    assert shadow.used <= 3
