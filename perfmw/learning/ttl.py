@@ -12,13 +12,13 @@ from collections.abc import Callable, Hashable
 from perfmw.learning.hazard import AgeHazard, best_ttl
 from perfmw.learning.keypatterns import key_pattern
 
-_MARGIN = 0.88
+_MARGIN = 0.8
 """Aim below the cap: the staleness that counts can only be estimated."""
-_DOUBT = 2.0
+_DOUBT = 3.0
 """Standard deviations of the estimated stale reads that count as spent."""
 _WINDOW, _LEAST_WINDOW = 0.3, 30.0
 _SPEED, _CATCH_UP, _BRAKE = 0.7, 1.5, 3.0
-_RISK, _LEAST_MISSES = 0.12, 0.06
+_RISK, _LEAST_MISSES = 0.1, 0.06
 _GAPS, _EVENTS = 64.0, 40.0
 _KEY_PRIOR, _POOL_PRIOR = 0.5, 2.0
 
