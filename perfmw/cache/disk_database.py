@@ -42,7 +42,7 @@ _of_parents: list[object] = []
 class Handle:
     """A connection, opened when first used, and a cursor used over and over. Hold ``lock`` while using it."""
 
-    __slots__ = ("_cache_kib", "_connection", "_cursor", "_database", "file", "lock")
+    __slots__ = ("_cache_kib", "_connection", "_database", "file", "lock", "opened")
 
     def __init__(self, database: Database, cache_kib: int) -> None:
         self._database = database
@@ -50,18 +50,19 @@ class Handle:
         self.file: FileId | None = None
         """Which file is open."""
         self._connection: sqlite3.Connection | None = None
-        self._cursor: sqlite3.Cursor | None = None
+        self.opened: sqlite3.Cursor | None = None
+        """The cursor, once there is one."""
         self.lock = threading.Lock()
 
     def cursor(self) -> sqlite3.Cursor:
         """Raises sqlite3.Error or OSError when the file cannot be opened."""
-        return self._cursor or self._open()
+        return self.opened or self._open()
 
     def _open(self) -> sqlite3.Cursor:
         self._connection = self._database.connect(self._cache_kib)
-        self._cursor = self._connection.cursor()
+        self.opened = self._connection.cursor()
         self.file = self._database.there()
-        return self._cursor
+        return self.opened
 
     def replaced(self) -> bool:
         """Whether another file is at the path now than the open one, or none."""
@@ -69,17 +70,17 @@ class Handle:
 
     @property
     def used(self) -> bool:
-        return self._cursor is not None
+        return self.opened is not None
 
     def close(self) -> None:
-        connection, self._connection, self._cursor, self.file = self._connection, None, None, None
+        connection, self._connection, self.opened, self.file = self._connection, None, None, None
         if connection is not None:
             connection.close()
 
     def abandon(self) -> None:
         """In a forked child: what is its parent's must be neither used nor closed."""
-        _of_parents.append((self._connection, self._cursor))
-        self._connection = self._cursor = self.file = None
+        _of_parents.append((self._connection, self.opened))
+        self._connection = self.opened = self.file = None
         self.lock = threading.Lock()
 
 

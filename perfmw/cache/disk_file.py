@@ -66,7 +66,7 @@ class DiskFile:
         self._clock = clock
         self._database = Database(self.path, patience)
         self._main, self._spare = self._database.main, self._database.spare
-        self._uses: dict[int, int] = {}
+        self._uses: dict[int, float] = {}
         self._room = 0
         self._writes = self._written = 0
         self.used_bytes = 0
@@ -147,7 +147,7 @@ class DiskFile:
             handle = self._spare
             handle.lock.acquire()
         try:
-            row = handle.cursor().execute(_READ, (number,)).fetchone()
+            row = (handle.opened or handle.cursor()).execute(_READ, (number,)).fetchone()
         finally:
             handle.lock.release()
         if row is None or row[0] != key:
@@ -173,7 +173,7 @@ class DiskFile:
         if row[1] is not None and row[1] <= now:
             return False
         uses = self._uses
-        uses[number] = int(now)
+        uses[number] = now
         if len(uses) >= _USES_TO_FLUSH:
             self._flush_uses()
         return True
@@ -190,7 +190,7 @@ class DiskFile:
             cursor = self._main.cursor()
             self._reserve(cursor, weight)
             cursor.execute(_WRITE, row)
-            self._uses[row[0]] = int(self._clock())
+            self._uses[row[0]] = self._clock()
             self._writes += 1
             self._written += weight
             if self._writes >= _SWEEP_EVERY or self._written >= _SWEEP_BYTES:
@@ -293,7 +293,7 @@ class DiskFile:
         uses, self._uses = self._uses, {}
         if uses:
             with transaction(cursor):
-                cursor.executemany(_NOTE_USE, list(uses.items()))
+                cursor.executemany(_NOTE_USE, [(number, int(used)) for number, used in uses.items()])
 
     # ---- what can go wrong
 

@@ -50,7 +50,7 @@ class PerRequest(Generic[P, T]):
         return memo is not None and memo.forget(self._key(args, kwargs))
 
     def info(self) -> FunctionInfo:
-        """Counts of this process. ``memo_hits`` are the calls that did not call the function."""
+        """Counts of the calls within requests: ``misses`` called the function, ``memo_hits`` did not."""
         return self._spec.info()
 
     def _key(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> str:
@@ -62,20 +62,31 @@ class PerRequest(Generic[P, T]):
             self._spec.memo_hits += 1
             return noted.value  # type: ignore[no-any-return]
 
+        mine = []
+
         async def compute() -> T:
+            mine.append(key)
             return self._note(memo, key, await work())
 
-        return await current_scope().coalescer.run((memo, key), compute, timeout=self._spec.options.wait)
+        value = await current_scope().coalescer.run((memo, key), compute, timeout=self._spec.options.wait)
+        self._spec.coalesced += not mine
+        return value
 
     def _at_once(self, memo: Memo, key: str, work: Callable[[], T]) -> T:
         noted = memo.get(key)
         if noted is not None:
             self._spec.memo_hits += 1
             return noted.value  # type: ignore[no-any-return]
-        coalescer = current_scope().coalescer
-        return coalescer.run_blocking(
-            (memo, key), lambda: self._note(memo, key, work()), timeout=self._spec.options.wait
-        )
+        mine = []
+
+        def compute() -> T:
+            mine.append(key)
+            return self._note(memo, key, work())
+
+        run = current_scope().coalescer.run_blocking
+        value = run((memo, key), compute, timeout=self._spec.options.wait)
+        self._spec.coalesced += not mine
+        return value
 
     def _note(self, memo: Memo, key: str, value: T) -> T:
         self._spec.misses += 1

@@ -160,7 +160,8 @@ async def test_per_request_gives_everybody_the_same_object(scope: OwnScope) -> N
     with request_scope():
         assert await current_user(object()) is not one
     assert await current_user(object()) is not await current_user(object())
-    assert (current_user.info().misses, current_user.info().memo_hits) == (2, 1)
+    info = current_user.info()
+    assert (info.misses, info.coalesced, info.memo_hits) == (2, 1, 1)
     assert len(scope.memory) == 0
     assert asyncio.iscoroutinefunction(current_user)
 
