@@ -74,6 +74,14 @@ class ChangeDetector:
             self._acquit()
         return change
 
+    def state(self) -> list[float]:
+        """What is usual, to be kept over a restart; suspicions are not."""
+        return [*self._usual]
+
+    def restore(self, usual: Sequence[float]) -> None:
+        """Take up what ``state`` gave."""
+        self._usual.extend(value for value in usual if isfinite(value))
+
     def _accumulate(self, logged: float) -> bool:
         centre, spread = _usual_of(self._usual)
         off = max(-_CLIP, min(_CLIP, (logged - centre) / spread))

@@ -16,7 +16,11 @@ DEFAULT_TARGET = 0.7
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing that is wrong now. ``key`` stays the same for as long as it is the same thing."""
+    """One thing that is wrong now. ``key`` stays the same for as long as it is the same thing.
+
+    ``since``: unix seconds from which on, as well as it can be told; None means since it was first seen.
+    ``confidence``: 0..1, None where nothing was estimated.
+    """
 
     key: str
     type: str
@@ -24,6 +28,8 @@ class Finding:
     message: str
     target: str
     details: Mapping[str, Any] = field(default_factory=dict)
+    since: float | None = None
+    confidence: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +122,7 @@ def _thresholds(profile: PerformanceProfile) -> Iterator[Finding]:
         if value is None or not _passes(value, threshold):
             continue
         name = f"{threshold.metric}:{threshold.direction}"
-        if name not in seen or _RANK[threshold.severity] > _RANK[seen[name][0].severity]:
+        if name not in seen or RANK[threshold.severity] > RANK[seen[name][0].severity]:
             seen[name] = (threshold, value)
     for name, (threshold, value) in seen.items():
         message = (
@@ -127,7 +133,8 @@ def _thresholds(profile: PerformanceProfile) -> Iterator[Finding]:
         )
 
 
-_RANK: Mapping[str, int] = {"low": 0, "medium": 1, "high": 2}
+RANK: Mapping[str, int] = {"low": 0, "medium": 1, "high": 2}
+"""Severities in order."""
 
 
 def _passes(value: float, threshold: AlertThreshold) -> bool:
@@ -137,6 +144,11 @@ def _passes(value: float, threshold: AlertThreshold) -> bool:
 def _finding(
     profile: PerformanceProfile, kind: str, severity: Severity, message: str, *, value: float, limit: float
 ) -> Finding:
-    details = {"value": value, "limit": limit, "requests": profile.metrics.latency.count}
+    details = {
+        "value": value,
+        "limit": limit,
+        "requests": profile.metrics.latency.count,
+        "profile_type": profile.type,
+    }
     type_ = "threshold" if kind.startswith("threshold") else f"degraded_{kind}"
     return Finding(f"{profile.id}:{kind}", type_, severity, message, profile.name, details)

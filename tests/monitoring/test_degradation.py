@@ -88,7 +88,7 @@ def test_a_finding_says_what_and_how_much() -> None:
         severity="high",
         message="GET /x takes 250.0 ms on average, 2.5 times its baseline",
         target="GET /x",
-        details={"value": 0.25, "limit": 0.1, "requests": 1_000},
+        details={"value": 0.25, "limit": 0.1, "requests": 1_000, "profile_type": "component"},
     )
 
 
