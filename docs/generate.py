@@ -14,9 +14,11 @@ from dataclasses import MISSING, fields
 from pathlib import Path
 
 from perfmw import hookspecs
-from perfmw.settings import CacheRule, Cdn, Namespace
+from perfmw.settings import CacheRule, Cdn, Channel, Concurrency, Monitoring, Namespace, Quota
 from perfmw.settings.cdn import CDN_REFERENCE
+from perfmw.settings.limits import CONCURRENCY_REFERENCE, QUOTA_REFERENCE
 from perfmw.settings.model import options
+from perfmw.settings.monitoring import CHANNEL_REFERENCE, MONITORING_REFERENCE
 from perfmw.settings.namespaces import NAMESPACE_REFERENCE
 from perfmw.settings.rules import RULE_REFERENCE
 
@@ -97,6 +99,42 @@ The fields of the table `cdn`. See [caching](caching.md#a-cdn-before-the-app).
 |---|---|---|---|
 """
 
+CONCURRENCY_HEAD = """
+## Limits of concurrency
+
+The fields of the table `concurrency`. See [limits](limits.md#overload).
+
+| field | default | allowed | what it is |
+|---|---|---|---|
+"""
+
+QUOTA_HEAD = """
+## Quotas
+
+The fields of each of the `quotas`. See [limits](limits.md#quotas).
+
+| field | default | allowed | what it is |
+|---|---|---|---|
+"""
+
+MONITORING_HEAD = """
+## Monitoring
+
+The fields of the table `monitoring`. See [monitoring](monitoring.md).
+
+| field | default | allowed | what it is |
+|---|---|---|---|
+"""
+
+CHANNEL_HEAD = """
+## Channels of alerts
+
+The fields of a table `monitoring.channels.NAME`. `url`, `secret` and `password` may be `env:NAME`, and are never shown.
+
+| field | default | allowed | what it is |
+|---|---|---|---|
+"""
+
 HOOKS_HEAD = """\
 # Hooks
 
@@ -137,6 +175,10 @@ def settings_page() -> str:
         (RULE_HEAD, CacheRule, RULE_REFERENCE),
         (NAMESPACE_HEAD, Namespace, NAMESPACE_REFERENCE),
         (CDN_HEAD, Cdn, CDN_REFERENCE),
+        (CONCURRENCY_HEAD, Concurrency, CONCURRENCY_REFERENCE),
+        (QUOTA_HEAD, Quota, QUOTA_REFERENCE),
+        (MONITORING_HEAD, Monitoring, MONITORING_REFERENCE),
+        (CHANNEL_HEAD, Channel, CHANNEL_REFERENCE),
     ]
     return SETTINGS_HEAD + "".join(rows) + "".join(head + _table(cls, ref) for head, cls, ref in tables)
 
@@ -155,6 +197,8 @@ def _shown(default: object) -> str:
         return "required"
     if isinstance(default, bool):
         return f"`{str(default).lower()}`"
+    if isinstance(default, Concurrency | Monitoring):
+        return "as below"
     if isinstance(default, tuple):
         return "`[" + ", ".join(f'"{item}"' for item in default) + "]`"
     if isinstance(default, int) and default and default % 2**20 == 0:

@@ -29,8 +29,10 @@ BOARD = "perfmw-purges"
 """The notices of purges by prefix, and of soft ones: every read of an entry heeds them."""
 NEWS = "perfmw-news"
 """The notices of all other invalidations, for what other processes hold in memory."""
+COUNT_PREFIX = "perfmw-count:"
+"""Before the name, in keys of counts that processes have in common."""
 _MOST_UNSAID = 10_000
-_OWN_KEYS = (TAG_PREFIX, BOARD, NEWS)
+_OWN_KEYS = (TAG_PREFIX, BOARD, NEWS, COUNT_PREFIX)
 
 _PROBE = b"PMW1\x00\xff\xfe\x80 probe"
 
@@ -127,6 +129,13 @@ class FarLayer:
             return 0
         self.invalidations += int(deleted)
         return int(deleted)
+
+    async def count(self, key: str, by: int, ttl: float) -> int | None:
+        """Raise a count that all share, which lives ``ttl`` seconds; None when it cannot be done."""
+        count = await self._call(self.cache.increment, COUNT_PREFIX + key, by)
+        if count == by:
+            await self._call(self.cache.expire, COUNT_PREFIX + key, ttl)
+        return count
 
     async def mark(self, tags: Iterable[str], epoch: int) -> None:
         """Leave word, for other processes and for later ones, that ``tags`` were invalidated at ``epoch``."""

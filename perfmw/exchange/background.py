@@ -6,7 +6,7 @@ import asyncio
 import time
 from time import perf_counter
 
-from perfmw.asgi.types import Message
+from perfmw.asgi.types import BACKGROUND, Message
 from perfmw.exchange.cache import HttpCache
 from perfmw.exchange.exchange import Exchange
 from perfmw.http.messages import StoredResponse
@@ -70,7 +70,7 @@ def _behind(cache: HttpCache, exchange: Exchange, stored: StoredResponse) -> Uns
     """The same request as a GET of the whole, with the cache's own conditions, from nobody to nobody."""
     conditionals = conditionals_for(stored)
     headers = [field for field in exchange.scope["headers"] if field[0] not in _CLIENTS_OWN]
-    scope = {**exchange.scope, "method": "GET", "headers": [*headers, *conditionals]}
+    scope = {**exchange.scope, "method": "GET", "headers": [*headers, *conditionals], BACKGROUND: True}
     if "state" in scope:
         scope["state"] = dict(scope["state"])
     call = Unseen(cache, scope, _Nothing().receive, _drop, perf_counter(), time.time())

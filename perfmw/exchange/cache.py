@@ -7,15 +7,17 @@ from collections.abc import Iterable, MutableMapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from perfmw.asgi.types import ASGIApp, HeaderList
+from perfmw.asgi.types import ASGIApp, HeaderList, Scope
 from perfmw.exchange.packer import Packer
 from perfmw.exchange.passing import Held, Passing
+from perfmw.exchange.refusals import limited
 from perfmw.exchange.store import ResponseStore
 from perfmw.http.invalidation import outdated_keys
 from perfmw.http.keys import custom_key, request_key
 from perfmw.http.messages import Request, ResponseHead, StoredResponse
 from perfmw.http.storing import NO_FRESHNESS, Storing, storing
-from perfmw.profiles import Routes
+from perfmw.profiles import Recorder, Routes
+from perfmw.profiles.routes import METHODS, OTHER_METHOD
 from perfmw.runtime import Runtime
 from perfmw.settings import CacheRule, Settings
 
@@ -32,7 +34,7 @@ class HttpCache:
 
     def __init__(self, app: ASGIApp, runtime: Runtime) -> None:
         settings, plugins = runtime.settings, runtime.plugins
-        self.app = app
+        self.app = limited(app, runtime.limits)
         self.runtime = runtime
         self.state: MutableMapping[str, Any] | None = None
         """The state of the app's lifespan, for requests that do not come through a server."""
@@ -63,6 +65,11 @@ class HttpCache:
 
             self._background = Background(self)
         return self._background
+
+    def refused(self, scope: Scope, name: str = "") -> Recorder:
+        """Who counts a request that the app never saw. ``name``: of its route, if that is known."""
+        method = scope["method"]
+        return self.recorder(name or f"{method if method in METHODS else OTHER_METHOD} (refused)")
 
     def key(self, request: Request) -> str | None:
         """The key of a request's URL, or what a plugin makes of it.

@@ -9,12 +9,13 @@ from hashlib import blake2b
 from time import perf_counter
 
 from perfmw.asgi.tee import Tee, content_length
-from perfmw.asgi.types import HeaderList, Message, Receive, Scope, Send
+from perfmw.asgi.types import REFUSED, HeaderList, Message, Receive, Scope, Send
 from perfmw.cache import Flight
 from perfmw.cache.memo import close_memo
 from perfmw.cache.tagging import Collector, collect
 from perfmw.exchange.cache import HttpCache
 from perfmw.exchange.passing import Held
+from perfmw.exchange.refusals import REFUSALS
 from perfmw.exchange.requests import request_of
 from perfmw.http import status as cache_status
 from perfmw.http.messages import Header, Request, ResponseHead, StoredResponse
@@ -166,6 +167,8 @@ class Forwarding(Tee, Collector):
             self._learn(recorder.name)
 
     def _recorder(self) -> Recorder:
+        if self.detail in REFUSALS:
+            return self.cache.refused(self.scope)
         return self.cache.recorder(self.route())
 
     def route(self) -> str:
@@ -188,7 +191,11 @@ class Forwarding(Tee, Collector):
             if (self.stored is not None or self.asking) and self._withholds(headers):
                 self.withheld = headers
                 return None
+            if REFUSED in message:
+                return self._turned_away(message, headers)
             self._judge(message, headers)
+        elif REFUSED in message:
+            return self._turned_away(message, headers)
         elif self.fwd == "method":
             self._written(message, headers)
         if self.template is not None and self.cache.edge is not None:
@@ -197,6 +204,11 @@ class Forwarding(Tee, Collector):
             headers = with_vary(headers)
         headers.append(self._cache_status())
         return {**message, "headers": headers}
+
+    def _turned_away(self, message: Message, headers: HeaderList) -> Message:
+        """perfmw itself answered for the app: nothing is learned from that, and others may try."""
+        self.detail = message[REFUSED]
+        return {**message, "headers": [*headers, REFUSALS[self.detail]]}
 
     def _withholds(self, headers: HeaderList) -> bool:
         """Whether a stored response answers instead: it was confirmed, completed, or the app failed."""

@@ -12,11 +12,12 @@ from collections.abc import Awaitable, Callable
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
-from perfmw.asgi.types import HeaderList, Message, Receive, Scope, Send
+from perfmw.asgi.types import REFUSED, HeaderList, Message, Receive, Scope, Send
 from perfmw.cache.memo import close_memo
 from perfmw.cache.tagging import Collector
 from perfmw.exchange.exchange import Exchange
 from perfmw.exchange.passing import Held
+from perfmw.exchange.refusals import REFUSALS
 from perfmw.http import status as cache_status
 from perfmw.http.messages import Header
 
@@ -122,6 +123,9 @@ class Passage(Collector):
         return self.send_message(message)
 
     def _begin(self, message: Message, headers: HeaderList) -> Awaitable[None]:
+        if REFUSED in message:
+            self.reason = message[REFUSED]
+            return self.send_message({**message, "headers": [*headers, REFUSALS[self.reason]]})
         held = self.held
         verdict = self.cache.glance(headers, held.rule, held)
         if verdict is None:
@@ -167,6 +171,9 @@ class Passage(Collector):
         seconds = (self.finished_at or perf_counter()) - self.started
         if held.status == self.status and held.reason == self.reason and held.count is not None:
             held.count(seconds)
+            return seconds
+        if self.reason in REFUSALS:
+            self.cache.refused(self.scope, held.name).origin(seconds, self.status, self.reason)
             return seconds
         recorder = self.cache.recorder(self.route())
         reason = self.reason or "uri-miss"

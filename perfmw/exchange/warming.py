@@ -9,7 +9,7 @@ from time import perf_counter
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
-from perfmw.asgi.types import Message, Scope
+from perfmw.asgi.types import BACKGROUND, Message, Scope
 from perfmw.exchange.cache import HttpCache
 from perfmw.exchange.exchange import Exchange
 from perfmw.http.messages import Header, StoredResponse
@@ -123,6 +123,7 @@ def _scope(url: str, headers: Sequence[Header], state: Any) -> Scope:
         "root_path": "",
         "headers": [(b"host", parts.netloc.encode("ascii", "replace")), *headers],
         "client": NOBODY,
+        BACKGROUND: True,
         "server": (parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80)),
         "extensions": {},
         "state": dict(state or {}),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from perfmw.cache.codecs import Chain
@@ -14,6 +16,11 @@ from perfmw.settings import Namespace, Settings, SettingsError
 
 if TYPE_CHECKING:
     from aiocache.base import BaseCache
+
+    from perfmw.cache.layers import FarLayer
+    from perfmw.runtime.limits import Limits
+
+log = logging.getLogger("perfmw.runtime")
 
 
 def cache_of(
@@ -118,3 +125,27 @@ def codec_of(settings: Settings, plugins: Plugins) -> Chain | None:
         names = ["zstd"] if "zstd" in plugins.codecs else []
         names += ["aes-256-gcm"] if settings.encryption_keys is not None else []
     return Chain([plugins.choose("codecs", name, setting="codecs") for name in names]) if names else None
+
+
+def limits_of(settings: Settings, plugins: Plugins, layers: Sequence[FarLayer]) -> Limits | None:
+    """The limits that the settings ask for; None where they ask for none.
+
+    :param layers: what processes share, for quotas that are counted together.
+    :raises SettingsError: a shared quota without such a layer.
+    """
+    if not settings.enabled or (settings.concurrency_limit == "off" and not settings.quotas):
+        return None
+    from perfmw.runtime.limits import Limits
+
+    return Limits(settings, plugins, layers)
+
+
+async def close_exporter(exporter: object) -> None:
+    """Close an exporter that can be closed; what it raises is logged."""
+    close = getattr(exporter, "aclose", None)
+    if close is None:
+        return
+    try:
+        await close()
+    except Exception as error:
+        log.warning("exporter %r did not close: %r", getattr(exporter, "name", exporter), error)

@@ -39,6 +39,7 @@ from perfmw.profiles import ProfileStore, Reading, profile_id
 from perfmw.profiles.distributions import by_outcome, by_status
 from perfmw.profiles.health import LoopMonitor
 from perfmw.profiles.meeting import archive_path
+from perfmw.runtime.building import close_exporter, limits_of
 from perfmw.runtime.controls import RuntimeControls, rule_row
 from perfmw.runtime.learning import Learning
 from perfmw.runtime.purging import CdnPurges, purge
@@ -89,6 +90,7 @@ class Runtime:
         self.cache = self.spaces.shared
         """What everything shares that has no namespace with a cache of its own."""
         self.responses = responses_of(self.spaces)
+        self.limits = limits_of(settings, self.plugins, self.cache.far_layers())
         self.cdn = CdnPurges(self.plugins.purgers.values(), settings)
         if self.cdn:
             self.spaces.on_invalidate(self.cdn.told)
@@ -177,7 +179,7 @@ class Runtime:
         if self.sharing is not None:
             await self.sharing.close()
         for exporter in self.exporters.values():
-            await _close(exporter)
+            await close_exporter(exporter)
         if "caching" in vars(self):
             await self.caching.close()
         await self.cdn.close()
@@ -470,16 +472,6 @@ _keep_alive: list[Runtime] = []
 def _import_what_comes_later() -> None:
     for name in ("optimization.engine", "runtime.rounds", "runtime.caching", "profiles.tracing"):
         import_module(f"perfmw.{name}")
-
-
-async def _close(exporter: object) -> None:
-    close = getattr(exporter, "aclose", None)
-    if close is None:
-        return
-    try:
-        await close()
-    except Exception as error:
-        log.warning("exporter %r did not close: %r", getattr(exporter, "name", exporter), error)
 
 
 set_provider(Runtime.current)

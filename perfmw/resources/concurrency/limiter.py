@@ -36,7 +36,7 @@ _PROBE_SHARE: Final = 0.5
 
 
 class Ticket:
-    """One request under way. Give it back to ``ConcurrencyLimiter.done`` exactly once."""
+    """One request under way. Give it back to the limiter's ``done`` or ``cancel`` exactly once."""
 
     __slots__ = ("begun", "priority")
 
@@ -76,6 +76,7 @@ class ConcurrencyLimiter:
         self.in_flight = 0
         self.refused = 0
         """Since the start."""
+        self._under_way = [0] * len(Priority)
         self._refused_at = [-inf] * len(Priority)
         self._window = _Measured()
         self._lows: deque[float] = deque(maxlen=_MEMORY)
@@ -91,17 +92,21 @@ class ConcurrencyLimiter:
         return max(self._least, int(self._limit))
 
     def admit(self, now: float, priority: int = Priority.NORMAL) -> Ticket | Refusal:
-        """A ticket, or why not."""
+        """A ticket, or why not.
+
+        A class sees those under way that are its equals or go before it, so that the lower ones never fill
+        what a higher one may have.
+        """
+        if priority < Priority.HIGH and self._held_back(now, priority):
+            return self.refuse(now, priority, "priority")
         limit = self.limit
-        if self.in_flight >= limit:
+        ahead = sum(self._under_way[priority:])
+        if ahead >= max(1.0, limit * _SHARES[priority]):
             if self._credit < 1.0 or self.in_flight >= _BURST * limit:
-                return self._refuse(now, priority, "limit")
+                return self.refuse(now, priority, "limit" if ahead >= limit else "priority")
             self._credit -= 1.0
-        elif priority < Priority.HIGH and (
-            self.in_flight >= max(1.0, limit * _SHARES[priority]) or self._held_back(now, priority)
-        ):
-            return self._refuse(now, priority, "priority")
         self.in_flight += 1
+        self._under_way[priority] += 1
         if self.in_flight > self._window.most:
             self._window.most = self.in_flight
         return Ticket(now, priority)
@@ -110,11 +115,21 @@ class ConcurrencyLimiter:
         """Whether one who goes before was just refused."""
         return any(now - at < _HOLD for at in self._refused_at[priority + 1 :])
 
-    def _refuse(self, now: float, priority: int, why: Refusal) -> Refusal:
+    def has_room(self, priority: int = Priority.NORMAL) -> bool:
+        """Whether one more of that class is within the limit."""
+        return sum(self._under_way[priority:]) < max(1.0, self.limit * _SHARES[priority])
+
+    def refuse(self, now: float, priority: int, why: Refusal) -> Refusal:
+        """Count a refusal; ``admit`` does so by itself. For a second no lower class is let in."""
         self.refused += 1
         self._refused_at[priority] = now
         self._window.full = True
         return why
+
+    def cancel(self, ticket: Ticket) -> None:
+        """A request is over that says nothing about how long one takes: it failed, or it streams on."""
+        self.in_flight -= 1
+        self._under_way[ticket.priority] -= 1
 
     def done(self, ticket: Ticket, now: float, *, waited: float = 0.0, dropped: bool = False) -> None:
         """A request is over.
@@ -122,7 +137,7 @@ class ConcurrencyLimiter:
         :param waited: seconds it waited before ``admit`` saw it, such as the event loop's lag.
         :param dropped: it failed for want of capacity behind.
         """
-        self.in_flight -= 1
+        self.cancel(ticket)
         if 2 * self.in_flight < self.limit and self._credit < _BURST * self._limit:
             self._credit += _EARNED
         window = self._window

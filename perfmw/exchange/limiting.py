@@ -1,0 +1,169 @@
+"""Before the app: who may not come in is turned away, by an answer made beforehand where possible."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Awaitable
+from typing import TYPE_CHECKING
+
+from perfmw.asgi.types import BACKGROUND, REFUSED, ASGIApp, HeaderList, Message, Receive, Scope, Send
+from perfmw.exchange.refusals import OVERLOAD, QUOTA
+from perfmw.exchange.requests import request_of
+from perfmw.resources.concurrency import Priority, Ticket
+from perfmw.runtime.gate import Gate
+from perfmw.runtime.limits import Limits, Place
+
+if TYPE_CHECKING:
+    from perfmw.runtime.quotas import Exceeded
+
+_PROBLEMS = "https://iana.org/assignments/http-problem-types#"
+_BUSY = json.dumps(
+    {
+        "type": f"{_PROBLEMS}temporary-reduced-capacity",
+        "title": "Service Unavailable",
+        "status": 503,
+        "detail": "The server has as much to do as it can. Try again later.",
+    }
+).encode()
+_SPREAD = 3
+"""Seconds over which those turned away are asked to come back, so that they do not all come at once."""
+
+
+def _fields(body: bytes, retry: int) -> HeaderList:
+    return [
+        (b"content-type", b"application/problem+json"),
+        (b"content-length", str(len(body)).encode()),
+        (b"retry-after", str(retry).encode()),
+        (b"cache-control", b"no-store"),
+    ]
+
+
+_OVERLOADED = [_fields(_BUSY, seconds + 1) for seconds in range(_SPREAD)]
+
+
+class Limited:
+    """An app within limits. Made only where the settings ask for any."""
+
+    def __init__(self, app: ASGIApp, limits: Limits) -> None:
+        self.app = app
+        self._limits = limits
+        self._turned_away = 0
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        place = self._limits.place(scope)
+        gate = place.gate
+        if gate is None and not place.quotas:
+            await self.app(scope, receive, send)
+            return
+        priority = self._priority(place, scope)
+        if place.quotas and BACKGROUND not in scope:
+            await self._counted(place, priority, scope, receive, send)
+        else:
+            await self._through(gate, priority, scope, receive, send)
+
+    def _priority(self, place: Place, scope: Scope) -> Priority:
+        if BACKGROUND in scope:
+            return Priority.LOW
+        return self._limits.priority(place, request_of(scope)) if self._limits.asks else place.priority
+
+    async def _counted(
+        self, place: Place, priority: Priority, scope: Scope, receive: Receive, send: Send
+    ) -> None:
+        """Within the quotas, if they allow it."""
+        assert self._limits.quotas is not None
+        answer = await self._limits.quotas.enter(place, scope, priority)
+        if answer.exceeded is not None:
+            await self._refuse_quota(answer.exceeded, scope, send)
+            return
+        try:
+            await self._through(place.gate, priority, scope, receive, send)
+        finally:
+            answer.leave()
+
+    async def _through(
+        self, gate: Gate | None, priority: Priority, scope: Scope, receive: Receive, send: Send
+    ) -> None:
+        """Through the gate of a group, if it has one and there is room."""
+        if gate is None:
+            await self.app(scope, receive, send)
+            return
+        refusing = self._limits.mode == "on"
+        ticket = await gate.enter_or_wait(priority) if gate.wait and refusing else gate.enter(priority)
+        if ticket is None:
+            if refusing:
+                await self._refuse(scope, send)
+            else:
+                await self.app(scope, receive, send)
+            return
+        inside = Inside(gate, ticket, send)
+        try:
+            await self.app(scope, receive, inside.send)
+        except BaseException:
+            inside.leave(measured=False)
+            raise
+        inside.leave()
+
+    async def _refuse(self, scope: Scope, send: Send) -> None:
+        self._turned_away += 1
+        fields = _OVERLOADED[self._turned_away % _SPREAD]
+        await _answer(scope, send, 503, [*fields], _BUSY, OVERLOAD)
+
+    async def _refuse_quota(self, exceeded: Exceeded, scope: Scope, send: Send) -> None:
+        body = json.dumps(
+            {
+                "type": f"{_PROBLEMS}quota-exceeded",
+                "title": "Too Many Requests",
+                "status": 429,
+                "detail": exceeded.detail,
+                "violated-policies": [exceeded.name],
+            }
+        ).encode()
+        fields = _fields(body, exceeded.retry)
+        await _answer(scope, send, 429, [*fields, *exceeded.fields], body, QUOTA)
+
+
+async def _answer(
+    scope: Scope, send: Send, status: int, headers: HeaderList, body: bytes, reason: str
+) -> None:
+    await send({"type": "http.response.start", "status": status, "headers": headers, REFUSED: reason})
+    body = b"" if scope["method"] == "HEAD" else body
+    await send({"type": "http.response.body", "body": body})
+
+
+class Inside:
+    """A request with a ticket, which it holds until its last byte is handed on."""
+
+    __slots__ = ("_failed", "_gate", "_send", "_ticket")
+
+    def __init__(self, gate: Gate, ticket: Ticket, send: Send) -> None:
+        self._gate = gate
+        self._send = send
+        self._ticket: Ticket | None = ticket
+        self._failed = False
+
+    def send(self, message: Message) -> Awaitable[None]:
+        kind = message["type"]
+        if kind == "http.response.body":
+            if not message.get("more_body", False):
+                self.leave()
+        elif kind == "http.response.start":
+            self._failed = message["status"] >= 400
+            if _streams(message):
+                self.leave(measured=False)
+        elif kind == "http.response.pathsend":
+            self.leave()
+        return self._send(message)
+
+    def leave(self, *, measured: bool = True) -> None:
+        """Give the ticket back, once. Failures are often fast, and say nothing about what work takes."""
+        ticket, self._ticket = self._ticket, None
+        if ticket is not None:
+            self._gate.leave(ticket, measured=measured and not self._failed)
+
+
+def _streams(message: Message) -> bool:
+    """Whether a response goes on for as long as the client likes."""
+    return any(
+        name == b"content-type" and value.startswith(b"text/event-stream")
+        for name, value in message.get("headers", ())
+    )

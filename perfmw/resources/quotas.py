@@ -1,0 +1,125 @@
+"""Quotas: so many in a time from each, with a burst. Pure; memory is bounded.
+
+The generic cell rate algorithm (ITU-T I.371, as a virtual scheduling algorithm): one number for each who is
+counted, the time at which all that came would have come had it kept to the rate.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from math import ceil
+from typing import NamedTuple
+
+
+class Verdict(NamedTuple):
+    """``remaining``: how many more at once. ``reset``: seconds until all of it is there again; ``retry``:
+    until the next one is.
+    """
+
+    allowed: bool
+    remaining: int
+    reset: float
+    retry: float
+
+
+class RateQuota:
+    """``limit`` per ``window`` seconds from each key, evenly, with up to ``burst`` at once.
+
+    In any window at most ``limit + burst`` pass. Times are of any clock that only goes forward, in seconds.
+
+    :param most: keys that are kept apart; beyond it, who was longest away is forgotten.
+    :raises ValueError: a limit, window, burst or ``most`` that is not positive.
+    """
+
+    def __init__(self, limit: int, window: float, burst: int | None = None, most: int = 10_000) -> None:
+        burst = max(1, limit // 10) if burst is None else burst
+        if limit < 1 or burst < 1 or most < 1 or not window > 0.0:
+            raise ValueError("limit, window, burst and most are positive")
+        self.limit, self.window, self.burst = limit, window, burst
+        self._step = window / limit
+        self._most = most
+        self._times: OrderedDict[str, float] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self._times)
+
+    def take(self, key: str, now: float, reserve: float = 0.0) -> Verdict:
+        """One more from ``key``, if that is allowed.
+
+        :param reserve: the share of the burst that is not for this one.
+        """
+        step, times = self._step, self._times
+        before = max(times.get(key, now), now)
+        most = max(step, self.burst * step * (1.0 - reserve))
+        after = before + step
+        if after - now > most + 1e-9 * step:
+            return Verdict(False, 0, before - now, after - now - most)
+        times[key] = after
+        times.move_to_end(key)
+        if len(times) > self._most:
+            times.popitem(last=False)
+        return Verdict(True, int((most - (after - now)) / step + 1e-9), after - now, 0.0)
+
+    def give_back(self, key: str) -> None:
+        """The last one was not served after all."""
+        if key in self._times:
+            self._times[key] -= self._step
+
+
+class Leases:
+    """One key's share of a limit that several processes count together, in windows by the clock.
+
+    Tickets are taken from the common count a few at a time, so that it is asked seldom: what a process has
+    taken and not used when a window ends is the only error, and always to the safe side.
+
+    :param limit: of a window, over all processes. :param window: in seconds of unix time.
+    """
+
+    _SHARE = 400
+
+    def __init__(self, limit: int, window: float) -> None:
+        self._limit, self._window = limit, window
+        self.chunk = max(1, limit // self._SHARE)
+        """How many tickets are taken at once."""
+        self._number = -1
+        self._left = 0
+        self._used_up = False
+
+    def number(self, now: float) -> int:
+        """Which window it is; the common count is kept for each."""
+        return int(now // self._window)
+
+    def take(self, now: float) -> Verdict | None:
+        """A verdict, or None if the common count has to be asked first: raise it by ``chunk``."""
+        self._turn(now)
+        if self._left > 0:
+            self._left -= 1
+            return self._verdict(True, now)
+        return self._verdict(False, now) if self._used_up else None
+
+    def granted(self, now: float, number: int, count: int) -> None:
+        """The common count of window ``number`` was raised by ``chunk``, to ``count``."""
+        self._turn(now)
+        if number != self._number:
+            return
+        got = max(0, min(self.chunk, self._limit - (count - self.chunk)))
+        self._left += got
+        self._used_up = got < self.chunk
+
+    def give_back(self) -> None:
+        """The last one was not served after all."""
+        self._left += 1
+
+    def _turn(self, now: float) -> None:
+        number = self.number(now)
+        if number != self._number:
+            self._number, self._left, self._used_up = number, 0, False
+
+    def _verdict(self, allowed: bool, now: float) -> Verdict:
+        reset = (self.number(now) + 1) * self._window - now
+        return Verdict(allowed, self._left, reset, 0.0 if allowed else reset)
+
+
+def seconds_up(seconds: float) -> int:
+    """Whole seconds for a header field, at least 1."""
+    return max(1, ceil(seconds))

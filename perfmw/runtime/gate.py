@@ -1,0 +1,142 @@
+"""The gate of a group of routes: a limiter at work in an event loop, with a short queue before it."""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+from collections import Counter
+from time import perf_counter
+from typing import Any
+
+from perfmw.resources.concurrency import (
+    Aimd,
+    ConcurrencyLimiter,
+    Gradient,
+    LimitAlgorithm,
+    Priority,
+    Ticket,
+    Vegas,
+)
+from perfmw.runtime.turns import Turns
+from perfmw.settings import Concurrency
+
+_ALGORITHMS: dict[str, type[LimitAlgorithm]] = {"gradient": Gradient, "vegas": Vegas, "aimd": Aimd}
+_SMOOTHING = 0.1
+
+Waiting = tuple[int, int, "asyncio.Future[Ticket | None]"]
+
+
+class Gate:
+    """Who may come in to the routes of one group. One in a process and for one event loop.
+
+    :param wait: seconds that a request may wait for its turn; 0 for none.
+    """
+
+    def __init__(self, name: str, bounds: Concurrency, turns: Turns) -> None:
+        self.name = name
+        self.limiter = ConcurrencyLimiter(
+            algorithm=_ALGORITHMS[bounds.algorithm](),
+            initial=bounds.initial,
+            least=bounds.least,
+            most=bounds.most,
+        )
+        self.wait = bounds.queue
+        self.refused: Counter[Priority] = Counter()
+        self.admitted: Counter[Priority] = Counter()
+        self._turns = turns
+        self._longest = bounds.queue_length
+        self._queue: list[Waiting] = []
+        self._serial = 0
+        self._latency = 0.0
+
+    def enter(self, priority: Priority) -> Ticket | None:
+        """A ticket, or None for a request that has to be refused; counts both."""
+        answer = self.limiter.admit(self._turns.begun(perf_counter()), priority)
+        if isinstance(answer, str):
+            self.refused[priority] += 1
+            return None
+        self.admitted[priority] += 1
+        return answer
+
+    async def enter_or_wait(self, priority: Priority) -> Ticket | None:
+        """``enter``, after waiting for one's turn where that promises to be in time."""
+        if self._queue or not self.limiter.has_room(priority):
+            ticket = await self._turn_of(priority) if self._hopeful(priority) else None
+            if ticket is not None:
+                self.admitted[priority] += 1
+                return ticket
+        return self.enter(priority)
+
+    def _hopeful(self, priority: Priority) -> bool:
+        """Whether those before leave a place before the deadline, as fast as they went lately."""
+        before = sum(-rank >= priority for rank, _, future in self._queue if not future.done())
+        if before >= self._longest:
+            return False
+        return (before + 1) * self._latency <= self.wait * self.limiter.limit
+
+    async def _turn_of(self, priority: Priority) -> Ticket | None:
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[Ticket | None] = loop.create_future()
+        self._serial += 1
+        heapq.heappush(self._queue, (-priority, self._serial, future))
+        timer = loop.call_later(self.wait, _give_up, future)
+        try:
+            return await future
+        except asyncio.CancelledError:
+            if future.done() and not future.cancelled() and (ticket := future.result()) is not None:
+                self.limiter.cancel(ticket)
+            raise
+        finally:
+            timer.cancel()
+
+    def leave(self, ticket: Ticket, *, measured: bool = True) -> None:
+        """The request is over; its slot is free once this turn of the loop is.
+
+        :param measured: False for one that says nothing about how long they take.
+        """
+        now = perf_counter()
+        if not measured:
+            self._turns.at_end(now, lambda begun, ended: self._cancel(ticket))
+            return
+        waited = self._turns.lag
+        self._turns.at_end(now, lambda begun, ended: self._done(ticket, now, waited))
+
+    def _done(self, ticket: Ticket, now: float, waited: float) -> None:
+        self.limiter.done(ticket, now, waited=waited)
+        self._latency += _SMOOTHING * (now - ticket.begun - self._latency)
+        self._let_in()
+
+    def _cancel(self, ticket: Ticket) -> None:
+        self.limiter.cancel(ticket)
+        self._let_in()
+
+    def _let_in(self) -> None:
+        queue = self._queue
+        while queue:
+            rank, _, future = queue[0]
+            if future.done():
+                heapq.heappop(queue)
+                continue
+            if not self.limiter.has_room(-rank):
+                return
+            answer = self.limiter.admit(perf_counter(), -rank)
+            if isinstance(answer, str):
+                return
+            heapq.heappop(queue)
+            future.set_result(answer)
+
+    def row(self) -> dict[str, Any]:
+        """What it does at the moment and did since the start, as JSON values."""
+        return {
+            "group": self.name,
+            "limit": self.limiter.limit,
+            "in_flight": self.limiter.in_flight,
+            "waiting": sum(not future.done() for _, _, future in self._queue),
+            "admitted": {one.name.lower(): self.admitted[one] for one in Priority},
+            "refused": {one.name.lower(): self.refused[one] for one in Priority},
+        }
+
+
+def _give_up(future: asyncio.Future[Ticket | None]) -> None:
+    if not future.done():
+        future.set_result(None)

@@ -1,0 +1,207 @@
+"""Limits: how many requests at once, of which class, and how many in a time for whom."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from perfmw.settings.kinds import (
+    BOOL,
+    COUNT,
+    POSITIVE_SECONDS,
+    SECONDS_OR_ZERO,
+    SHARE,
+    BadValueError,
+    Kind,
+    SettingsError,
+    choice,
+    optional,
+    read_items,
+    read_name,
+)
+from perfmw.settings.tables import convert_fields, read_mapping, read_table
+
+PRIORITIES = ("low", "normal", "high")
+QuotaScope = Literal["global", "application", "component", "user"]
+
+
+class PathTable(dict[str, str]):
+    """Words by path pattern, in order, as a value: it is not changed once it is made."""
+
+    def __hash__(self) -> int:  # type: ignore[override]  # a dict has none
+        return hash(tuple(self.items()))
+
+
+def read_pattern(value: object) -> str:
+    """A path pattern as in cache rules. Raises BadValueError."""
+    if not isinstance(value, str) or not value.startswith("/") or not value.isprintable():
+        raise BadValueError(f'{value!r} is no path that starts with "/"')
+    if "?" in value or "#" in value:
+        raise BadValueError(f"{value!r}: a pattern matches the path alone, without a query")
+    return value
+
+
+def read_patterns(value: object) -> tuple[str, ...]:
+    return tuple(read_pattern(item) for item in read_items(value))
+
+
+def path_table(word: Callable[[Any], str]) -> Callable[[object], PathTable]:
+    def convert(value: object) -> PathTable:
+        return PathTable((read_pattern(path), word(item)) for path, item in read_mapping(value).items())
+
+    return convert
+
+
+def _priority(value: object) -> str:
+    if value not in PRIORITIES:
+        raise BadValueError(f"{value!r} is not one of {', '.join(PRIORITIES)}")
+    return str(value)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Concurrency:
+    """The bounds of the adaptive limits, and which paths have one of their own. Raises SettingsError.
+
+    ``least``, ``most``, ``initial``: requests at once, of each group and process. ``queue``: seconds that a
+    request may wait for its turn. ``groups``: path pattern -> name of a group; all others are ``default``.
+    """
+
+    least: int = 1
+    most: int = 1000
+    initial: int = 20
+    algorithm: Literal["gradient", "vegas", "aimd"] = "gradient"
+    queue: float = 0.0
+    queue_length: int = 100
+    groups: Mapping[str, str] = PathTable()
+
+    def __post_init__(self) -> None:
+        convert_fields(self, _CONCURRENCY_KINDS)
+        if not self.least <= self.initial <= self.most:
+            raise SettingsError(
+                f"least <= initial <= most is asked for, not {self.least}, {self.initial}, {self.most}"
+            )
+
+
+_CONCURRENCY_KINDS: dict[str, Kind] = {
+    "least": COUNT,
+    "most": COUNT,
+    "initial": COUNT,
+    "algorithm": choice("gradient", "vegas", "aimd"),
+    "queue": SECONDS_OR_ZERO,
+    "queue_length": COUNT,
+    "groups": Kind("names by path pattern", path_table(read_name)),
+}
+
+CONCURRENCY_REFERENCE: dict[str, tuple[str, str]] = {
+    name: (_CONCURRENCY_KINDS[name].allowed, doc)
+    for name, doc in {
+        "least": "The limit of a group in a process is never lower.",
+        "most": "Nor higher.",
+        "initial": "What it begins with.",
+        "algorithm": "How it follows what requests measure.",
+        "queue": "How long, in seconds, a request may wait for its turn before it is refused; 0: not at all.",
+        "queue_length": "How many requests of a group may wait at once.",
+        "groups": "Which paths have a limit of their own: pattern and name; the others are `default`.",
+    }.items()
+}
+"""Field of the table ``concurrency`` -> what it takes, and its sentence in the reference."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Quota:
+    """What may come in a time, or at once, from one of a scope. Raises SettingsError.
+
+    ``limit`` requests per ``window`` seconds, evenly, and ``burst`` at once beyond that (None: a tenth of the
+    limit); ``at_once``: under way at once. ``reserve``: the share that is kept for high priority.
+    """
+
+    name: str
+    limit: int | None = None
+    window: float = 60.0
+    burst: int | None = None
+    at_once: int | None = None
+    scope: QuotaScope = "application"
+    path: str = "/**"
+    methods: Sequence[str] = ()
+    reserve: float = 0.0
+    shared: bool = False
+
+    def __post_init__(self) -> None:
+        convert_fields(self, _QUOTA_KINDS)
+        if self.limit is None and self.at_once is None:
+            raise SettingsError("limit is missing, or at_once")
+        if self.shared and self.limit is None:
+            raise SettingsError("shared counts a limit, and there is none")
+        if self.burst is not None and self.limit is not None and self.burst > self.limit:
+            raise SettingsError(f"burst = {self.burst} is more than limit = {self.limit}")
+
+
+def _methods(value: object) -> tuple[str, ...]:
+    words = read_items(value)
+    if not all(isinstance(word, str) and word.isalpha() for word in words):
+        raise BadValueError
+    return tuple(word.upper() for word in words)
+
+
+_QUOTA_KINDS: dict[str, Kind] = {
+    "name": Kind("a name", read_name),
+    "limit": optional(COUNT, "only `at_once` holds"),
+    "window": POSITIVE_SECONDS,
+    "burst": optional(COUNT, "a tenth of the limit"),
+    "at_once": optional(COUNT, "as many as come"),
+    "scope": choice("global", "application", "component", "user"),
+    "path": Kind('a path that starts with "/", with * and ** as wildcards', read_pattern),
+    "methods": Kind("a list of methods, [] for all", _methods),
+    "reserve": SHARE,
+    "shared": BOOL,
+}
+
+QUOTA_REFERENCE: dict[str, tuple[str, str]] = {
+    name: (_QUOTA_KINDS[name].allowed, doc)
+    for name, doc in {
+        "name": "Its name, which clients are told.",
+        "limit": "How many requests per window.",
+        "window": "The window, in seconds.",
+        "burst": "How many may come at once beyond an even flow; shared quotas may be used up at once.",
+        "at_once": "How many requests may be under way at once.",
+        "scope": "For whom it is counted: `global` all requests, those for health checks too; `application` "
+        "all others; `component` each route (path, with numbers and ids left out) by itself; `user` each "
+        "principal by itself.",
+        "path": "Which paths it is for: `*` stays within a segment, `**` crosses segments.",
+        "methods": "Which methods it is for.",
+        "reserve": "The share of it that only requests of high priority get.",
+        "shared": "Whether all processes count together, in the first layer that they share; else each "
+        "counts for itself.",
+    }.items()
+}
+"""Field of a quota -> what it takes, and its sentence in the reference."""
+
+
+def read_concurrency(value: object) -> Concurrency:
+    """A table; in the environment a JSON object. Raises BadValueError."""
+    if isinstance(value, Concurrency):
+        return value
+    return read_table(Concurrency, read_mapping(value), "concurrency")
+
+
+def read_quotas(value: object) -> tuple[Quota, ...]:
+    """A list of tables. Raises BadValueError."""
+    quotas = tuple(_quota(number, item) for number, item in enumerate(read_items(value), start=1))
+    names = [quota.name for quota in quotas]
+    for name in names:
+        if names.count(name) > 1:
+            raise BadValueError(f"two quotas are named {name!r}")
+    return quotas
+
+
+def _quota(number: int, item: object) -> Quota:
+    if isinstance(item, Mapping) and "name" not in item:
+        raise BadValueError(f"quota {number}: name is missing")
+    return read_table(Quota, item, f"quota {number}")
+
+
+CONCURRENCY = Kind("a table (in the environment: as JSON)", read_concurrency)
+QUOTAS = Kind("a list of quotas (in the environment: as JSON)", read_quotas)
+PATTERNS = Kind("a list of path patterns", read_patterns)
+PRIORITY_TABLE = Kind("low, normal or high by path pattern", path_table(_priority))
