@@ -21,6 +21,7 @@ from perfmw.exchange.explaining import Explainer
 from perfmw.exchange.fast import confirmed, fresh, hit_headers, hit_headers_for_cdn, plain_key
 from perfmw.exchange.passage import Passage, unusual
 from perfmw.exchange.passing import Held
+from perfmw.exchange.refusals import limited
 from perfmw.profiles.breakdown import metered
 from perfmw.profiles.covered import open_server_span
 from perfmw.profiles.tracing import parent_of
@@ -195,7 +196,7 @@ class PerfMiddleware:
         if self._twin is None:
             self._twin = copy(self)
             self._twin._cache = copy(self._cache)
-            self._twin._cache.app = metered(self.app)
+            self._twin._cache.app = limited(metered(self.app), self.runtime.limits)
         return self._twin
 
     async def _other(self, scope: Scope, receive: Receive, send: Send) -> None:

@@ -36,6 +36,15 @@ from perfmw.settings.kinds import (
     read_sources,
     read_text,
 )
+from perfmw.settings.limits import (
+    CONCURRENCY,
+    PATTERNS,
+    PRIORITY_TABLE,
+    QUOTAS,
+    Concurrency,
+    PathTable,
+    Quota,
+)
 from perfmw.settings.namespaces import Namespace, Tables, read_namespaces
 from perfmw.settings.rules import CacheRule, read_header_names, read_rules
 from perfmw.settings.sources import ENV_PREFIX, from_env, from_files
@@ -332,6 +341,39 @@ class Settings:
         BOOL,
         "Whether it is learned how the cache is used: what is hot, when, and whether it is scanned.",
     )
+    concurrency_limit: Literal["off", "observe", "on"] = option(
+        "off",
+        choice("off", "observe", "on"),
+        "Whether requests that could not be served in time are refused (503); `observe` only counts them.",
+    )
+    concurrency: Concurrency = option(
+        Concurrency(), CONCURRENCY, "The bounds of that limit, which finds itself, and groups of paths."
+    )
+    request_priorities: Mapping[str, str] = option(
+        PathTable(),
+        PRIORITY_TABLE,
+        "Which paths go before others, or after them, in an overload.",
+    )
+    limits_exempt: Sequence[str] = option(
+        ("/health", "/healthz", "/livez", "/readyz"), PATTERNS, "Paths that are never refused."
+    )
+    quotas: Sequence[Quota] = option((), QUOTAS, "How much may come in a time, or at once, and from whom.")
+    principal_headers: Sequence[str] = option(
+        ("authorization", "x-api-key"),
+        Kind("a list of header names", read_header_names),
+        "Request fields that tell users apart for quotas, the first that is there; else the address does.",
+    )
+    max_principals: int = option(10_000, COUNT, "How many users each quota keeps apart at most.")
+    memory_limit: float = option(
+        0.9,
+        SHARE,
+        "The share of the memory there is for this process from which its caches give some back; 0: never.",
+    )
+    forecast_capacity: float | None = option(
+        None,
+        optional(bounded(read_number, "a number above 0", 0, above=True), "learned from the busiest minutes"),
+        "How many requests a second one worker serves comfortably, for advice on how many are needed.",
+    )
     dashboard: DashboardMode = option(
         "off",
         choice("off", "loopback", "token"),
@@ -421,7 +463,7 @@ def _is_secret(name: str) -> bool:
 def _plain(value: Any, hide: bool) -> Any:
     if hide and value is not None:
         return REDACTED
-    if isinstance(value, CacheRule | Cdn | Namespace):
+    if isinstance(value, CacheRule | Cdn | Concurrency | Namespace | Quota):
         return {option.name: _plain(getattr(value, option.name), False) for option in fields(value)}
     if isinstance(value, Mapping):
         return {name: _plain(item, False) for name, item in value.items()}
