@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from random import Random
 from typing import Literal
 
+from perfmw.optimization.guardrails import Limits
 from perfmw.optimization.student import t_quantile
 
 Outcome = Literal["keep", "roll_back", "not_enough_data"]
@@ -20,13 +21,11 @@ Outcome = Literal["keep", "roll_back", "not_enough_data"]
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """What was measured in one block after its head: seconds are means and quantiles of latency."""
+    """What was measured in one block after its head: ``mean`` is the mean latency in seconds."""
 
     on: bool
     requests: int
     mean: float
-    errors: int = 0
-    p99: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,18 +34,18 @@ class Gates:
 
     ``min_effect``: smallest relative change of mean latency worth keeping.
     ``confidence``: of the two-sided interval, which must lie wholly on the good side.
-    ``head``: share of a block that is discarded after a switch.
+    ``head``: share of a block that is discarded after a switch; ``windows``: how often the rest of it is
+    looked at, for the guardrails, whose limits are ``limits``; ``tail_requests``: the fewest that have a p99.
     """
 
     min_effect: float = 0.10
-    confidence: float = 0.98
+    confidence: float = 0.99
     min_pairs: int = 3
     min_requests: int = 5
     head: float = 0.25
-    error_alpha: float = 0.001
-    error_margin: float = 0.01
-    p99_ratio: float = 1.3
-    p99_requests: int = 200
+    windows: int = 4
+    tail_requests: int = 200
+    limits: Limits = field(default_factory=Limits)
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,12 +82,6 @@ def judge(blocks: Sequence[Block], gates: Gates | None = None) -> Verdict:
     return Verdict(outcome, reason, pairs, improvement, interval)
 
 
-def guard(blocks: Sequence[Block], gates: Gates | None = None) -> str | None:
-    """Why the experiment must stop now, or None. To be asked after each block."""
-    gates = gates or Gates()
-    return _more_errors(blocks, gates) or _slower_tail(blocks, gates)
-
-
 def _differences(blocks: Sequence[Block], gates: Gates) -> list[float]:
     found = []
     for first, second in zip(blocks[0::2], blocks[1::2], strict=False):
@@ -117,38 +110,3 @@ def _decide(improvement: float, interval: tuple[float, float], gates: Gates) -> 
     if low > 0:
         return "roll_back", f"the gain of {said} is below the {gates.min_effect:.0%} worth keeping"
     return "roll_back", f"no proven gain: {said}"
-
-
-def _more_errors(blocks: Sequence[Block], gates: Gates) -> str | None:
-    on, off = _totals(blocks, True), _totals(blocks, False)
-    # half an error more on the side without the change keeps an error-free past from being certainty
-    usual = (off[1] + 0.5) / (off[0] + 1)
-    seen = on[1] / on[0] if on[0] else 0.0
-    if seen <= usual + gates.error_margin or _tail(on[1], on[0] * usual) >= gates.error_alpha:
-        return None
-    return f"errors rose to {seen:.1%} of requests from {off[1] / off[0] if off[0] else 0.0:.1%}"
-
-
-def _totals(blocks: Sequence[Block], on: bool) -> tuple[int, int]:
-    side = [block for block in blocks if block.on is on]
-    return sum(block.requests for block in side), sum(block.errors for block in side)
-
-
-def _tail(events: int, expected: float) -> float:
-    """P(X >= events) for a Poisson X; by the normal approximation where the sum would underflow."""
-    if expected > 200:
-        return 0.5 * math.erfc((events - 0.5 - expected) / math.sqrt(2 * expected))
-    term = below = math.exp(-expected)
-    for k in range(1, events):
-        term *= expected / k
-        below += term
-    return max(0.0, 1.0 - below) if events else 1.0
-
-
-def _slower_tail(blocks: Sequence[Block], gates: Gates) -> str | None:
-    """The last two blocks with the change both have a p99 well beyond any block's without it."""
-    off = [block.p99 for block in blocks if not block.on and block.requests >= gates.p99_requests]
-    on = [block.p99 for block in blocks if block.on and block.requests >= gates.p99_requests][-2:]
-    if min(len(off), len(on)) < 2 or min(on) <= gates.p99_ratio * max(off):
-        return None
-    return f"p99 rose to {min(on) * 1000:.1f} ms from {max(off) * 1000:.1f} ms"

@@ -16,7 +16,16 @@ class SketchLike(Protocol):
 
     def quantile(self, q: float) -> float | None: ...
 
+    def count_below(self, seconds: float) -> int: ...
+
     def merge(self, other: Any) -> Any: ...
+
+
+class TrafficLike(Protocol):
+    """What the cache did for a target."""
+
+    @property
+    def stale(self) -> int: ...
 
 
 class ReadingLike(Protocol):
@@ -37,6 +46,9 @@ class ReadingLike(Protocol):
     @property
     def sketch(self) -> SketchLike: ...
 
+    @property
+    def traffic(self) -> TrafficLike: ...
+
     def __sub__(self, other: Any, /) -> ReadingLike: ...
 
 
@@ -52,6 +64,10 @@ def _no_watch() -> Watch:
     return _unwatched
 
 
+def _unmeasured() -> int | None:
+    return None
+
+
 def _no_event(_name: str, _detail: object) -> None:
     return None
 
@@ -63,7 +79,7 @@ class EngineHost:
     ``reading`` takes a profile's name and raises KeyError for an unknown one. ``ensure_profile`` makes a
     profile of that name and type exist. ``watch`` makes the degradation check of one monitoring session.
     ``on_event`` is told ("state", dict), ("applied", AppliedOptimization), ("reverted", opportunity) and
-    ("finished", OptimizationResult); what it raises is logged.
+    ("finished", OptimizationResult); what it raises is logged. ``memory``: bytes that the process holds.
     """
 
     snapshot: Callable[[], RuntimeSnapshot]
@@ -74,3 +90,4 @@ class EngineHost:
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
     watch: Callable[[], Watch] = _no_watch
     on_event: Callable[[str, object], None] = _no_event
+    memory: Callable[[], int | None] = _unmeasured

@@ -6,7 +6,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from perfmw.contracts import Measurement, OptimizationOpportunity, OptimizationRequest, Optimizer
-from perfmw.optimization.experiment import Block, Gates, Verdict, guard, judge, plan
+from perfmw.optimization.experiment import Block, Gates, Verdict, judge, plan
+from perfmw.optimization.guardrails import Guardrails, Window
 from perfmw.optimization.host import EngineHost, ReadingLike, SketchLike
 
 
@@ -27,15 +28,18 @@ class Trial:
     on: bool = False
     blocks: list[Block] = field(default_factory=list)
     measured: list[tuple[bool, ReadingLike]] = field(default_factory=list)
+    rails: Guardrails = field(default_factory=Guardrails)
+    usual_p99: float | None = None
 
     async def run(self) -> Verdict:
         """Leaves the change on or off as the last block had it: the caller settles it."""
         planned = plan(self.request.blocks, self.seed, self.gates)
+        self.rails = Guardrails(self.gates.limits)
+        self._learn_tail(self.host.reading(self.opportunity.target))
         for done, on in enumerate(planned):
             self.progress(done, len(planned))
             self.switch(on)
-            await self._measure(on)
-            stop = guard(self.blocks, self.gates)
+            stop = await self._measure(on)
             if stop:
                 return _stopped(stop, judge(self.blocks, self.gates))
         self.progress(len(planned), len(planned))
@@ -55,14 +59,39 @@ class Trial:
         readings = [reading for state, reading in self.measured if state is on]
         return _measurement(readings) if readings else None
 
-    async def _measure(self, on: bool) -> None:
-        head = self.request.block_seconds * self.gates.head
+    async def _measure(self, on: bool) -> str | None:
+        """One block, its head discarded; why the trial has to stop, which is asked several times a block."""
+        target, gates = self.opportunity.target, self.gates
+        head = self.request.block_seconds * gates.head
         await self.host.sleep(head)
-        before = self.host.reading(self.opportunity.target)
-        await self.host.sleep(self.request.block_seconds - head)
-        seen = self.host.reading(self.opportunity.target) - before
+        began = before = self.host.reading(target)
+        stop = None
+        for _ in range(gates.windows):
+            await self.host.sleep((self.request.block_seconds - head) / gates.windows)
+            now = self.host.reading(target)
+            self.rails.see(self._window(on, now - before))
+            before, stop = now, self.rails.alarm()
+            if stop:
+                break
+        seen = before - began
         self.measured.append((on, seen))
         self.blocks.append(_block(on, seen))
+        if not on and self.usual_p99 is None:
+            self._learn_tail(seen)
+        return stop
+
+    def _window(self, on: bool, seen: ReadingLike) -> Window:
+        count, slow = max(seen.count, 0), 0
+        if self.usual_p99 is not None and count:
+            slow = count - seen.sketch.count_below(self.usual_p99)
+        timed = count if self.usual_p99 is not None else 0
+        return Window(on, count, seen.errors, slow, timed, seen.traffic.stale, self.host.memory())
+
+    def _learn_tail(self, past: ReadingLike) -> None:
+        """What is slow is what was slow before; where little came before, in the first block without it."""
+        if past.count >= self.gates.tail_requests:
+            self.usual_p99 = limit = past.sketch.quantile(0.99) or 0.0
+            self.rails.reference(past.count, past.count - past.sketch.count_below(limit))
 
 
 def _stopped(reason: str, judged: Verdict) -> Verdict:
@@ -77,12 +106,7 @@ def _together(sketches: Sequence[SketchLike]) -> SketchLike | None:
 
 def _block(on: bool, seen: ReadingLike) -> Block:
     count = max(seen.count, 0)
-    mean = seen.seconds / count if count else 0.0
-    return Block(on, count, mean, seen.errors, _quantile(seen, 0.99))
-
-
-def _quantile(seen: ReadingLike, q: float) -> float:
-    return (seen.sketch.quantile(q) or 0.0) if seen.count > 0 else 0.0
+    return Block(on, count, seen.seconds / count if count else 0.0)
 
 
 def _measurement(readings: Sequence[ReadingLike]) -> Measurement:

@@ -1,0 +1,192 @@
+"""Does a change on trial do harm? Asked again and again while it runs, without the asking costing anything.
+
+A test that is asked many times must not be a test for one look: with enough looks it cries wolf for sure.
+Here each guardrail is an e-process: a bet against "the change makes it no worse than allowed", whose stake
+can be expected not to grow as long as that is so, whenever one stops to look (Ville's inequality: it ever
+exceeds ``1 / alpha`` with a probability of at most ``alpha``; Ramdas et al., "Game-theoretic statistics and
+safe anytime-valid inference", Statistical Science 2023). The bet is a Bayes factor of two Poisson rates whose
+common scale is integrated out with the prior ``1/rate``, mixed over how much worse it may be. Events of live
+traffic come in clumps, so the evidence is divided by their dispersion between the windows of one side.
+
+Pure: nothing here waits or measures.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+WORSE = (1.5, 2.0, 3.0, 5.0, 10.0, 30.0)
+"""How much worse than allowed the bets say it is."""
+BLOCK = 4
+"""Windows that are also looked at together."""
+FREEDOM = 3
+"""Degrees of freedom below which a dispersion is chance."""
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """A part of a block: what was counted in it. ``slow`` counts requests beyond the usual p99.
+
+    ``timed``: the requests for which slowness was judged; ``stale``: answers past their freshness;
+    ``memory``: bytes that the process held, None where nobody knows.
+    """
+
+    on: bool
+    requests: int
+    errors: int = 0
+    slow: int = 0
+    timed: int = 0
+    stale: int = 0
+    memory: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What a change may do while it is on trial.
+
+    ``alpha``: how probably a harmless change is stopped, for each guardrail and however often it is asked.
+    ``slow_ratio``: how many times as many requests may take longer than the usual p99: the shifts that load
+    brings by itself from one block to the next are smaller. ``error_margin`` and ``stale_margin``: shares of
+    requests that may fail or be answered stale beyond those without the change. ``memory_growth``: the share
+    by which the process may grow, at least ``memory_bytes``.
+    ``dispersion``: the least that events are taken to clump; ``past``: the most requests of before the trial
+    that count as a reference.
+    """
+
+    alpha: float = 0.005
+    slow_ratio: float = 1.5
+    error_ratio: float = 1.0
+    error_margin: float = 0.01
+    stale_margin: float = 0.05
+    memory_growth: float = 0.25
+    memory_bytes: int = 64 * 1024 * 1024
+    memory_windows: int = 3
+    dispersion: float = 1.0
+    past: int = 4_000
+
+
+@dataclass(slots=True)
+class RateGuard:
+    """One kind of event on both sides. ``see`` windows, ask ``evidence`` at any time.
+
+    :param ratio: the change may make events so many times as frequent,
+    :param margin: and so frequent beside: a share of requests.
+    :param least: the smallest dispersion that is assumed.
+    """
+
+    ratio: float = 1.0
+    margin: float = 0.0
+    least: float = 1.0
+    counts: dict[bool, list[tuple[int, int]]] = field(default_factory=lambda: {True: [], False: []})
+    before: tuple[float, float] = (0.0, 0.0)
+
+    def see(self, on: bool, requests: int, events: int) -> None:
+        if requests > 0:
+            self.counts[on].append((requests, min(events, requests)))
+
+    def totals(self, on: bool) -> tuple[float, float]:
+        """Requests and events; on the side without the change with those of before the trial."""
+        requests = float(sum(n for n, _ in self.counts[on]))
+        events = float(sum(k for _, k in self.counts[on]))
+        return (requests, events) if on else (requests + self.before[0], events + self.before[1])
+
+    def share(self, on: bool) -> float:
+        requests, events = self.totals(on)
+        return events / requests if requests else 0.0
+
+    def evidence(self) -> float:
+        """The natural logarithm of the e-value against "no worse than allowed"."""
+        exposure, events = self.totals(True)
+        usual_exposure, usual = self.totals(False)
+        if not exposure or not self.counts[False]:
+            return 0.0  # before the other side was seen in this trial, nothing is known of today's load
+        usual += self.margin * usual_exposure
+        allowed = self.ratio * exposure + usual_exposure
+        dispersion = self.dispersion()
+        logs = []
+        for worse in WORSE:
+            bet = self.ratio * worse * exposure + usual_exposure
+            log = events * math.log(worse) + (events + usual) * math.log(allowed / bet)
+            logs.append(log / dispersion)
+        highest = max(logs)
+        return highest + math.log(sum(math.exp(log - highest) for log in logs) / len(logs))
+
+    def dispersion(self) -> float:
+        """Variance over mean of the events, pooled within each side; 1 for Poisson counts.
+
+        Of windows and of whole blocks, whichever is more: a level that wanders slowly shows in blocks alone.
+        """
+        sides = list(self.counts.values())
+        blocks = [[_sum(side[at : at + BLOCK]) for at in range(0, len(side), BLOCK)] for side in sides]
+        return max(self.least, _dispersion(sides), _dispersion(blocks))
+
+
+def _sum(windows: Sequence[tuple[int, int]]) -> tuple[int, int]:
+    return sum(n for n, _ in windows), sum(k for _, k in windows)
+
+
+def _dispersion(sides: Sequence[Sequence[tuple[int, int]]]) -> float:
+    total, freedom = 0.0, 0
+    for counts in sides:
+        requests, events = _sum(counts)
+        if len(counts) < 2 or not events:
+            continue
+        rate = events / requests
+        total += sum((k - n * rate) ** 2 / (n * rate) for n, k in counts)
+        freedom += len(counts) - 1
+    return total / freedom if freedom >= FREEDOM else 0.0
+
+
+class Guardrails:
+    """Errors, slow requests, stale answers and memory of one trial.
+
+    :param before: requests before the trial, and how many of them were slow.
+    """
+
+    def __init__(self, limits: Limits | None = None, before: tuple[int, int] = (0, 0)) -> None:
+        self._limits = limits = limits or Limits()
+        self.errors = RateGuard(limits.error_ratio, limits.error_margin, limits.dispersion)
+        self.stale = RateGuard(1.0, limits.stale_margin, limits.dispersion)
+        self.slow = RateGuard(limits.slow_ratio, 0.0, limits.dispersion)
+        self.reference(*before)
+        self._memory: dict[bool, list[int]] = {True: [], False: []}
+
+    def reference(self, requests: int, slow: int) -> None:
+        """How many requests were slow before the trial."""
+        counted = min(requests, self._limits.past)
+        self.slow.before = (float(counted), slow * counted / requests if requests else 0.0)
+
+    def see(self, window: Window) -> None:
+        self.errors.see(window.on, window.requests, window.errors)
+        self.stale.see(window.on, window.requests, window.stale)
+        self.slow.see(window.on, window.timed, window.slow)
+        if window.memory is not None:
+            self._memory[window.on].append(window.memory)
+
+    def alarm(self) -> str | None:
+        """Why the trial must stop now, or None. May be asked at any time."""
+        needed = -math.log(self._limits.alpha)
+        if self.errors.evidence() >= needed:
+            return f"errors rose to {self.errors.share(True):.1%} of requests from {_usual(self.errors)}"
+        if self.slow.evidence() >= needed:
+            share = self.slow.share(True)
+            return f"p99 rose: {share:.1%} of requests took longer than it, {_usual(self.slow)} before"
+        if self.stale.evidence() >= needed:
+            return f"stale answers rose to {self.stale.share(True):.1%} of requests from {_usual(self.stale)}"
+        return self._grown(self._memory[False], self._memory[True])
+
+    def _grown(self, off: Sequence[int], on: Sequence[int]) -> str | None:
+        limits = self._limits
+        if not off or len(on) < limits.memory_windows:
+            return None
+        allowed = max(off) + max(limits.memory_bytes, limits.memory_growth * max(off))
+        least = min(on[-limits.memory_windows :])
+        if least <= allowed:
+            return None
+        return f"memory rose to {least / 2**20:.0f} MiB from {max(off) / 2**20:.0f} MiB"
+
+
+def _usual(guard: RateGuard) -> str:
+    return f"{guard.share(False):.1%}"

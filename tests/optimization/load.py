@@ -1,0 +1,101 @@
+"""Simulated traffic for experiments: latencies on a level that wanders, pauses that come in clumps."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from random import Random
+
+from perfmw.optimization.experiment import Block, Gates, Verdict, judge, plan
+from perfmw.optimization.guardrails import Guardrails, Window
+
+MEDIAN, SPREAD = 0.05, 0.5
+"""Seconds; the standard deviation of the logarithm of a request's latency."""
+WINDOWS = 4
+
+Effect = Callable[[float, float], float]
+"""(latency in seconds, its rank as a normal deviate) -> what the change makes of it."""
+
+
+def unchanged(seconds: float, _deviate: float) -> float:
+    return seconds
+
+
+def faster(share: float) -> Effect:
+    return lambda seconds, _deviate: seconds * (1 - share)
+
+
+def slower(factor: float) -> Effect:
+    return lambda seconds, _deviate: seconds * factor
+
+
+def slower_tail(factor: float) -> Effect:
+    """Only the slowest 5% are concerned."""
+    return lambda seconds, deviate: seconds * factor if deviate > 1.645 else seconds
+
+
+@dataclass(slots=True)
+class Load:
+    """Requests in windows. The level of latency is an autoregressive process with memory of about a block.
+
+    :param wander: standard deviation of the level's logarithm.
+    :param jitter: the same, of each window for itself.
+    :param pauses: how probably a window has a pause that makes a run of requests slow.
+    """
+
+    random: Random
+    rate: float = 100.0
+    wander: float = 0.06
+    jitter: float = 0.03
+    pauses: float = 0.05
+    memory: float = 0.8
+    level: float = 0.0
+    bumps: float = field(default=0.0)
+
+    def window(self, effect: Effect) -> list[float]:
+        gauss, exp = self.random.gauss, math.exp
+        fresh = self.wander * math.sqrt(1 - self.memory**2)
+        self.level = self.memory * self.level + gauss(0, fresh)
+        median = MEDIAN * exp(self.level + gauss(0, self.jitter))
+        count = max(1, round(self.rate * exp(gauss(0, 0.2))))
+        found = [effect(median * exp(SPREAD * deviate), deviate) for deviate in self._deviates(count)]
+        if self.random.random() < self.pauses:
+            first = self.random.randrange(count)
+            for place in range(first, min(count, first + 4)):
+                found[place] += 0.2
+        return found
+
+    def _deviates(self, count: int) -> list[float]:
+        return [self.random.gauss(0, 1) for _ in range(count)]
+
+
+@dataclass(slots=True)
+class Ran:
+    """One simulated trial: what was decided, and after how many blocks with the change it was stopped."""
+
+    verdict: Verdict
+    stopped: str | None
+    on_blocks: int
+    blocks: int
+
+
+def trial(load: Load, effect: Effect, blocks: int, seed: int, gates: Gates | None = None) -> Ran:
+    gates = gates or Gates()
+    past = sorted(seconds for _ in range(20) for seconds in load.window(unchanged))
+    limit = past[int(0.99 * len(past))]
+    rails = Guardrails(gates.limits, (len(past), sum(seconds > limit for seconds in past)))
+    seen: list[Block] = []
+    for place, on in enumerate(plan(blocks, seed, gates), 1):
+        load.window(unchanged)  # the head, which is not counted
+        inside: list[float] = []
+        for _ in range(WINDOWS):
+            latencies = load.window(effect if on else unchanged)
+            inside += latencies
+            slow = sum(seconds > limit for seconds in latencies)
+            rails.see(Window(on, len(latencies), 0, slow, len(latencies)))
+            if (why := rails.alarm()) is not None:
+                begun = sum(block.on for block in seen) + on
+                return Ran(judge(seen, gates), why, begun, place)
+        seen.append(Block(on, len(inside), sum(inside) / len(inside)))
+    return Ran(judge(seen, gates), None, sum(block.on for block in seen), len(seen))

@@ -1,0 +1,110 @@
+from __future__ import annotations
+
+import math
+from random import Random
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from perfmw.optimization.guardrails import Guardrails, Limits, RateGuard, Window
+from tests.optimization.load import Load, faster, slower, slower_tail, trial, unchanged
+
+
+def rails(*windows: Window, before: tuple[int, int] = (0, 0)) -> Guardrails:
+    found = Guardrails(before=before)
+    for window in windows:
+        found.see(window)
+    return found
+
+
+def test_a_slower_tail_is_reverted_within_two_blocks() -> None:
+    random = Random(5)
+    for effect in (slower(1.5), slower_tail(1.5)):
+        runs = [trial(Load(random, rate=250), effect, 16, seed) for seed in range(25)]
+        assert all(run.stopped and "p99 rose" in run.stopped for run in runs)
+        assert sum(run.on_blocks <= 2 for run in runs) >= 24
+
+
+def test_what_changes_nothing_is_not_stopped() -> None:
+    random = Random(6)
+    assert not any(trial(Load(random, rate=60), unchanged, 16, seed).stopped for seed in range(40))
+
+
+def test_a_fifth_faster_is_found_in_the_same_traffic() -> None:
+    random = Random(7)
+    runs = [trial(Load(random, rate=60), faster(0.2), 16, seed) for seed in range(25)]
+    assert sum(run.verdict.outcome == "keep" for run in runs) >= 20
+
+
+def test_errors_stop_it_at_once() -> None:
+    healthy = Window(False, 500, errors=1)
+    assert rails(healthy, Window(True, 500, errors=2)).alarm() is None
+    assert "errors rose to 10.0%" in (rails(healthy, Window(True, 500, errors=50)).alarm() or "")
+
+
+def test_errors_are_noticed_among_very_many_requests() -> None:
+    assert rails(Window(False, 1_000_000, errors=10_000), Window(True, 1_000_000, errors=30_000)).alarm()
+
+
+def test_errors_that_were_there_before_stop_nothing() -> None:
+    assert rails(Window(False, 500, errors=100), Window(True, 500, errors=105)).alarm() is None
+
+
+def test_stale_answers_stop_it_beyond_a_share() -> None:
+    off = Window(False, 500)
+    assert rails(off, Window(True, 500, stale=20)).alarm() is None
+    assert "stale answers rose to 40.0%" in (rails(off, Window(True, 500, stale=200)).alarm() or "")
+
+
+def test_memory_that_grows_stops_it() -> None:
+    mebi = 2**20
+    off = Window(False, 10, memory=200 * mebi)
+    grown = [Window(True, 10, memory=size * mebi) for size in (290, 300, 310)]
+    assert rails(off, *grown[:2]).alarm() is None, "a peak is no growth"
+    assert rails(off, *grown).alarm() == "memory rose to 290 MiB from 200 MiB"
+    assert rails(*grown).alarm() is None, "nothing to compare with"
+
+
+def test_nothing_is_said_before_the_other_side_was_seen() -> None:
+    assert rails(Window(True, 1_000, slow=500, timed=1_000), before=(10_000, 100)).alarm() is None
+
+
+def test_the_past_is_evidence_but_not_without_bound() -> None:
+    guard = Guardrails(before=(1_000_000, 10_000)).slow
+    assert guard.before == pytest.approx((Limits().past, 0.01 * Limits().past))
+
+
+@pytest.mark.parametrize("rate", [0.002, 0.02, 0.2])
+def test_looking_often_costs_nothing(rate: float) -> None:
+    """The share of harmless changes ever stopped stays below alpha, though asked after every window."""
+    random, alarms, alpha = Random(8), 0, 0.05
+    for _ in range(300):
+        guard = RateGuard(ratio=1.0)
+        for _ in range(40):
+            for on in (False, True):
+                guard.see(on, 50, sum(random.random() < rate for _ in range(50)))
+            if guard.evidence() >= -math.log(alpha):
+                alarms += 1
+                break
+    assert alarms / 300 <= alpha
+
+
+@given(st.lists(st.tuples(st.booleans(), st.integers(0, 10_000), st.integers(0, 10_000)), max_size=20))
+def test_evidence_is_a_number_whatever_is_seen(seen: list[tuple[bool, int, int]]) -> None:
+    guard = RateGuard(ratio=1.3, margin=0.01)
+    for on, requests, events in seen:
+        guard.see(on, requests, events)
+    assert math.isfinite(guard.evidence())
+    assert guard.dispersion() >= 1.0
+
+
+def test_clumps_weaken_the_evidence() -> None:
+    even, clumped = RateGuard(), RateGuard()
+    for place in range(8):
+        even.see(False, 100, 2)
+        even.see(True, 100, 8)
+        clumped.see(False, 100, 16 * (place == 3))
+        clumped.see(True, 100, 64 * (place == 5))
+    assert even.totals(True) == clumped.totals(True)
+    assert clumped.evidence() < 0.2 * even.evidence()
