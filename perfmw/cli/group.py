@@ -10,6 +10,7 @@ _COMMANDS = {
     "cache": ("perfmw.cli.cache:cache", "See what the cache did and what is in it; purge it, warm it up."),
     "config": ("perfmw.cli.config:config", "Show the settings in force and where each came from."),
     "demo": ("perfmw.cli.demo:demo", "Run a sample shop under traffic, optimize it, show before and after."),
+    "doctor": ("perfmw.cli.doctor:doctor", "Find what is misconfigured, and say how to mend it."),
     "explain": ("perfmw.cli.explain:explain", "Say whether a URL's response would be cached, and why."),
     "export": ("perfmw.cli.export:export", "Write dashboards, metrics and profiles for other tools."),
     "plugins": ("perfmw.cli.plugins:plugins", "Show the plugins that are installed and what they add."),
