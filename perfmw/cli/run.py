@@ -92,4 +92,6 @@ def _announce(port: int, host: str) -> None:
     if settings.dashboard == "loopback":
         note(f"perfmw: dashboard {base}{settings.dashboard_path}/")
     elif settings.dashboard == "token":
-        note(f"perfmw: dashboard {base}{settings.dashboard_path}/login?token={settings.dashboard_token}")
+        hashed = (settings.dashboard_token or "").startswith("hash:")
+        token = "" if hashed else f"?token={settings.dashboard_token}"
+        note(f"perfmw: dashboard {base}{settings.dashboard_path}/login{token}")

@@ -7,5 +7,6 @@ file in ``api/``; what they show is computed without I/O in ``view.py`` and ``fi
 
 from perfmw.dashboard.app import create_app
 from perfmw.dashboard.auth import login_url
+from perfmw.dashboard.tokens import hash_token
 
-__all__ = ["create_app", "login_url"]
+__all__ = ["create_app", "hash_token", "login_url"]

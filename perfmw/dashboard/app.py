@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import zlib
-from collections.abc import Callable, Coroutine
+from collections.abc import Coroutine
 from functools import partial
 from typing import Any
 
@@ -19,24 +19,26 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from perfmw.contracts import RuntimeSnapshot
 from perfmw.dashboard.api import api_routes
 from perfmw.dashboard.assets import serve_asset
-from perfmw.dashboard.auth import Guard, Tokens, local_path, token_of
+from perfmw.dashboard.auth import Authorize, Guard, tokens_of
 from perfmw.dashboard.context import Context, bind
 from perfmw.dashboard.flames import Flames
 from perfmw.dashboard.headers import SecurityHeaders, compressed
 from perfmw.dashboard.host import Host, Snapshots
 from perfmw.dashboard.live import Feed
+from perfmw.dashboard.origins import ForwardedPrefix, local_path
 from perfmw.dashboard.pages import page_routes
 from perfmw.dashboard.problems import Boundary, ProblemError, on_problem
 from perfmw.dashboard.render import load_templates
 from perfmw.dashboard.view import route_table, run_view, to_json
 
 
-def create_app(runtime: Host, *, authorize: Callable[[Scope], bool] | None = None) -> Starlette:
+def create_app(runtime: Host, *, authorize: Authorize | None = None) -> Starlette:
     """The dashboard as an ASGI app, to be mounted where ``root_path`` then ends.
 
     :param runtime: a ``perfmw.Runtime``.
-    :param authorize: decides, from the ASGI scope, who may pass, instead of mode and token; for a host that
-        mounts the dashboard behind its own sign-in.
+    :param authorize: decides, from the ASGI scope, who may pass, instead of mode and tokens; for a host that
+        mounts the dashboard behind its own sign-in. It returns a role, "read" or "operate", or True for the
+        latter, or False; or it is a coroutine function that does.
     :raises ValueError: the setting ``dashboard`` is ``off`` and no ``authorize`` is given.
     """
     mode = runtime.settings.dashboard
@@ -44,15 +46,32 @@ def create_app(runtime: Host, *, authorize: Callable[[Scope], bool] | None = Non
         raise ValueError('dashboard = "off"; allowed here: "loopback" or "token"')
     snapshots = Snapshots(runtime)
     context = Context(runtime, snapshots, _feed(runtime, snapshots), Flames(runtime), load_templates())
-    guard = Middleware(Guard, mode=mode, tokens=Tokens(token_of(runtime)), authorize=authorize)
     app = Starlette(
         routes=_routes(context),
-        middleware=[Middleware(SecurityHeaders), Middleware(Boundary), Middleware(TrailingSlash), guard],
+        middleware=[
+            Middleware(SecurityHeaders),
+            Middleware(Boundary),
+            *([Middleware(ForwardedPrefix)] if runtime.settings.dashboard_trust_proxy else []),
+            Middleware(TrailingSlash),
+            _guard(runtime, authorize),
+        ],
         exception_handlers={ProblemError: on_problem, HTTPException: on_problem},
     )
     app.router.redirect_slashes = False
     app.state.feed = context.feed
     return app
+
+
+def _guard(runtime: Host, authorize: Authorize | None) -> Middleware:
+    settings = runtime.settings
+    return Middleware(
+        Guard,
+        mode=settings.dashboard,
+        tokens=tokens_of(runtime),
+        authorize=authorize,
+        hosts=settings.dashboard_hosts,
+        trusted=settings.dashboard_trust_proxy,
+    )
 
 
 def _routes(context: Context) -> list[Route]:

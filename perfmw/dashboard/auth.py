@@ -3,24 +3,23 @@
 - ``loopback``: the client's address is loopback, the Host names loopback (a rebound DNS name does not), and
   no header says that a proxy forwarded the request. Or a valid token, from anywhere.
 - ``token``: always a valid token, as ``Authorization: Bearer`` or by a login URL that sets a cookie.
+- a callable of the host's: whatever it says, and nothing else.
 
-Whatever the mode, a request that may change something needs JSON, and the same origin or a Bearer token.
+There are two roles: ``read`` may ask for everything by GET, ``operate`` may change something too. Whatever
+the mode, a request that may change something names one known host, and needs JSON, and the same origin or a
+Bearer token.
 """
 
 from __future__ import annotations
 
-import hashlib
-import hmac
-import ipaddress
+import inspect
 import secrets
 import threading
-import time
-from collections import OrderedDict
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
 from http.cookies import CookieError, SimpleCookie
-from typing import Any
-from urllib.parse import parse_qs, quote, urlsplit
+from typing import Any, Final
+from urllib.parse import parse_qs, quote
 from weakref import WeakKeyDictionary
 
 from starlette.datastructures import Headers
@@ -28,232 +27,191 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from perfmw.dashboard.host import Host
+from perfmw.dashboard.origins import (
+    client_of,
+    is_direct_loopback,
+    is_https,
+    is_known_host,
+    is_same_origin,
+    local_path,
+)
 from perfmw.dashboard.problems import ProblemError, problem
 from perfmw.dashboard.signin import signin_page
+from perfmw.dashboard.tokens import HASHED, SESSION_SECONDS, Role, Tokens
 
-COOKIE = "perfmw_session"
-SESSION_SECONDS = 12 * 3600
-SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
-PUBLIC = frozenset({"/static/signin.css"})  # what the sign-in page itself needs
-FORWARDING = frozenset({"forwarded", "via", "x-real-ip", "x-client-ip", "true-client-ip", "cf-connecting-ip"})
+COOKIE: Final = "perfmw_session"
+SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
+PUBLIC: Final = frozenset({"/static/signin.css"})  # what the sign-in page itself needs
+MOST_FORM: Final = 4_096
+
+Verdict = bool | Role | None
+Authorize = Callable[[Scope], Verdict | Awaitable[Verdict]]
+"""Of the ASGI scope: a role, True for ``operate``, or what is false for nobody."""
 
 _tokens: WeakKeyDictionary[Any, str] = WeakKeyDictionary()
 _tokens_lock = threading.Lock()
 
 
 def token_of(runtime: Host) -> str:
-    """The token of a runtime: the one in its settings, else a random one that lives as long as it does."""
+    """The token to operate a runtime: the one in its settings, else a random one that lives as it does."""
     if runtime.settings.dashboard_token:
         return runtime.settings.dashboard_token
     with _tokens_lock:
         return _tokens.setdefault(runtime, secrets.token_urlsafe(32))
 
 
+def tokens_of(runtime: Host) -> Tokens:
+    known: dict[Role, str] = {"operate": token_of(runtime)}
+    if runtime.settings.dashboard_read_token:
+        known["read"] = runtime.settings.dashboard_read_token
+    return Tokens(known)
+
+
 def login_url(runtime: Host, base: str) -> str:
-    """The URL that signs a browser in; ``base`` is the server's, such as ``http://127.0.0.1:8000``."""
-    path = runtime.settings.dashboard_path.strip("/")
-    return f"{base.rstrip('/')}/{path}/login?token={quote(token_of(runtime), safe='')}"
+    """The URL that signs a browser in; ``base`` is the server's, such as ``http://127.0.0.1:8000``.
 
-
-# -- where a request comes from -------------------------------------------------------------------------
-
-
-def is_loopback_address(address: str) -> bool:
-    try:
-        ip = ipaddress.ip_address(address.partition("%")[0])
-    except ValueError:
-        return False
-    mapped = getattr(ip, "ipv4_mapped", None)
-    return (mapped or ip).is_loopback
-
-
-def is_loopback_host(host: str) -> bool:
-    """Whether a Host header names this machine by ``localhost`` or a loopback literal."""
-    try:
-        name = urlsplit(f"//{host}").hostname or ""
-    except ValueError:
-        return False
-    return name == "localhost" or is_loopback_address(name)
-
-
-def is_direct_loopback(scope: Scope, headers: Headers) -> bool:
-    client = scope.get("client")
-    hosts = headers.getlist("host")
-    if not client or not is_loopback_address(client[0]) or len(hosts) != 1:
-        return False
-    forwarded = any(name in FORWARDING or name.startswith("x-forwarded") for name in headers)
-    return not forwarded and is_loopback_host(hosts[0])
-
-
-def is_same_origin(scope: Scope, headers: Headers) -> bool:
-    """Whether a browser says that our own page sent this (Sec-Fetch-Site and Origin, both if both come)."""
-    site, origin = headers.get("sec-fetch-site"), headers.get("origin")
-    if site is not None and site != "same-origin":
-        return False
-    if origin is None:
-        return site is not None
-    return _authority(origin) == _authority(f"{scope.get('scheme', 'http')}://{headers.get('host', '')}")
-
-
-def _authority(url: str) -> tuple[str, int | None] | None:
-    """Host and port; the scheme's default port is none, since a proxy may have ended TLS before us."""
-    try:
-        parts = urlsplit(url)
-        port = parts.port
-    except ValueError:
-        return None
-    if not parts.hostname:
-        return None
-    return parts.hostname, None if port in (80, 443) else port
-
-
-# -- the token -------------------------------------------------------------------------------------------
-
-
-@dataclass(slots=True)
-class Throttle:
-    """Counts failed attempts a client: ``limit`` in ``window`` seconds, for the last ``clients`` ones."""
-
-    limit: int = 10
-    window: float = 60.0
-    clients: int = 1_024
-    _failures: OrderedDict[str, list[float]] = field(default_factory=OrderedDict)
-
-    def blocked_for(self, client: str, now: float) -> float:
-        """Seconds until the client may try again; 0.0 when it may now."""
-        recent = [t for t in self._failures.get(client, ()) if now - t < self.window]
-        return max(0.0, recent[-self.limit] + self.window - now) if len(recent) >= self.limit else 0.0
-
-    def failed(self, client: str, now: float) -> None:
-        recent = [t for t in self._failures.pop(client, []) if now - t < self.window]
-        self._failures[client] = [*recent, now][-self.limit :]
-        while len(self._failures) > self.clients:
-            self._failures.popitem(last=False)
-
-
-class Tokens:
-    """Checks tokens and the session cookies made from them.
-
-    A cookie is ``expiry.signature``, keyed by the token: it does not tell the token, needs no store, and
-    holds in every worker that has the same token in its settings.
+    It asks for the token where the settings hold only its hash.
     """
-
-    def __init__(self, token: str, clock: Callable[[], float] = time.time) -> None:
-        self._token = token.encode()
-        self._clock = clock
-        self._throttle = Throttle()
-
-    def matches(self, given: str, client: str) -> bool:
-        """Constant-time comparison. Raises ProblemError 429 while the client has failed too often."""
-        now = self._clock()
-        wait = self._throttle.blocked_for(client, now)
-        if wait > 0:
-            detail = f"Too many wrong tokens from {client}; try again in {wait:.0f} s."
-            raise ProblemError(429, detail, {"retry-after": str(int(wait) + 1)})
-        if hmac.compare_digest(given.encode("utf-8", "surrogateescape"), self._token):
-            return True
-        self._throttle.failed(client, now)
-        return False
-
-    def new_session(self) -> str:
-        expires = str(int(self._clock()) + SESSION_SECONDS)
-        return f"{expires}.{self._sign(expires)}"
-
-    def is_session(self, cookie: str) -> bool:
-        expires, _, signature = cookie.partition(".")
-        if not hmac.compare_digest(signature.encode("utf-8", "replace"), self._sign(expires).encode()):
-            return False
-        return int(expires) > self._clock()
-
-    def _sign(self, expires: str) -> str:
-        message = b"perfmw dashboard session " + expires.encode("utf-8", "replace")
-        return hmac.new(self._token, message, hashlib.sha256).hexdigest()
+    token = token_of(runtime)
+    path = f"{base.rstrip('/')}/{runtime.settings.dashboard_path.strip('/')}/login"
+    return path if token.startswith(HASHED) else f"{path}?token={quote(token, safe='')}"
 
 
-# -- the guard -------------------------------------------------------------------------------------------
+def role_of(scope: Scope) -> Role:
+    """The role that the guard found for a request it let through."""
+    role: Role = scope.get("perfmw.role", "read")
+    return role
+
+
+@dataclass(frozen=True, slots=True)
+class Visitor:
+    """``way``: "bearer", "cookie" or "trusted", which is by where it comes from or by the host's word."""
+
+    role: Role
+    way: str
 
 
 class Guard:
     """Lets through who may pass; answers the login itself. Holds no state of a request.
 
-    ``authorize`` replaces mode and token when the host mounts the dashboard behind its own sign-in.
+    ``authorize`` replaces mode and tokens when the host mounts the dashboard behind its own sign-in.
+    ``hosts``: the names the dashboard may be asked under, all if empty. ``trusted``: a proxy of ours, and
+    nobody else, sets ``X-Forwarded-Host``, ``-Proto`` and ``-For``.
     """
 
     def __init__(
-        self, app: ASGIApp, *, mode: str, tokens: Tokens, authorize: Callable[[Scope], bool] | None = None
+        self,
+        app: ASGIApp,
+        *,
+        mode: str,
+        tokens: Tokens,
+        authorize: Authorize | None = None,
+        hosts: Sequence[str] = (),
+        trusted: bool = False,
     ) -> None:
         self.app = app
         self.mode = mode
         self.tokens = tokens
         self.authorize = authorize
+        self.hosts = hosts
+        self.trusted = trusted
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "websocket":
             await send({"type": "websocket.close", "code": 1008})
+        elif scope["type"] != "http":
+            await self.app(scope, receive, send)
         else:
-            await (self._refusal(scope) or self.app)(scope, receive, send)
+            scope = dict(scope)
+            await (await self._refusal(scope, receive) or self.app)(scope, receive, send)
 
-    def _refusal(self, scope: Scope) -> Response | None:
-        if scope["type"] != "http":
-            return None
+    async def _refusal(self, scope: Scope, receive: Receive) -> Response | None:
         try:
-            return self._decide(scope, Headers(scope=scope))
+            return await self._decide(scope, Headers(scope=scope), receive)
         except ProblemError as exc:
             return problem(exc.status, exc.detail, exc.headers)
 
-    def _decide(self, scope: Scope, headers: Headers) -> Response | None:
-        path = local_path(scope)
-        if path in PUBLIC and scope["method"] in SAFE_METHODS:
+    async def _decide(self, scope: Scope, headers: Headers, receive: Receive) -> Response | None:
+        path, safe = local_path(scope), scope["method"] in SAFE_METHODS
+        if (self.hosts or not safe) and not is_known_host(headers, self.trusted, self.hosts):
+            return problem(403, "The dashboard is not known under the host that was asked for.")
+        if path in PUBLIC and safe:
             return None
-        if path == "/login" and scope["method"] == "GET" and self.authorize is None:
-            return self._login(scope, headers)
-        bearer = self._bearer(scope, headers)
-        if not (bearer or self._may_look(scope, headers)):
+        if path == "/login" and self.authorize is None:
+            return await self._login(scope, headers, receive)
+        visitor = await self._visitor(scope, headers)
+        if visitor is None:
             return self._unauthorized(scope, headers)
-        if scope["method"] not in SAFE_METHODS:
-            return self._check_unsafe(scope, headers, bearer)
-        return None
+        scope["perfmw.role"], scope["perfmw.signed_in"] = visitor.role, visitor.way == "cookie"
+        return None if safe else self._check_unsafe(scope, headers, visitor)
 
-    def _may_look(self, scope: Scope, headers: Headers) -> bool:
+    async def _visitor(self, scope: Scope, headers: Headers) -> Visitor | None:
         if self.authorize is not None:
-            return self.authorize(scope)
-        if self.mode == "loopback" and is_direct_loopback(scope, headers):
-            return True
-        cookie = _cookie(headers)
-        return cookie is not None and self.tokens.is_session(cookie)
-
-    def _bearer(self, scope: Scope, headers: Headers) -> bool:
+            return await self._ask(scope)
         scheme, _, given = headers.get("authorization", "").partition(" ")
-        if self.authorize is not None or scheme.lower() != "bearer":
-            return False
-        return self.tokens.matches(given.strip(), client_of(scope))
+        if scheme.lower() == "bearer":
+            role = self.tokens.role_of(given.strip(), client_of(scope, self.trusted))
+            if role is not None:
+                return Visitor(role, "bearer")
+        if self.mode == "loopback" and is_direct_loopback(scope, headers):
+            return Visitor("operate", "trusted")
+        cookie = _cookie(headers)
+        role = self.tokens.session(cookie) if cookie is not None else None
+        return Visitor(role, "cookie") if role is not None else None
 
-    def _check_unsafe(self, scope: Scope, headers: Headers, bearer: bool) -> Response | None:
-        if not bearer and not is_same_origin(scope, headers):
+    async def _ask(self, scope: Scope) -> Visitor | None:
+        assert self.authorize is not None
+        said = self.authorize(scope)
+        verdict = await said if inspect.isawaitable(said) else said
+        if verdict is True or verdict == "operate":
+            return Visitor("operate", "trusted")
+        return Visitor("read", "trusted") if verdict == "read" else None
+
+    def _check_unsafe(self, scope: Scope, headers: Headers, visitor: Visitor) -> Response | None:
+        if visitor.way != "bearer" and not is_same_origin(scope, headers, self.trusted):
             return problem(403, "Send this from the dashboard's own page, or with Authorization: Bearer.")
         if headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
             return problem(415, "Send application/json.")
+        if local_path(scope) == "/logout":
+            response = Response(status_code=204)
+            response.delete_cookie(COOKIE, path=scope.get("root_path") or "/", httponly=True)
+            return response
+        if visitor.role != "operate":
+            return problem(403, "You may look, but not change anything: that needs the token to operate.")
         return None
 
-    def _login(self, scope: Scope, headers: Headers) -> Response:
-        given = parse_qs(scope.get("query_string", b"").decode("latin-1")).get("token", [""])[0]
+    async def _login(self, scope: Scope, headers: Headers, receive: Receive) -> Response:
+        if scope["method"] == "POST":
+            if not is_same_origin(scope, headers, self.trusted):
+                return problem(403, "Sign in on the dashboard's own page.")
+            form = await _form(receive)
+        elif scope["method"] in SAFE_METHODS:
+            form = scope.get("query_string", b"").decode("latin-1")
+        else:
+            return problem(405, "Sign in by GET or POST.", {"allow": "GET, POST"})
+        given = parse_qs(form).get("token", [""])[0]
         if not given:
             return signin_page(scope)
-        if not self.tokens.matches(given, client_of(scope)):
+        if self.tokens.role_of(given, client_of(scope, self.trusted)) is None:
             return signin_page(scope, "That token is not the one this server has.")
+        return self._signed_in(scope, headers, given)
+
+    def _signed_in(self, scope: Scope, headers: Headers, token: str) -> Response:
         response = Response(status_code=303, headers={"location": "./"})
         response.set_cookie(
             COOKIE,
-            self.tokens.new_session(),
+            self.tokens.new_session(token),
             max_age=SESSION_SECONDS,
             path=scope.get("root_path") or "/",
-            secure=scope.get("scheme") == "https",
+            secure=is_https(scope, headers, self.trusted),
             httponly=True,
             samesite="strict",
         )
         return response
 
     def _unauthorized(self, scope: Scope, headers: Headers) -> Response:
+        if self.authorize is not None:
+            return problem(403, "The app that this dashboard is part of does not let you in.")
         if "text/html" in headers.get("accept", ""):
             return signin_page(scope)
         detail = "Send Authorization: Bearer with the dashboard's token, or open the login URL."
@@ -262,31 +220,21 @@ class Guard:
         return problem(401, detail, {"www-authenticate": 'Bearer realm="perfmw"'})
 
 
+async def _form(receive: Receive) -> str:
+    """The body of a small form. Raises ProblemError 422 for a larger one."""
+    body, more = b"", True
+    while more:
+        message = await receive()
+        body += message.get("body", b"")
+        more = message["type"] == "http.request" and message.get("more_body", False)
+        if len(body) > MOST_FORM:
+            raise ProblemError(422, f"The form is larger than {MOST_FORM} bytes.")
+    return body.decode("latin-1")
+
+
 def _cookie(headers: Headers) -> str | None:
     try:
         morsel = SimpleCookie(headers.get("cookie", "")).get(COOKIE)
     except CookieError:
         return None
     return morsel.value if morsel else None
-
-
-def client_of(scope: Scope) -> str:
-    """The client's address for counting failures; a whole IPv6 /64 counts as one client."""
-    client = scope.get("client")
-    address = client[0] if client else "unknown"
-    try:
-        ip = ipaddress.ip_address(address)
-    except ValueError:
-        return str(address)
-    if ip.version == 6 and getattr(ip, "ipv4_mapped", None) is None:
-        return str(ipaddress.ip_network((ip, 64), strict=False))
-    return str(ip)
-
-
-def local_path(scope: Scope) -> str:
-    """The path below ``root_path``, as Starlette's Mount leaves it."""
-    path: str = scope["path"]
-    root: str = scope.get("root_path", "")
-    if root and (path == root or path.startswith(root + "/")):
-        return path[len(root) :]
-    return path

@@ -10,10 +10,11 @@ from starlette.responses import HTMLResponse, Response
 
 from perfmw import __version__
 from perfmw.dashboard import figures
-from perfmw.dashboard.auth import local_path
+from perfmw.dashboard.auth import role_of
 from perfmw.dashboard.context import Context
 from perfmw.dashboard.details import vital_word
 from perfmw.dashboard.headers import compressed
+from perfmw.dashboard.origins import local_path
 from perfmw.dashboard.problems import ProblemError
 
 if TYPE_CHECKING:
@@ -47,7 +48,8 @@ def render(context: Context, request: Request, template: str, **values: Any) -> 
     if context.templates is None:
         raise ProblemError(501, NEEDS_JINJA)
     depth = local_path(request.scope).count("/") - 1
-    text = context.templates.get_template(template).render(base="../" * depth or "./", **values)
+    visitor = {"role": role_of(request.scope), "signed_in": request.scope.get("perfmw.signed_in", False)}
+    text = context.templates.get_template(template).render(base="../" * depth or "./", **visitor, **values)
     return compressed(HTMLResponse(text), request.headers)
 
 

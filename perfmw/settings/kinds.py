@@ -219,6 +219,22 @@ def read_secret(value: object) -> str:
     return value
 
 
+def read_token(value: object) -> str:
+    """A secret of some length, or ``hash:`` and the SHA-256 of one."""
+    token = read_secret(value)
+    if len(token) < 8 or (token.startswith("hash:") and not re.fullmatch("hash:[0-9a-f]{64}", token)):
+        raise BadValueError
+    return token
+
+
+def read_hosts(value: object) -> tuple[str, ...]:
+    hosts = read_items(value)
+    for host in hosts:
+        if not isinstance(host, str) or not re.fullmatch(r"(\*\.)?[\w.-]+|[0-9a-fA-F:]+", host):
+            raise BadValueError(f"{host!r} is no host name")
+    return tuple(hosts)
+
+
 def complaint(name: str, value: object, origin: str, kind: Kind, error: ValueError) -> str:
     place = f" (from {origin})" if origin else ""
     detail = f" {error};" if isinstance(error, BadValueError) and str(error) else ""
@@ -232,3 +248,8 @@ SHARE = bounded(read_number, "a number from 0 to 1", 0, 1)
 COUNT = bounded(read_whole, "a whole number, at least 1", 1)
 POSITIVE_SECONDS = bounded(parse_duration, f"more than 0 {SECONDS}", 0, above=True)
 SECONDS_OR_ZERO = bounded(parse_duration, f"0 or more {SECONDS}", 0)
+TOKEN = optional(
+    Kind('at least 8 printable ASCII characters, or "hash:" and 64 hexadecimal digits', read_token),
+    "no such token",
+)
+HOSTS = Kind("a list of host names without ports; *.example.org is every name below", read_hosts)

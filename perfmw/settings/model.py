@@ -14,9 +14,11 @@ from perfmw.settings.kinds import (
     BOOL,
     BYTES,
     COUNT,
+    HOSTS,
     POSITIVE_SECONDS,
     SECONDS_OR_ZERO,
     SHARE,
+    TOKEN,
     Kind,
     SettingsError,
     bounded,
@@ -386,9 +388,20 @@ class Settings:
     )
     dashboard_token: str | None = option(
         None,
-        optional(Kind("a text of printable ASCII characters", read_secret), "a random one for each process"),
-        "The token that opens the dashboard; no report, error or page shows it.",
+        TOKEN,
+        "The token to operate the dashboard, or its hash; none: a random one.",
         secret=True,
+    )
+    dashboard_read_token: str | None = option(
+        None, TOKEN, "A token, or its hash, to look at the dashboard and change nothing.", secret=True
+    )
+    dashboard_hosts: tuple[str, ...] = option(
+        (), HOSTS, "The hosts, such as ops.example.org, under which the dashboard answers; none: all."
+    )
+    dashboard_trust_proxy: bool = option(
+        False,
+        BOOL,
+        "Whether X-Forwarded-Prefix, -Host, -Proto and -For of the dashboard are your proxy's.",
     )
     state_dir: str | None = option(
         None,

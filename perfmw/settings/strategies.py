@@ -41,6 +41,11 @@ def settle(settings: Settings, origins: dict[str, str]) -> list[str]:
                 f"{settings.cache_strategy!r} (from {origins['cache_strategy']}) both say where entries are "
                 f"kept; leave out one of them"
             )
+    if (
+        settings.dashboard_read_token is not None
+        and settings.dashboard_read_token == settings.dashboard_token
+    ):
+        problems.append("dashboard_read_token and dashboard_token are the same; give each role its own")
     for name in settings.write_behind:
         if name not in settings.layers or name == "memory":
             problems.append(

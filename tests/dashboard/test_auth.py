@@ -9,15 +9,10 @@ import httpx
 import pytest
 
 from perfmw.dashboard import create_app, login_url
-from perfmw.dashboard.auth import (
-    SESSION_SECONDS,
-    Throttle,
-    Tokens,
-    client_of,
-    is_loopback_host,
-    token_of,
-)
+from perfmw.dashboard.auth import token_of
+from perfmw.dashboard.origins import client_of, is_loopback_host
 from perfmw.dashboard.problems import ProblemError
+from perfmw.dashboard.tokens import SESSION_SECONDS, Throttle, Tokens
 from tests.dashboard.conftest import mounted, open_client
 from tests.dashboard.fake import FakeRuntime
 
@@ -92,7 +87,7 @@ async def test_a_browser_gets_a_page_to_sign_in_with_its_style(make_client: Make
     async with make_client(runtime, address="10.0.0.7", host="app.example") as client:
         answer = await client.get(PAGE, headers={"accept": "text/html,*/*"})
         assert answer.status_code == 401
-        assert 'action="/_perfmw/login"' in answer.text
+        assert 'action="./login" method="post"' in answer.text
         assert (await client.get("/_perfmw/static/signin.css")).status_code == 200
 
 
@@ -158,25 +153,30 @@ def test_an_ipv6_network_is_one_client() -> None:
 
 def test_a_session_ends_and_cannot_be_made_longer() -> None:
     now = [1_000.0]
-    tokens = Tokens(TOKEN, clock=lambda: now[0])
-    session = tokens.new_session()
-    expires, _, signature = session.partition(".")
-    assert tokens.is_session(session)
-    assert not tokens.is_session(f"{int(expires) + 1}.{signature}")
-    assert not tokens.is_session("")
-    assert not tokens.is_session("é.ü")
-    assert not Tokens("another", clock=lambda: now[0]).is_session(session)
+    tokens = Tokens({"operate": TOKEN}, clock=lambda: now[0])
+    session = tokens.new_session(TOKEN)
+    expires, key, signature = session.split(".")
+    assert tokens.session(session) == "operate"
+    assert TOKEN not in session
+    forged = (
+        f"{int(expires) + 1}.{key}.{signature}",
+        f"{expires}.{key}",
+        f"{expires}.{'0' * 64}.{signature}",
+    )
+    for cookie in (*forged, f"{expires}.{key}.{'0' * 64}", "", "é.ü", "é.ü.ö", "..", f".{key}."):
+        assert tokens.session(cookie) is None, cookie
+    assert Tokens({"operate": "another"}, clock=lambda: now[0]).session(session) is None
     now[0] += SESSION_SECONDS + 1
-    assert not tokens.is_session(session)
+    assert tokens.session(session) is None
 
 
 def test_a_token_that_is_not_ascii_is_wrong_not_an_error() -> None:
-    tokens = Tokens(TOKEN)
-    assert not tokens.matches("\udcff\u1234", "10.0.0.1")
+    tokens = Tokens({"operate": TOKEN})
+    assert tokens.role_of("\udcff", "10.0.0.1") is None
     for _ in range(9):
-        assert not tokens.matches("x", "10.0.0.1")
+        assert tokens.role_of("x", "10.0.0.1") is None
     with pytest.raises(ProblemError) as caught:
-        tokens.matches("x", "10.0.0.1")
+        tokens.role_of("x", "10.0.0.1")
     assert caught.value.status == 429
 
 
@@ -240,8 +240,8 @@ async def test_the_hosts_own_sign_in_decides_alone() -> None:
     app = mounted(runtime, authorize=lambda scope: dict(scope["headers"]).get(b"x-user") == b"ann")
     async with open_client(app, "10.0.0.7", "app.example") as client:
         assert (await client.get(PAGE, headers={"x-user": "ann"})).status_code == 200
-        assert (await client.get(PAGE)).status_code == 401
-        assert (await client.get(PAGE, headers={"authorization": f"Bearer {TOKEN}"})).status_code == 401
+        assert (await client.get(PAGE)).status_code == 403
+        assert (await client.get(PAGE, headers={"authorization": f"Bearer {TOKEN}"})).status_code == 403
         assert "set-cookie" not in (await client.get("/_perfmw/login", params={"token": TOKEN})).headers
         allowed = {"x-user": "ann", **JSON}
         assert (await client.post(START, headers=allowed)).status_code == 403

@@ -87,7 +87,7 @@ async def test_every_answer_is_hardened(client: httpx.AsyncClient) -> None:
             assert rule in policy
         assert "unsafe" not in policy
         assert headers["x-content-type-options"] == "nosniff"
-        assert headers["referrer-policy"] == "no-referrer"
+        assert headers["referrer-policy"] == ("same-origin" if "login" in path else "no-referrer")
         assert headers["cache-control"] == ("no-cache" if path.startswith("static") else "no-store")
 
 

@@ -11,6 +11,7 @@ from starlette.responses import Response
 
 from perfmw.contracts import CacheLayerInfo, CacheUse
 from perfmw.dashboard.api.endpoint import NOTHING, Context, Endpoint, answer, json_object, paging
+from perfmw.dashboard.auth import role_of
 from perfmw.dashboard.problems import ProblemError
 
 MOST_BYTES = 8 * 1024 * 1024
@@ -84,9 +85,7 @@ async def list_cache_keys(context: Context, request: Request) -> Response:
 
     limit, _ = paging(request)
     runtime: Any = context.host
-    rows = await list_keys(
-        runtime, request.query_params.get("prefix", ""), limit, reveal=_flag(request, "reveal")
-    )
+    rows = await list_keys(runtime, request.query_params.get("prefix", ""), limit, reveal=_reveal(request))
     return answer(request, {"items": rows, "limit": limit})
 
 
@@ -97,7 +96,7 @@ async def get_cache_entry(context: Context, request: Request) -> Response:
     if not key:
         raise ProblemError(422, "Say which: key=…")
     runtime: Any = context.host
-    found = await look(runtime, key, reveal=_flag(request, "reveal"), value=_flag(request, "value"))
+    found = await look(runtime, key, reveal=_reveal(request), value=_flag(request, "value"))
     if found is None:
         raise ProblemError(404, f"Nothing is kept under {hidden(key)!r}.")
     return answer(request, found)
@@ -157,6 +156,14 @@ async def cancel_warm_up(context: Context, request: Request) -> Response:
 
 def _own_origin(request: Request) -> str:
     return f"{request.url.scheme}://{request.headers.get('host', '')}"
+
+
+def _reveal(request: Request) -> bool:
+    """Whether secrets are asked for. Raises ProblemError 403 for those who may only look."""
+    wanted = _flag(request, "reveal")
+    if wanted and role_of(request.scope) != "operate":
+        raise ProblemError(403, "Secrets are revealed only to those who have the token to operate.")
+    return wanted
 
 
 def _flag(request: Request, name: str) -> bool:

@@ -14,7 +14,7 @@ function onState(state) {
   const changed = version !== undefined && version !== state.parts;
   version = state.parts;
   if (changed || due()) refresh().catch(() => {});
-  document.getElementById("start").disabled = state.running;
+  document.getElementById("start").disabled = state.running || document.body.dataset.role === "read";
 }
 
 addEventListener("perfmw:acted", () => refresh().catch(() => {}));

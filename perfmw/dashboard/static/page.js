@@ -12,7 +12,7 @@ function onState(state) {
   const changed = version !== undefined && version !== state.parts;
   version = state.parts;
   if (changed || busy() || due()) refresh().catch(() => {});
-  document.getElementById("start").disabled = state.running;
+  document.getElementById("start").disabled = state.running || document.body.dataset.role === "read";
 }
 
 addEventListener("perfmw:acted", () => refresh().catch(() => {}));
