@@ -21,7 +21,8 @@ from typing import Any, Final
 
 from perfmw.profiles.sketch import LatencySketch
 
-BEAT: Final = 0.05
+BEAT: Final = 0.1
+"""Seconds between beats. Each wakes the loop and the thread that watches it: half of what idling costs."""
 SLOW: Final = 0.1
 """Seconds without a beat from which the running callback is called slow."""
 MOST_SLOW: Final = 100
@@ -128,7 +129,7 @@ class LoopMonitor:
     def _look(self) -> None:
         """The thread: while a beat is overdue, remember what the loop is doing."""
         while not self._stop.wait(BEAT):
-            if perf_counter() - self._due > self._slow_after / 2 and not self._seen:
+            if perf_counter() - self._due > self._slow_after / 5 and not self._seen:
                 frame = sys._current_frames().get(self._loop_thread)
                 self._seen = _names(frame)
 
