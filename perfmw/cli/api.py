@@ -12,6 +12,8 @@ import click
 from perfmw.cli.output import Failure, Refusal
 
 TIMEOUT = 30.0
+DASHBOARD_PATH = "/_perfmw"
+"""Where a dashboard is unless a setting says otherwise: meant by a URL without a path."""
 SERVER = click.option(
     "--server",
     metavar="URL",
@@ -34,7 +36,9 @@ class Api:
         parts = urlsplit(url)
         if parts.scheme not in ("http", "https") or not parts.netloc:
             raise Refusal(f"{url} is no URL of a dashboard, such as http://127.0.0.1:8000/_perfmw")
-        self._url, self._path = url.rstrip("/"), parts.path.rstrip("/")
+        if not parts.path.strip("/"):
+            url = f"{parts.scheme}://{parts.netloc}{DASHBOARD_PATH}"
+        self._url, self._path = url.rstrip("/"), urlsplit(url).path.rstrip("/")
         kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
         self._connection = kind(parts.netloc, timeout=TIMEOUT)
         self._headers = {"accept": "application/json", "origin": f"{parts.scheme}://{parts.netloc}"}
@@ -60,7 +64,10 @@ class Api:
         try:
             status, answer = self._exchange(method, f"{self._path}/api/v1/{path}", data, headers)
         except (http.client.HTTPException, OSError) as error:
-            raise Failure(f"{self._url} does not answer: {error or type(error).__name__}") from None
+            why = getattr(error, "strerror", None) or str(error) or type(error).__name__
+            raise Failure(
+                f"{self._url} does not answer ({why}); see that the server runs, and that --server names it"
+            ) from None
         if status >= 300:
             raise self._refused(status, answer)
         return self._decoded(answer)

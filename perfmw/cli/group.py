@@ -21,6 +21,7 @@ _COMMANDS = {
         "perfmw.cli.simulate:simulate",
         "Try eviction policies and cache sizes on a recorded trace.",
     ),
+    "top": ("perfmw.cli.top:top", "Watch routes, caches, pools and alerts of a running perfmw."),
 }
 
 

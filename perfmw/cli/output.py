@@ -33,9 +33,14 @@ def print_json(data: Any) -> None:
     click.echo(json.dumps(data, indent=2, sort_keys=False, ensure_ascii=False))
 
 
+def printable(text: str) -> str:
+    """``text`` in one line, without what would steer the terminal: names and URLs are other people's text."""
+    return text if text.isprintable() else "".join(one if one.isprintable() else "\ufffd" for one in text)
+
+
 def table(head: Sequence[str], rows: Sequence[Sequence[str]], *, right: frozenset[int] = frozenset()) -> str:
     """Columns of plain text, aligned; ``right`` names the columns aligned to the right."""
-    everything = [list(head), *(list(row) for row in rows)]
+    everything = [list(head), *([printable(cell) for cell in row] for row in rows)]
     widths = [max(len(row[column]) for row in everything) for column in range(len(head))]
 
     def line(row: list[str]) -> str:

@@ -119,7 +119,7 @@ def test_ls_get_and_purge(site: str, server: str) -> None:
     [
         (("stats", "--server", "http://127.0.0.1:1/_perfmw"), 1, "does not answer"),
         (("stats", "--server", "nonsense"), 2, "is no URL of a dashboard"),
-        (("stats", "--server", "{site}"), 1, "is no dashboard of perfmw"),
+        (("stats", "--server", "{site}/nothing"), 1, "is no dashboard of perfmw"),
         (("get", "absent", "--server", "{server}"), 1, "Nothing is kept"),
         (("purge", "--url", "/items/1", "--server", "{server}", "--yes"), 2, "url must be absolute"),
         (("purge", "--tag", "a", "--server", "{server}"), 2, "--yes"),
@@ -146,12 +146,12 @@ def test_what_cannot_be_done_is_said(
 def test_a_server_that_wants_its_token(tmp_path: Path) -> None:
     (tmp_path / "shop.py").write_text(APP)
     (tmp_path / "perfmw.toml").write_text('dashboard = "token"\nplugins = []\n')
-    with serving(tmp_path, "shop:app", env={"PERFMW_DASHBOARD_TOKEN": "sesame"}) as served:
+    with serving(tmp_path, "shop:app", env={"PERFMW_DASHBOARD_TOKEN": "sesame-open"}) as served:
         server = f"{served.url.rstrip('/')}/_perfmw"
         for token in ([], ["--token", "wrong"]):
             refused = run("stats", "--server", server, *token)
             assert (refused.exit_code, "wants its token" in refused.stderr) == (2, True)
-        told = run("purge", "--tag", "a", "--server", server, "--token", "sesame", "--yes")
+        told = run("purge", "--tag", "a", "--server", server, "--token", "sesame-open", "--yes")
         assert (told.exit_code, told.stdout) == (0, "0\n")
 
 

@@ -102,7 +102,7 @@ def test_a_plugin_that_raises_at_import_is_named(run: Run, tmp_path: Path) -> No
 def test_config_show_names_each_origin(run: Run, tmp_path: Path) -> None:
     (tmp_path / "perfmw.toml").write_text("apdex_t = 0.25\n")
     (tmp_path / "pyproject.toml").write_text("[tool.perfmw]\nmax_profiles = 7\n")
-    env = {"PERFMW_HEURISTIC_FRACTION": "0.2", "PERFMW_DASHBOARD_TOKEN": "s3cret"}
+    env = {"PERFMW_HEURISTIC_FRACTION": "0.2", "PERFMW_DASHBOARD_TOKEN": "s3cret-token"}
     done = run("config", "show", "--origin", "--json", env=env)
     assert done.returncode == 0, done.stderr
     shown = json.loads(done.stdout)
@@ -110,7 +110,7 @@ def test_config_show_names_each_origin(run: Run, tmp_path: Path) -> None:
     assert shown["max_profiles"] == {"value": 7, "origin": "pyproject.toml [tool.perfmw]"}
     assert shown["heuristic_fraction"] == {"value": 0.2, "origin": "env PERFMW_HEURISTIC_FRACTION"}
     assert shown["coalesce"] == {"value": True, "origin": "default"}
-    assert "s3cret" not in done.stdout
+    assert "s3cret-token" not in done.stdout
 
 
 def test_config_show_for_people(run: Run) -> None:
