@@ -129,7 +129,8 @@ The fields of the table `monitoring`. See [monitoring](monitoring.md).
 CHANNEL_HEAD = """
 ## Channels of alerts
 
-The fields of a table `monitoring.channels.NAME`. `url`, `secret` and `password` may be `env:NAME`, and are never shown.
+The fields of a table `monitoring.channels.NAME`. `url`, `secret` and `password` may be `env:NAME`, and are
+never shown.
 
 | field | default | allowed | what it is |
 |---|---|---|---|

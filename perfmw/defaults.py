@@ -132,6 +132,9 @@ def perfmw_register_resource_pools(settings: Settings) -> Mapping[str, ResourceP
 
 @hookimpl
 def perfmw_register_alert_channels(settings: Settings) -> Mapping[str, AlertChannel]:
-    from perfmw.monitoring import LogChannel
+    from perfmw.exporters.alerts import OpenTelemetryChannel
+    from perfmw.monitoring.channels import LogChannel, channels_of, check_times
 
-    return {LogChannel.name: LogChannel()}
+    check_times(settings.monitoring)
+    others = {"opentelemetry": OpenTelemetryChannel}
+    return {"log": LogChannel(), **channels_of(settings.monitoring.channels, others)}

@@ -159,6 +159,13 @@ class Alert:
     resolved_at: float | None = None
     details: Mapping[str, Any] = field(default_factory=dict)
 
+    @property
+    def stage(self) -> Literal["raised", "updated", "resolved"]:
+        """Whether this is the first, a later or the last that is told of the incident."""
+        if self.resolved_at is not None:
+            return "resolved"
+        return "updated" if self.details.get("update") else "raised"
+
 
 @dataclass(slots=True)
 class ScaleAdvice:

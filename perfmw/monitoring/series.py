@@ -230,6 +230,12 @@ class SeriesWatch:
         """The profiles that are watched."""
         return list(self._watched)
 
+    def type_of(self, target: str) -> str | None:
+        """The type of a watched profile, by its name."""
+        return next(
+            (one.type for one in self._watched.values() if one.series["latency"].target == target), None
+        )
+
     def until(self, profile_id: str) -> float | None:
         """The end of the last bucket of a profile, unix seconds; None for one that is not watched."""
         watched = self._watched.get(profile_id)

@@ -182,6 +182,10 @@ class Windows:
                 yield from (slot for slot in map(Slot, level.slots) if slot.end > now - seconds)
                 return
 
+    def minutes(self) -> list[Slot]:
+        """The closed slots of the second length, a minute or some more, oldest first."""
+        return [Slot(data) for data in self._levels[1].slots]
+
     def slots(self) -> list[Slot]:
         """The closed slots of the shortest length, oldest first."""
         return [Slot(data) for data in self._levels[0].slots]

@@ -12,7 +12,6 @@ from dataclasses import asdict, replace
 from typing import TYPE_CHECKING
 
 from perfmw.contracts import (
-    Alert,
     Exporter,
     OptimizationRequest,
     Overview,
@@ -20,9 +19,9 @@ from perfmw.contracts import (
     ProcessHealth,
     ResourceUsageMetrics,
 )
-from perfmw.monitoring import AlertManager, degradations
 from perfmw.monitoring.overview import overview_of
 from perfmw.resources import ProcessUsage, ResourceSampler, efficiency
+from perfmw.runtime.watching import Watching
 
 if TYPE_CHECKING:
     from perfmw.runtime.runtime import Runtime
@@ -46,7 +45,7 @@ class Rounds:
         self._scores: deque[tuple[float, float | None]] = deque(maxlen=_HISTORY)
         self._checked_at = 0.0
         self._exported_at = self._optimized_at = time.time()
-        self.alerts = AlertManager()
+        self.watching = Watching(runtime)
         self._usage = ProcessUsage()
         self._process: ProcessHealth | None = None
         self._process_at = 0.0
@@ -55,6 +54,7 @@ class Rounds:
 
     async def run(self) -> None:
         """Tick until cancelled; a round that fails is logged and the next one comes all the same."""
+        await self.watching.start()
         while True:
             await asyncio.sleep(self._runtime.settings.sample_interval)
             try:
@@ -78,7 +78,7 @@ class Rounds:
         yield from self._runtime.profiles.steps(now)
         if now - self._checked_at >= CHECK_SECONDS:
             self._checked_at = now
-            self._check(now)
+            yield from self._check(now)
         if now - self._exported_at >= self._runtime.settings.export_interval:
             self._exported_at = now
             self._export()
@@ -123,21 +123,11 @@ class Rounds:
             started_at=runtime.profiles.started_at,
         )
 
-    def _check(self, now: float) -> None:
+    def _check(self, now: float) -> Iterator[None]:
         runtime = self._runtime
         runtime.spans.watch()
         self._scores.append((now, runtime.profiles.score()))
-        profiles = map(runtime.engine.configured, runtime.profiles.snapshot())
-        findings = [found for profile in profiles for found in degradations(profile)]
-        for alert in self.alerts.update(findings, now):
-            self._alert(alert)
-
-    def _alert(self, alert: Alert) -> None:
-        runtime = self._runtime
-        runtime.plugins.fire("perfmw_alert", alert=alert)
-        for channel in runtime.plugins.alert_channels.values():
-            runtime.spawn(channel.send(alert), name=f"perfmw-alert-{channel.name}")
-        runtime.tell("alert", alert)
+        yield from self.watching.steps(now)
 
     def _export(self) -> None:
         runtime = self._runtime

@@ -108,7 +108,7 @@ class Runtime:
         """Set where somebody wants spans; without it no request pays for the thought."""
         self.learning = Learning(self)
         self.workload = self.learning.workload
-        self.controls = RuntimeControls(self.rules, self.cache)
+        self.controls = RuntimeControls(self.rules, self.cache, self.plugins.eviction_policies)
         self.panels: list[DashboardPanel] = list(self.plugins.panels.values())
         self.explainer: Callable[..., Awaitable[dict[str, Any]]] | None = None
         """Set by the middleware, which knows the app."""
@@ -172,6 +172,8 @@ class Runtime:
         self.spans.stop()
         self.loop.stop()
         await self.cdn.flush()
+        if "rounds" in vars(self):
+            await self.rounds.watching.stop()
         tasks = [task for task in self._tasks if task is not asyncio.current_task()]
         for task in tasks:
             task.cancel()
@@ -316,7 +318,11 @@ class Runtime:
     @property
     def alerts(self) -> list[Alert]:
         """Recent alerts, those that are open last."""
-        return self.rounds.alerts.recent()
+        return self.rounds.watching.alerts()
+
+    def annotate(self, kind: str, text: str, at: float | None = None) -> None:
+        """Note what was done, such as a deploy, at unix time ``at``: alerts name what came before them."""
+        self.rounds.watching.annotate(kind, text, at)
 
     def listen(self, listener: Callable[[str, object], None]) -> Callable[[], None]:
         """Be told of the engine's events and of ``alert``, until the answer is called."""

@@ -9,14 +9,17 @@ from perfmw.settings.cdn import Cdn
 from perfmw.settings.kinds import SettingsError, parse_duration, parse_size
 from perfmw.settings.limits import Concurrency, Quota
 from perfmw.settings.model import DashboardMode, Settings
+from perfmw.settings.monitoring import Channel, Monitoring
 from perfmw.settings.namespaces import Namespace
 from perfmw.settings.rules import CacheRule
 
 __all__ = [
     "CacheRule",
     "Cdn",
+    "Channel",
     "Concurrency",
     "DashboardMode",
+    "Monitoring",
     "Namespace",
     "Quota",
     "Settings",

@@ -47,13 +47,14 @@ from perfmw.settings.limits import (
     PathTable,
     Quota,
 )
+from perfmw.settings.monitoring import MONITORING, Monitoring
 from perfmw.settings.namespaces import Namespace, Tables, read_namespaces
 from perfmw.settings.rules import CacheRule, read_header_names, read_rules
 from perfmw.settings.sources import ENV_PREFIX, from_env, from_files
 from perfmw.settings.strategies import settle
+from perfmw.settings.tables import REDACTED, plain
 
 DashboardMode = Literal["off", "loopback", "token"]
-REDACTED = "********"
 
 _T = TypeVar("_T")
 
@@ -320,6 +321,9 @@ class Settings:
         choice("perfmw", "opentelemetry"),
         "Who makes the spans of sampled requests: perfmw, or opentelemetry-instrumentation-asgi.",
     )
+    monitoring: Monitoring = option(
+        Monitoring(), MONITORING, "What is watched, who is told of alerts, when reports come.", secret=True
+    )
     optimization_level: Literal["basic", "advanced", "aggressive"] = option(
         "basic", choice("basic", "advanced", "aggressive"), "How much risk an optimization may take."
     )
@@ -438,7 +442,7 @@ class Settings:
 
     def to_dict(self, *, redact: bool = True) -> dict[str, Any]:
         """The values as JSON knows them; secrets are replaced by asterisks unless ``redact`` is False."""
-        return {name: _plain(getattr(self, name), redact and _is_secret(name)) for name in options()}
+        return {name: plain(getattr(self, name), redact and _is_secret(name)) for name in options()}
 
     def _resolve(self, keywords: Mapping[str, Any], env: Mapping[str, str], cwd: Path) -> None:
         self._adopt([(keywords, "keyword"), (from_env(env, options()), "env"), *from_files(cwd)], {})
@@ -471,16 +475,6 @@ def options() -> dict[str, Any]:
 
 def _is_secret(name: str) -> bool:
     return bool(options()[name].metadata["secret"])
-
-
-def _plain(value: Any, hide: bool) -> Any:
-    if hide and value is not None:
-        return REDACTED
-    if isinstance(value, CacheRule | Cdn | Concurrency | Namespace | Quota):
-        return {option.name: _plain(getattr(value, option.name), False) for option in fields(value)}
-    if isinstance(value, Mapping):
-        return {name: _plain(item, False) for name, item in value.items()}
-    return [_plain(item, False) for item in value] if isinstance(value, tuple) else value
 
 
 def _unknown(values: Mapping[str, Any], origin: str) -> list[str]:

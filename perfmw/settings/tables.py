@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import fields
+from dataclasses import fields, is_dataclass
 from typing import Any, TypeVar
 
 from perfmw.settings.kinds import BadValueError, Kind, SettingsError, complaint, did_you_mean
 
 T = TypeVar("T")
+REDACTED = "********"
 
 
 def convert_fields(table: Any, kinds: Mapping[str, Kind]) -> None:
@@ -49,3 +50,17 @@ def read_table(cls: type[T], value: Any, what: str) -> T:
         return cls(**value)
     except SettingsError as error:
         raise BadValueError(f"{what}: {error}") from None
+
+
+def plain(value: Any, hide: bool) -> Any:
+    """A setting as JSON knows it; with ``hide`` asterisks stand for it, or for what is secret in a table."""
+    shown = getattr(value, "shown", None)
+    if shown is not None:
+        return shown(hide)
+    if hide and value is not None:
+        return REDACTED
+    if is_dataclass(value):
+        return {option.name: plain(getattr(value, option.name), False) for option in fields(value)}
+    if isinstance(value, Mapping):
+        return {name: plain(item, False) for name, item in value.items()}
+    return [plain(item, False) for item in value] if isinstance(value, tuple) else value
