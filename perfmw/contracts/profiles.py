@@ -147,7 +147,8 @@ class OptimizationOpportunity:
 
     ``parameters`` are JSON values and are all that the optimizer needs to apply it again.
     ``expected_gain`` is the predicted share of the target's total time saved, 0..1;
-    ``saved_seconds_per_day`` ranks opportunities.
+    ``saved_seconds_per_day`` ranks opportunities. ``toggles``: it can be switched on and off within seconds
+    without either state spoiling the other; if not, it is measured before and after instead.
     """
 
     id: str
@@ -162,6 +163,7 @@ class OptimizationOpportunity:
     risk: Literal["low", "medium", "high"] = "low"
     level: OptimizationLevel = "basic"
     critical: bool = False
+    toggles: bool = True
 
 
 @dataclass(slots=True)
@@ -175,12 +177,14 @@ class PotentialOptimization:
 
 @dataclass(slots=True)
 class OptimizationRecommendation:
-    """Advice in words, with the code or configuration to paste."""
+    """Advice in words, with the code or configuration to paste; ``target``: the profile it is about."""
 
     title: str
     detail: str
     snippet: str = ""
     saved_seconds_per_day: float = 0.0
+    target: str = ""
+    type: str = ""
 
 
 @dataclass(slots=True)
@@ -291,7 +295,10 @@ class PerformanceProfileConfig:
 
 @dataclass(slots=True)
 class OptimizationRequest:
-    """What to try. Empty ``types`` means all; ``block_seconds`` and ``blocks`` size the experiment."""
+    """What to try. Empty ``types`` means all; ``block_seconds`` and ``blocks`` size the experiment.
+
+    With ``approval`` nothing is tried: each step waits in the ledger until somebody approves or rejects it.
+    """
 
     types: tuple[str, ...] = ()
     level: OptimizationLevel = "basic"
@@ -300,6 +307,7 @@ class OptimizationRequest:
     block_seconds: float = 10.0
     dry_run: bool = False
     requested_by: str = "user"
+    approval: bool = False
 
 
 @dataclass(slots=True)

@@ -87,6 +87,12 @@ class Controls(Protocol):
     def remove_cache_rule(self, rule_id: str) -> None:
         """Remove a dynamic cache rule; what was stored under it is not served. Unknown ids are ignored."""
 
+    def set_option(self, name: str, value: Any) -> None:
+        """Change a setting that can change while running: ``eviction_policy`` or ``memory_max_bytes``.
+
+        Raises ValueError for another name, or for a value that the setting does not take.
+        """
+
 
 class Optimizer(Protocol):
     """Finds opportunities in a snapshot, and knows how to make and unmake the change."""

@@ -310,6 +310,8 @@ def _state_freshness(opportunity: OptimizationOpportunity) -> OptimizationRecomm
             f'# or: Settings(cache_rules=[CacheRule(path="{path}", ttl={ttl:.0f})])'
         ),
         saved_seconds_per_day=opportunity.saved_seconds_per_day,
+        target=opportunity.target,
+        type=TYPE,
     )
 
 
@@ -324,4 +326,6 @@ def _share(case: _Case) -> OptimizationRecommendation:
         ),
         snippet=f'Settings(cache_rules=[CacheRule(path="{case.pattern}", shared=True)])',
         saved_seconds_per_day=0.0,
+        target=route.route,
+        type=TYPE,
     )

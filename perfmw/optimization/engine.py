@@ -8,7 +8,7 @@ import logging
 import math
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from random import Random
 from typing import Any, TypeVar
 
@@ -24,8 +24,6 @@ from perfmw.contracts import (
     PerformanceProfile,
     PerformanceProfileConfig,
     PotentialOptimization,
-    ProfileMetadata,
-    ProfileMonitoring,
     ProfileType,
 )
 from perfmw.optimization.experiment import Gates, Verdict
@@ -42,9 +40,10 @@ from perfmw.optimization.planning import (
     conclude,
     find_profile,
     mean_score,
-    step_row,
 )
+from perfmw.optimization.progress import Run
 from perfmw.optimization.session import MonitoringSession
+from perfmw.optimization.survey import Survey, applied_of, built_upon, chosen_for
 from perfmw.optimization.trial import Trial
 
 log = logging.getLogger("perfmw.optimization")
@@ -53,23 +52,6 @@ Item = TypeVar("Item")
 
 class EngineBusyError(RuntimeError):
     """An optimization run is under way; only one change at a time can be measured."""
-
-
-@dataclass(slots=True)
-class _Run:
-    """The run under way, for ``state()`` and for ``cancel()``."""
-
-    id: str
-    target: str
-    began: float
-    task: asyncio.Task[Any] | None
-    planned: int = 0
-    step: OptimizationOpportunity | None = None
-    blocks_done: int = 0
-    blocks: int = 0
-    cancelled: bool = False
-    steps: list[OptimizationStepResult] = field(default_factory=list)
-    applied: list[AppliedOptimization] = field(default_factory=list)
 
 
 class PerformanceOptimizationEngine:
@@ -97,8 +79,10 @@ class PerformanceOptimizationEngine:
         self._gates = gates or Gates()
         self._random = Random(seed)
         self._configs: dict[str, PerformanceProfileConfig] = {}
-        self._run: _Run | None = None
+        self._run: Run | None = None
         self._last: OptimizationResult | None = None
+        self.surveyed = Survey()
+        """What was found when last looked, for profiles and pages."""
 
     # --- profiles ---
 
@@ -117,25 +101,10 @@ class PerformanceOptimizationEngine:
     def configured(self, profile: PerformanceProfile) -> PerformanceProfile:
         """A copy of ``profile`` with what was chosen for it; the profile itself if nothing was."""
         config = self._configs.get(profile.id)
-        if config is None:
-            return profile
-        return replace(
-            profile,
-            name=config.name or profile.name,
-            performance=replace(profile.performance, targets=config.targets or profile.performance.targets),
-            monitoring=ProfileMonitoring(
-                config.monitoring_enabled,
-                config.monitoring_frequency,
-                list(config.alert_thresholds),
-                config.reporting_schedule,
-            ),
-            metadata=ProfileMetadata(
-                profile.metadata.created_at,
-                profile.metadata.last_analyzed,
-                config.optimization_level,
-                config.auto_optimization,
-            ),
-        )
+        found = self.surveyed.of(profile.name)
+        if found is not None:
+            profile = replace(profile, optimizations=found)
+        return chosen_for(profile, config) if config is not None else profile
 
     async def monitor_performance(self, profile_id: str, duration: float) -> PerformanceMonitoringResult:
         """Watch a profile for ``duration`` seconds, and return when they are over.
@@ -155,10 +124,10 @@ class PerformanceOptimizationEngine:
     # --- what could be done ---
 
     def find_opportunities(self, target: str | None = None) -> list[OptimizationOpportunity]:
-        """What is worth trying now, the most seconds saved first. Changes that stand are left out."""
+        """What is worth trying now, the most seconds saved first; not what stands or was rejected."""
         snapshot = self._host.snapshot()
         found = self._ask(lambda optimizer: optimizer.propose(snapshot))
-        standing = {entry.opportunity.id for entry in self.ledger.kept()}
+        standing = {entry.opportunity.id for entry in self.ledger.kept()} | self.ledger.rejected()
         wanted = (item for item in found if item.id not in standing and target in (None, item.target))
         return sorted(wanted, key=lambda item: (-item.saved_seconds_per_day, item.id))
 
@@ -172,6 +141,66 @@ class PerformanceOptimizationEngine:
         snapshot = self._host.snapshot()
         found = self._ask(lambda it: it.recommend(snapshot, target) if isinstance(it, Recommends) else ())
         return sorted(found, key=lambda item: -item.saved_seconds_per_day)
+
+    def survey(self) -> None:
+        """Look what could be done, and remember it for ``configured``."""
+        applied = [applied_of(entry) for entry in self.ledger.kept()]
+        self.surveyed = Survey(self.find_opportunities(), self.potential(), self.recommendations(), applied)
+
+    # --- asking and answering ---
+
+    async def approve(
+        self, entry_id: int, request: OptimizationRequest | None = None, *, who: str = "user"
+    ) -> OptimizationResult:
+        """Try what waits, or was rejected, in ledger entry ``entry_id``; it is kept only if it proves itself.
+
+        Raises KeyError for an unknown entry, ValueError when it does not wait, EngineBusyError.
+        """
+        opportunity = self.pending(entry_id)
+        request = replace(request or OptimizationRequest(), requested_by=who, approval=False)
+        if self._run is not None:
+            raise EngineBusyError(f"optimization run {self._run.id} is under way")
+        self.ledger.append("approved", opportunity, who=who, why="approved")
+        return await self._optimize(EVERYTHING, None, request, [opportunity])
+
+    def pending(self, entry_id: int) -> OptimizationOpportunity:
+        """What an entry that waits or was rejected is about. Raises KeyError, and ValueError for another."""
+        opportunity = self.ledger.entry(entry_id).opportunity
+        asked = {entry.opportunity.id for entry in self.ledger.waiting()} | self.ledger.rejected()
+        if opportunity.id not in asked:
+            raise ValueError(f"entry {entry_id} does not wait for approval")
+        return opportunity
+
+    def reject(self, entry_id: int, *, who: str = "user", why: str = "rejected") -> LedgerEntry:
+        """Refuse what waits in a ledger entry: it is not proposed again, unless it is approved.
+
+        Raises KeyError for an unknown entry, ValueError when it does not wait.
+        """
+        return self.ledger.append("rejected", self.pending(entry_id), who=who, why=why)
+
+    # --- looking after what was kept ---
+
+    def withdraw(self, target: str | None = None) -> list[LedgerEntry]:
+        """Undo kept changes against which their optimizer by now has evidence; what was undone."""
+        found: list[LedgerEntry] = []
+        for entry in reversed(self.ledger.kept()):
+            one = entry.opportunity
+            why = self._objection(one) if target is None or target == one.target else None
+            if why is not None:
+                found.append(self._revert(one, "perfmw", why, "withdrawn"))
+        return found
+
+    async def recheck(
+        self, request: OptimizationRequest | None = None, target: str | None = None
+    ) -> OptimizationResult:
+        """Measure kept changes again, the oldest first; what has stopped paying is withdrawn.
+
+        Changes that can not be toggled are left alone. Raises EngineBusyError.
+        """
+        kept = [entry.opportunity for entry in self.ledger.kept()]
+        due = [item for item in kept if item.toggles and target in (None, item.target)]
+        request = request or OptimizationRequest(requested_by="recheck")
+        return await self._optimize(EVERYTHING, None, request, due[: request.max_steps])
 
     # --- doing it ---
 
@@ -204,22 +233,7 @@ class PerformanceOptimizationEngine:
     def state(self) -> dict[str, Any]:
         """JSON values: ``status`` idle or running; then the run, its step and blocks; the last result."""
         last = as_row(self._last) if self._last else None
-        run = self._run
-        if run is None:
-            return {"status": "idle", "last": last}
-        return {
-            "status": "running",
-            "run": run.id,
-            "target": run.target,
-            "began": run.began,
-            "step": {"id": run.step.id, "title": run.step.title} if run.step else None,
-            "steps_done": len(run.steps),
-            "steps": run.planned,
-            "blocks_done": run.blocks_done,
-            "blocks": run.blocks,
-            "verdicts": [step_row(step) for step in run.steps],
-            "last": last,
-        }
+        return {**(self._run.row() if self._run else {"status": "idle"}), "last": last}
 
     # --- undoing it ---
 
@@ -234,7 +248,7 @@ class PerformanceOptimizationEngine:
         """The kill switch: cancels the run under way and reverts what stands. How many were reverted."""
         self.cancel()
         reverted = 0
-        for entry in self.ledger.kept():
+        for entry in reversed(self.ledger.kept()):
             try:
                 self._revert(entry.opportunity, who, why)
                 reverted += 1
@@ -256,22 +270,30 @@ class PerformanceOptimizationEngine:
                 restored.append(opportunity)
         return restored
 
-    def _revert(self, opportunity: OptimizationOpportunity, who: str, why: str) -> LedgerEntry:
+    def _revert(
+        self, opportunity: OptimizationOpportunity, who: str, why: str, kind: EntryKind = "reverted"
+    ) -> LedgerEntry:
+        for later in built_upon(opportunity, self.ledger.kept()):
+            self._revert(later, who, f"with {opportunity.title}: {why}", kind)
         if self._run is not None and self._run.step is not None and self._run.step.id == opportunity.id:
             self.cancel()  # it is on trial again: the trial must not end by keeping it
         self._optimizer(opportunity).revert(opportunity, self._host.controls)
         self._tell("reverted", opportunity)
-        return self.ledger.append("reverted", opportunity, who=who, why=why)
+        return self.ledger.append(kind, opportunity, who=who, why=why)
 
     # --- a run ---
 
     async def _optimize(
-        self, profile_id: str, target: str | None, request: OptimizationRequest
+        self,
+        profile_id: str,
+        target: str | None,
+        request: OptimizationRequest,
+        chosen: Sequence[OptimizationOpportunity] | None = None,
     ) -> OptimizationResult:
         check_request(request)
         with self._running(target or EVERYTHING) as run:
             try:
-                await self._steps(run, target, request)
+                await self._steps(run, request, self._chosen(target, request) if chosen is None else chosen)
                 if run.cancelled:  # too late to stop anything: take the cancellation, so that no caller does
                     await asyncio.sleep(0)
             except asyncio.CancelledError:
@@ -285,17 +307,21 @@ class PerformanceOptimizationEngine:
         return result
 
     @contextlib.contextmanager
-    def _running(self, target: str) -> Iterator[_Run]:
+    def _running(self, target: str) -> Iterator[Run]:
         if self._run is not None:
             raise EngineBusyError(f"optimization run {self._run.id} is under way")
-        self._run = _Run(uuid.uuid4().hex[:12], target, self._host.clock(), asyncio.current_task())
+        self._run = Run(uuid.uuid4().hex[:12], target, self._host.clock(), asyncio.current_task())
         try:
             yield self._run
         finally:
             self._run = None
 
-    async def _steps(self, run: _Run, target: str | None, request: OptimizationRequest) -> None:
-        steps = choose(self.find_opportunities(), request, target)
+    def _chosen(self, target: str | None, request: OptimizationRequest) -> list[OptimizationOpportunity]:
+        return choose(self.find_opportunities(), request, target)
+
+    async def _steps(
+        self, run: Run, request: OptimizationRequest, steps: Sequence[OptimizationOpportunity]
+    ) -> None:
         run.planned = len(steps)
         for opportunity in steps:
             run.step, run.blocks_done, run.blocks = opportunity, 0, 0
@@ -305,11 +331,16 @@ class PerformanceOptimizationEngine:
                 break
 
     async def _step(
-        self, run: _Run, opportunity: OptimizationOpportunity, request: OptimizationRequest
+        self, run: Run, opportunity: OptimizationOpportunity, request: OptimizationRequest
     ) -> OptimizationStepResult:
         began = self._host.clock()
         self._note(run, "proposed", opportunity, request, f"would save {opportunity.expected_gain:.0%}")
-        if request.dry_run:
+        if request.approval:
+            self._note(run, "waiting", opportunity, request, "waits for approval")
+            result = OptimizationStepResult(
+                opportunity.id, False, verdict="skipped", reason="waits for approval"
+            )
+        elif request.dry_run:
             result = OptimizationStepResult(opportunity.id, False, verdict="skipped", reason="dry run")
         else:
             result = await self._try(run, opportunity, request, began)
@@ -318,7 +349,7 @@ class PerformanceOptimizationEngine:
         return result
 
     async def _try(
-        self, run: _Run, opportunity: OptimizationOpportunity, request: OptimizationRequest, began: float
+        self, run: Run, opportunity: OptimizationOpportunity, request: OptimizationRequest, began: float
     ) -> OptimizationStepResult:
         """Whatever happens, the change ends up reverted unless the verdict is to keep it."""
         trial: Trial | None = None
@@ -339,19 +370,23 @@ class PerformanceOptimizationEngine:
             self._undo(run, trial, "failed", opportunity, request, repr(error))
             return OptimizationStepResult(opportunity.id, False, error=repr(error), reason="failed")
 
-    def _trial(self, run: _Run, opportunity: OptimizationOpportunity, request: OptimizationRequest) -> Trial:
+    def _trial(self, run: Run, opportunity: OptimizationOpportunity, request: OptimizationRequest) -> Trial:
         def progress(done: int, planned: int) -> None:
             run.blocks_done, run.blocks = done, planned
             self._tell("state", self.state())
 
         optimizer, seed = self._optimizer(opportunity), self._random.getrandbits(32)
-        return Trial(self._host, optimizer, opportunity, request, seed, progress, self._gates)
+        standing = any(entry.opportunity.id == opportunity.id for entry in self.ledger.kept())
+        trial = Trial(self._host, optimizer, opportunity, request, seed, progress, self._gates)
+        trial.on = trial.standing = standing
+        return trial
 
-    def _settle(self, run: _Run, trial: Trial, verdict: Verdict) -> OptimizationStepResult:
+    def _settle(self, run: Run, trial: Trial, verdict: Verdict) -> OptimizationStepResult:
         opportunity, who = trial.opportunity, trial.request.requested_by
         outcome, reason = verdict.outcome, verdict.reason
-        objection = self._objection(trial) if outcome == "keep" else None
-        keep = outcome == "keep" and objection is None
+        objection = self._objection(opportunity) if outcome != "roll_back" else None
+        good = outcome == "keep" or (trial.standing and outcome == "not_enough_data")
+        keep = good and objection is None
         result = OptimizationStepResult(
             opportunity.id,
             success=keep,
@@ -364,13 +399,13 @@ class PerformanceOptimizationEngine:
         )
         self.ledger.append("measured", opportunity, who=who, why=reason, run=run.id, result=result)
         trial.switch(keep)
-        kind: EntryKind = "kept" if keep else "rolled_back"
+        kind: EntryKind = "kept" if keep else "withdrawn" if trial.standing else "rolled_back"
         self.ledger.append(kind, opportunity, who=who, why=result.reason, run=run.id, result=result)
         if keep:
             self._keep(run, opportunity, result)
         return result
 
-    def _keep(self, run: _Run, opportunity: OptimizationOpportunity, result: OptimizationStepResult) -> None:
+    def _keep(self, run: Run, opportunity: OptimizationOpportunity, result: OptimizationStepResult) -> None:
         applied = AppliedOptimization(
             opportunity.id,
             opportunity.type,
@@ -382,14 +417,15 @@ class PerformanceOptimizationEngine:
         run.applied.append(applied)
         self._tell("applied", applied)
 
-    def _objection(self, trial: Trial) -> str | None:
-        if not isinstance(trial.optimizer, Objects):
+    def _objection(self, opportunity: OptimizationOpportunity) -> str | None:
+        optimizer = self.optimizers.get(opportunity.optimizer)
+        if not isinstance(optimizer, Objects):
             return None
-        return trial.optimizer.objection(trial.opportunity, self._host.snapshot())
+        return optimizer.objection(opportunity, self._host.snapshot())
 
     def _undo(
         self,
-        run: _Run,
+        run: Run,
         trial: Trial | None,
         kind: EntryKind,
         opportunity: OptimizationOpportunity,
@@ -404,7 +440,7 @@ class PerformanceOptimizationEngine:
             log.error("optimization %s could not be reverted: %r", opportunity.id, error)
         self._note(run, kind, opportunity, request, why)
 
-    def _conclude(self, run: _Run, profile_id: str, target: str | None) -> OptimizationResult:
+    def _conclude(self, run: Run, profile_id: str, target: str | None) -> OptimizationResult:
         profiles = self._host.snapshot().profiles
         if target is not None:
             profiles = [profile for profile in profiles if profile.id == profile_id]
@@ -431,7 +467,7 @@ class PerformanceOptimizationEngine:
 
     def _note(
         self,
-        run: _Run,
+        run: Run,
         kind: EntryKind,
         opportunity: OptimizationOpportunity,
         request: OptimizationRequest,

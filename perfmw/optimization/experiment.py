@@ -11,6 +11,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from random import Random
+from statistics import fmean, variance
 from typing import Literal
 
 from perfmw.optimization.guardrails import Limits
@@ -21,11 +22,16 @@ Outcome = Literal["keep", "roll_back", "not_enough_data"]
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """What was measured in one block after its head: ``mean`` is the mean latency in seconds."""
+    """What was measured in one block after its head: ``mean`` is the mean latency in seconds.
+
+    ``control``: the mean latency, in the same block, of requests that the change does not concern; None
+    where there were too few.
+    """
 
     on: bool
     requests: int
     mean: float
+    control: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +42,7 @@ class Gates:
     ``confidence``: of the two-sided interval, which must lie wholly on the good side.
     ``head``: share of a block that is discarded after a switch; ``windows``: how often the rest of it is
     looked at, for the guardrails, whose limits are ``limits``; ``tail_requests``: the fewest that have a p99.
+    ``min_d``: smallest effect size (Cohen's d) of a change that could only be measured before and after.
     """
 
     min_effect: float = 0.10
@@ -46,6 +53,7 @@ class Gates:
     windows: int = 4
     tail_requests: int = 200
     limits: Limits = field(default_factory=Limits)
+    min_d: float = 0.8
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +73,43 @@ def plan(blocks: int, seed: int, gates: Gates | None = None) -> tuple[bool, ...]
     random = Random(seed)
     firsts = [random.random() < 0.5 for _ in range(wanted)]
     return tuple(state for first in firsts for state in (first, not first))
+
+
+def plan_once(blocks: int, gates: Gates | None = None) -> tuple[bool, ...]:
+    """For a change that can not be switched to and fro: half of the blocks before it, half after."""
+    half = max((blocks + 1) // 2, (gates or Gates()).min_pairs)
+    return (*(False,) * half, *(True,) * half)
+
+
+def judge_once(blocks: Sequence[Block], gates: Gates | None = None) -> Verdict:
+    """The verdict before/after, on the latency beside that of the control, which had the same load.
+
+    It takes more than a switchback: the interval (Welch's t), the effect, and its size in standard deviations
+    of a block. Without a control in every block there is no verdict.
+    """
+    gates = gates or Gates()
+    before, after = _beside_control(blocks, False, gates), _beside_control(blocks, True, gates)
+    few = min(len(before), len(after))
+    if few < gates.min_pairs:
+        wanted = f"{gates.min_pairs} blocks before and after, with a control beside"
+        return Verdict("not_enough_data", f"needs {wanted}, had {few}", few)
+    mean = fmean(after) - fmean(before)
+    spread = math.sqrt((variance(before) + variance(after)) / 2)
+    error = math.sqrt(variance(before) / len(before) + variance(after) / len(after))
+    margin = t_quantile((1 + gates.confidence) / 2, few - 1) * error
+    improvement, interval = -math.expm1(mean), (-math.expm1(mean + margin), -math.expm1(mean - margin))
+    outcome, reason = _decide(improvement, interval, gates)
+    if outcome == "keep" and abs(mean) < gates.min_d * spread:
+        outcome, reason = "roll_back", f"too small beside the noise of a block: {reason}"
+    return Verdict(outcome, reason, few, improvement, interval)
+
+
+def _beside_control(blocks: Sequence[Block], on: bool, gates: Gates) -> list[float]:
+    return [
+        math.log(block.mean / block.control)
+        for block in blocks
+        if block.on is on and block.requests >= gates.min_requests and block.mean > 0 and block.control
+    ]
 
 
 def judge(blocks: Sequence[Block], gates: Gates | None = None) -> Verdict:

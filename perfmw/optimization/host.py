@@ -10,6 +10,9 @@ from typing import Any, Protocol
 
 from perfmw.contracts import Alert, Controls, PerformanceProfile, ProfileType, RuntimeSnapshot
 
+EVERYTHING = "all"
+"""The name of a reading of all requests, and the profile id of a result that covers every profile."""
+
 
 class SketchLike(Protocol):
     """A mergeable latency sketch, such as ``perfmw.profiles.LatencySketch``."""
@@ -76,10 +79,11 @@ def _no_event(_name: str, _detail: object) -> None:
 class EngineHost:
     """The engine's whole world; tests hand in a fake one.
 
-    ``reading`` takes a profile's name and raises KeyError for an unknown one. ``ensure_profile`` makes a
-    profile of that name and type exist. ``watch`` makes the degradation check of one monitoring session.
-    ``on_event`` is told ("state", dict), ("applied", AppliedOptimization), ("reverted", opportunity) and
-    ("finished", OptimizationResult); what it raises is logged. ``memory``: bytes that the process holds.
+    ``reading`` takes a profile's name, or ``all``, and raises KeyError for an unknown one.
+    ``ensure_profile`` makes a profile of that name and type exist. ``watch`` makes the degradation
+    check of one monitoring session. ``on_event`` is told ("state", dict), ("applied",
+    AppliedOptimization), ("reverted", opportunity) and ("finished", OptimizationResult); what it raises is
+    logged. ``memory``: bytes that the process holds.
     """
 
     snapshot: Callable[[], RuntimeSnapshot]

@@ -6,7 +6,7 @@ import json
 import logging
 import os
 import time
-from collections import deque
+from collections import OrderedDict, deque
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields, replace
@@ -32,11 +32,18 @@ EntryKind = Literal[
     "failed",
     "reverted",
     "lapsed",
+    "waiting",
+    "approved",
+    "rejected",
+    "withdrawn",
 ]
 IN_FORCE = frozenset({"kept"})
 """After an entry of this kind the change stands, also after a restart."""
-OUT_OF_FORCE = frozenset({"applied", "rolled_back", "failed", "reverted", "lapsed"})
+OUT_OF_FORCE = frozenset({"applied", "rolled_back", "failed", "reverted", "lapsed", "withdrawn"})
 """After one of these it does not: a change on trial that a crash interrupted is not taken up again."""
+ASKED = frozenset({"waiting", "rejected"})
+"""Until something else happens to it, an opportunity waits or stays refused."""
+MOST_ASKED = 500
 FILE_NAME = "ledger.jsonl"
 
 
@@ -92,6 +99,7 @@ class Ledger:
         self._max_bytes = max_bytes
         self._entries: deque[LedgerEntry] = deque(maxlen=max_entries)
         self._standing: dict[str, LedgerEntry] = {}
+        self._asked: OrderedDict[str, LedgerEntry] = OrderedDict()
         self._last_id = 0
         self._file = _File(Path(state_dir) / FILE_NAME) if state_dir is not None else None
         if self._file is not None:
@@ -136,7 +144,7 @@ class Ledger:
 
     def entry(self, entry_id: int) -> LedgerEntry:
         """Raises KeyError if there is no such entry any more."""
-        for known in (*self._entries, *self._standing.values()):
+        for known in (*self._entries, *self._standing.values(), *self._asked.values()):
             if known.id == entry_id:
                 return known
         raise KeyError(f"the ledger has no entry {entry_id}")
@@ -145,6 +153,14 @@ class Ledger:
         """The changes that stand, by the entry that kept each, the oldest first."""
         return sorted(self._standing.values(), key=lambda entry: entry.id)
 
+    def waiting(self) -> list[LedgerEntry]:
+        """What waits for somebody's approval, the oldest first."""
+        return [entry for entry in self._asked.values() if entry.kind == "waiting"]
+
+    def rejected(self) -> set[str]:
+        """The ids of opportunities that were refused, and not approved since."""
+        return {name for name, entry in self._asked.items() if entry.kind == "rejected"}
+
     def _take(self, entry: LedgerEntry) -> LedgerEntry:
         self._last_id = max(self._last_id, entry.id)
         self._entries.append(entry)
@@ -152,6 +168,13 @@ class Ledger:
             self._standing[entry.opportunity.id] = entry
         elif entry.kind in OUT_OF_FORCE:
             self._standing.pop(entry.opportunity.id, None)
+        if entry.kind in ASKED:
+            self._asked[entry.opportunity.id] = entry
+            self._asked.move_to_end(entry.opportunity.id)
+            if len(self._asked) > MOST_ASKED:
+                self._asked.popitem(last=False)
+        elif entry.kind != "proposed":
+            self._asked.pop(entry.opportunity.id, None)
         return entry
 
     def _open(self, file: _File) -> None:
@@ -206,7 +229,8 @@ class Ledger:
     def _rotate(self, file: _File) -> None:
         """Start a new file with the changes that stand, so that dropping the oldest loses none of them."""
         fresh = file.path.with_suffix(".new")
-        data = b"".join(_encode(entry) for entry in self.kept())
+        carried = sorted([*self.kept(), *self._asked.values()], key=lambda entry: entry.id)
+        data = b"".join(_encode(entry) for entry in carried)
         with _private(fresh, "wb") as stream:
             stream.write(data)
             stream.flush()

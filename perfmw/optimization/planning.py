@@ -18,10 +18,9 @@ from perfmw.contracts import (
     PotentialOptimization,
     RuntimeSnapshot,
 )
+from perfmw.optimization.host import EVERYTHING as EVERYTHING
 
 LEVELS: tuple[OptimizationLevel, ...] = ("basic", "advanced", "aggressive")
-EVERYTHING = "all"
-"""The profile id of a result that covers every profile."""
 
 
 @runtime_checkable

@@ -6,9 +6,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from perfmw.contracts import Measurement, OptimizationOpportunity, OptimizationRequest, Optimizer
-from perfmw.optimization.experiment import Block, Gates, Verdict, judge, plan
+from perfmw.optimization.experiment import Block, Gates, Verdict, judge, judge_once, plan, plan_once
 from perfmw.optimization.guardrails import Guardrails, Window
-from perfmw.optimization.host import EngineHost, ReadingLike, SketchLike
+from perfmw.optimization.host import EVERYTHING, EngineHost, ReadingLike, SketchLike
 
 
 @dataclass(slots=True)
@@ -26,6 +26,8 @@ class Trial:
     progress: Callable[[int, int], None]
     gates: Gates = field(default_factory=Gates)
     on: bool = False
+    standing: bool = False
+    """It was kept before, and is on trial again: without enough traffic it stays."""
     blocks: list[Block] = field(default_factory=list)
     measured: list[tuple[bool, ReadingLike]] = field(default_factory=list)
     rails: Guardrails = field(default_factory=Guardrails)
@@ -33,7 +35,9 @@ class Trial:
 
     async def run(self) -> Verdict:
         """Leaves the change on or off as the last block had it: the caller settles it."""
-        planned = plan(self.request.blocks, self.seed, self.gates)
+        toggles = self.opportunity.toggles
+        blocks, decide = self.request.blocks, judge if toggles else judge_once
+        planned = plan(blocks, self.seed, self.gates) if toggles else plan_once(blocks, self.gates)
         self.rails = Guardrails(self.gates.limits)
         self._learn_tail(self.host.reading(self.opportunity.target))
         for done, on in enumerate(planned):
@@ -41,9 +45,9 @@ class Trial:
             self.switch(on)
             stop = await self._measure(on)
             if stop:
-                return _stopped(stop, judge(self.blocks, self.gates))
+                return _stopped(stop, decide(self.blocks, self.gates))
         self.progress(len(planned), len(planned))
-        return judge(self.blocks, self.gates)
+        return decide(self.blocks, self.gates)
 
     def switch(self, on: bool) -> None:
         if on and not self.on:
@@ -65,6 +69,7 @@ class Trial:
         head = self.request.block_seconds * gates.head
         await self.host.sleep(head)
         began = before = self.host.reading(target)
+        others = self._others()
         stop = None
         for _ in range(gates.windows):
             await self.host.sleep((self.request.block_seconds - head) / gates.windows)
@@ -75,7 +80,7 @@ class Trial:
                 break
         seen = before - began
         self.measured.append((on, seen))
-        self.blocks.append(_block(on, seen))
+        self.blocks.append(_block(on, seen, _control(others, self._others(), seen, self.gates.min_requests)))
         if not on and self.usual_p99 is None:
             self._learn_tail(seen)
         return stop
@@ -86,6 +91,12 @@ class Trial:
             slow = count - seen.sketch.count_below(self.usual_p99)
         timed = count if self.usual_p99 is not None else 0
         return Window(on, count, seen.errors, slow, timed, seen.traffic.stale, self.host.memory())
+
+    def _others(self) -> ReadingLike | None:
+        """All requests, as the control of a change of one route that can not be toggled."""
+        if self.opportunity.toggles or self.opportunity.target == EVERYTHING:
+            return None
+        return self.host.reading(EVERYTHING)
 
     def _learn_tail(self, past: ReadingLike) -> None:
         """What is slow is what was slow before; where little came before, in the first block without it."""
@@ -104,9 +115,19 @@ def _together(sketches: Sequence[SketchLike]) -> SketchLike | None:
     return sketches[0] if sketches else None
 
 
-def _block(on: bool, seen: ReadingLike) -> Block:
+def _control(
+    before: ReadingLike | None, after: ReadingLike | None, seen: ReadingLike, least: int
+) -> float | None:
+    """Mean latency of all requests but those of the target; None where they were fewer than ``least``."""
+    if before is None or after is None:
+        return None
+    count = after.count - before.count - seen.count
+    return (after.seconds - before.seconds - seen.seconds) / count if count >= least else None
+
+
+def _block(on: bool, seen: ReadingLike, control: float | None) -> Block:
     count = max(seen.count, 0)
-    return Block(on, count, seen.seconds / count if count else 0.0)
+    return Block(on, count, seen.seconds / count if count else 0.0, control)
 
 
 def _measurement(readings: Sequence[ReadingLike]) -> Measurement:

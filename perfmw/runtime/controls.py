@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from perfmw.cache import TieredCache
+from perfmw.contracts import EvictionPolicyFactory
 from perfmw.http.rules import RuleBook
 from perfmw.settings import CacheRule
 
@@ -13,9 +14,12 @@ from perfmw.settings import CacheRule
 class RuntimeControls:
     """``perfmw.contracts.Controls`` of one runtime: what optimizers may change."""
 
-    def __init__(self, rules: RuleBook, cache: TieredCache) -> None:
+    def __init__(
+        self, rules: RuleBook, cache: TieredCache, policies: Mapping[str, EvictionPolicyFactory] | None = None
+    ) -> None:
         self._rules = rules
         self._cache = cache
+        self._policies = policies or {}
         self._last: dict[str, CacheRule] = {}
 
     def put_cache_rule(
@@ -42,6 +46,21 @@ class RuntimeControls:
     def remove_cache_rule(self, rule_id: str) -> None:
         """Remove a dynamic rule; what was stored under it is no longer served, and ages out."""
         self._rules.remove(rule_id)
+
+    def set_option(self, name: str, value: Any) -> None:
+        """``eviction_policy`` or ``memory_max_bytes`` of the memory layer; the contents stay.
+
+        :raises ValueError: for another name or a value that the layer does not take.
+        """
+        layer = self._cache.memory
+        if layer is None:
+            raise ValueError("there is no memory layer")
+        if name == "eviction_policy":
+            layer.set_policy(self._policies.get(value, value))
+        elif name == "memory_max_bytes":
+            layer.resize(max_entries=layer.max_entries, max_bytes=int(value))
+        else:
+            raise ValueError(f"{name} cannot be changed while running")
 
 
 def rule_row(rule: CacheRule) -> dict[str, Any]:

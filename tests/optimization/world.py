@@ -80,6 +80,7 @@ class RuleControls:
     def __init__(self) -> None:
         self.rules: dict[str, float] = {}
         self.calls: list[tuple[str, str]] = []
+        self.options: dict[str, Any] = {}
 
     def put_cache_rule(self, rule_id: str, *, path: str, ttl: float, **_more: Any) -> None:
         self.calls.append(("put", rule_id))
@@ -88,6 +89,10 @@ class RuleControls:
     def remove_cache_rule(self, rule_id: str) -> None:
         self.calls.append(("remove", rule_id))
         self.rules.pop(rule_id, None)
+
+    def set_option(self, name: str, value: Any) -> None:
+        self.calls.append((name, str(value)))
+        self.options[name] = value
 
 
 @dataclass
