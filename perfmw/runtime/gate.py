@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import heapq
 from collections import Counter
+from functools import partial
 from time import perf_counter
 from typing import Any
 
@@ -96,13 +97,12 @@ class Gate:
         """
         now = perf_counter()
         if not measured:
-            self._turns.at_end(now, lambda begun, ended: self._cancel(ticket))
-            return
-        waited = self._turns.lag
-        self._turns.at_end(now, lambda begun, ended: self._done(ticket, now, waited))
+            self._turns.at_end(now, partial(self._cancel, ticket))
+        else:
+            self._turns.at_end(now, partial(self._done, ticket, now))
 
-    def _done(self, ticket: Ticket, now: float, waited: float) -> None:
-        self.limiter.done(ticket, now, waited=waited)
+    def _done(self, ticket: Ticket, now: float) -> None:
+        self.limiter.done(ticket, now)
         self._latency += _SMOOTHING * (now - ticket.begun - self._latency)
         self._let_in()
 

@@ -23,7 +23,10 @@ class Priority(IntEnum):
 
 _SHARES: Final = (0.75, 0.9, 1.0)
 """Of the limit, what each class may fill."""
-_HOLD: Final = 1.0
+_LEAST_HIGH: Final = 4
+"""Requests of the highest class that are let in whatever the limit: where it is 1, two may meet."""
+_HOLD: Final = 0.25
+"""Seconds for which no lower class is let in after a higher one was refused."""
 _WINDOW: Final = 0.1
 _LEAST_SAMPLES: Final = 10
 _LONGEST_WINDOW: Final = 2.0
@@ -100,8 +103,8 @@ class ConcurrencyLimiter:
         if priority < Priority.HIGH and self._held_back(now, priority):
             return self.refuse(now, priority, "priority")
         limit = self.limit
-        ahead = sum(self._under_way[priority:])
-        if ahead >= max(1.0, limit * _SHARES[priority]):
+        ahead = self._seen_by(priority)
+        if ahead >= self._room(priority):
             if self._credit < 1.0 or self.in_flight >= _BURST * limit:
                 return self.refuse(now, priority, "limit" if ahead >= limit else "priority")
             self._credit -= 1.0
@@ -111,16 +114,23 @@ class ConcurrencyLimiter:
             self._window.most = self.in_flight
         return Ticket(now, priority)
 
+    def _seen_by(self, priority: int) -> int:
+        return self._under_way[priority] if priority == Priority.HIGH else self.in_flight
+
+    def _room(self, priority: int) -> float:
+        least = min(_LEAST_HIGH, self._most) if priority == Priority.HIGH else 1
+        return max(least, self.limit * _SHARES[priority])
+
     def _held_back(self, now: float, priority: int) -> bool:
         """Whether one who goes before was just refused."""
         return any(now - at < _HOLD for at in self._refused_at[priority + 1 :])
 
     def has_room(self, priority: int = Priority.NORMAL) -> bool:
         """Whether one more of that class is within the limit."""
-        return sum(self._under_way[priority:]) < max(1.0, self.limit * _SHARES[priority])
+        return self._seen_by(priority) < self._room(priority)
 
     def refuse(self, now: float, priority: int, why: Refusal) -> Refusal:
-        """Count a refusal; ``admit`` does so by itself. For a second no lower class is let in."""
+        """Count a refusal; ``admit`` does so by itself. For a moment no lower class is let in."""
         self.refused += 1
         self._refused_at[priority] = now
         self._window.full = True

@@ -1,0 +1,115 @@
+"""Quotas: never more than the limit and the burst, from each by itself, alone and together."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from perfmw.resources.quotas import Leases, RateQuota, seconds_up
+
+
+@given(
+    limit=st.integers(1, 50),
+    window=st.floats(0.5, 100.0),
+    burst=st.integers(1, 50),
+    gaps=st.lists(st.floats(0.0, 5.0), min_size=1, max_size=300),
+)
+def test_no_window_lets_more_through_than_limit_and_burst(
+    limit: int, window: float, burst: int, gaps: list[float]
+) -> None:
+    quota, now, passed = RateQuota(limit, window, burst), 0.0, list[float]()
+    for gap in gaps:
+        now += gap
+        if quota.take("one", now).allowed:
+            passed.append(now)
+    for begin in passed:
+        assert sum(begin <= at < begin + window for at in passed) <= limit + burst
+
+
+def test_who_keeps_to_the_rate_is_never_refused() -> None:
+    quota = RateQuota(10, 1.0, burst=1)
+    assert all(quota.take("one", number * 0.1).allowed for number in range(100))
+
+
+def test_a_refusal_tells_when_the_next_one_passes() -> None:
+    quota = RateQuota(10, 10.0, burst=2)
+    assert [quota.take("one", 0.0).remaining for _ in range(2)] == [1, 0]
+    refusal = quota.take("one", 0.25)
+    assert not refusal.allowed
+    assert refusal.retry == pytest.approx(0.75)
+    assert refusal.reset == pytest.approx(1.75)
+    assert not quota.take("one", 0.25 + 0.74).allowed
+    assert quota.take("one", 0.25 + 0.76).allowed
+
+
+def test_each_has_a_quota_of_its_own_and_who_is_longest_away_is_forgotten() -> None:
+    quota = RateQuota(1, 60.0, burst=1, most=2)
+    assert quota.take("a", 0.0).allowed
+    assert quota.take("b", 0.0).allowed
+    assert not quota.take("a", 1.0).allowed
+    assert quota.take("c", 1.0).allowed
+    assert len(quota) == 2
+
+
+def test_what_is_reserved_only_the_highest_get() -> None:
+    quota = RateQuota(10, 10.0, burst=10)
+    assert sum(quota.take("one", 0.0, reserve=0.4).allowed for _ in range(20)) == 6
+    assert sum(quota.take("one", 0.0).allowed for _ in range(20)) == 4
+
+
+def test_what_was_not_served_is_given_back() -> None:
+    quota = RateQuota(10, 10.0, burst=1)
+    assert quota.take("one", 0.0).allowed
+    quota.give_back("one")
+    assert quota.take("one", 0.0).allowed
+    quota.give_back("unknown")
+    assert len(quota) == 1
+
+
+@pytest.mark.parametrize("bad", [(0, 1.0, 1, 1), (1, 0.0, 1, 1), (1, 1.0, 0, 1), (1, 1.0, 1, 0)])
+def test_what_is_not_positive_is_refused(bad: tuple[int, float, int, int]) -> None:
+    with pytest.raises(ValueError, match="are positive"):
+        RateQuota(*bad)
+
+
+@given(limit=st.integers(1, 3000), order=st.lists(st.integers(0, 3), min_size=1, max_size=6000))
+def test_several_processes_together_never_exceed_the_limit_and_waste_little(
+    limit: int, order: list[int]
+) -> None:
+    common, passed = 0, 0
+    workers = [Leases(limit, 60.0) for _ in range(4)]
+    for worker in order:
+        lease = workers[worker]
+        while (verdict := lease.take(5.0)) is None:
+            common += lease.chunk
+            lease.granted(5.0, lease.number(5.0), common)
+        passed += verdict.allowed
+    assert passed <= limit
+    assert passed >= min(len(order), limit) - 3 * lease.chunk
+    assert 3 * lease.chunk <= max(3, 0.01 * limit)
+
+
+def test_a_lease_ends_with_its_window() -> None:
+    lease = Leases(1, 60.0)
+    assert lease.take(59.0) is None
+    lease.granted(59.0, 0, 1)
+    first = lease.take(59.0)
+    assert first is not None
+    assert first.allowed
+    assert lease.take(59.5) is None
+    lease.granted(59.5, 0, 2)
+    second = lease.take(59.5)
+    assert second is not None
+    assert not second.allowed
+    assert second.retry == pytest.approx(0.5)
+    assert lease.take(60.5) is None
+    lease.granted(60.5, 0, 3)  # an answer that is too late counts for nothing
+    assert lease.take(60.5) is None
+    lease.granted(60.5, 1, 1)
+    lease.give_back()
+    assert [verdict.allowed for _ in range(2) if (verdict := lease.take(61.0))] == [True, True]
+
+
+def test_header_fields_have_whole_seconds() -> None:
+    assert [seconds_up(seconds) for seconds in (0.0, 0.2, 1.0, 1.2)] == [1, 1, 1, 2]
