@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import gzip
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 from perfmw.cache.memory import MemoryLayer
@@ -30,16 +32,35 @@ class Simulation:
 
 
 def parse_line(line: str) -> Access | None:
-    """A line of a trace: a key, and its size if there is one. None for an empty line.
+    """A line of a trace: a key, its size if there is one, and what ``perfmw record`` writes behind that.
+
+    None for an empty line, and for one that begins with "# ".
 
     :raises ValueError: for more than that, or a size that is no positive whole number.
     """
     words = line.split()
-    if not words:
+    if not words or words[0] == "#":
         return None
-    if len(words) > 2 or (len(words) == 2 and not words[1].isdigit()):
+    if len(words) > 4 or (len(words) >= 2 and not words[1].isdigit()):
         raise ValueError(f"a line is a key, or a key and a size in bytes, not {line.strip()[:60]!r}")
-    return words[0], max(1, int(words[1])) if len(words) == 2 else 1
+    return words[0], max(1, int(words[1])) if len(words) >= 2 else 1
+
+
+def read_trace(path: str | Path) -> Iterator[Access]:
+    """The accesses of a trace in a file, which may be gzipped, in its order.
+
+    :raises ValueError: for a line that is none of a trace; the message says which.
+    :raises OSError: it cannot be read.
+    """
+    opener = gzip.open if Path(path).suffix == ".gz" else open
+    with opener(path, "rt", encoding="utf-8", errors="surrogateescape") as lines:
+        for number, line in enumerate(lines, 1):
+            try:
+                access = parse_line(str(line))
+            except ValueError as error:
+                raise ValueError(f"line {number}: {error}") from None
+            if access is not None:
+                yield access
 
 
 def simulate(

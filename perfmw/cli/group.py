@@ -15,6 +15,7 @@ _COMMANDS = {
     "export": ("perfmw.cli.export:export", "Write dashboards, metrics and profiles for other tools."),
     "plugins": ("perfmw.cli.plugins:plugins", "Show the plugins that are installed and what they add."),
     "proxy": ("perfmw.cli.proxy:proxy", "Serve a caching reverse proxy in front of an HTTP origin."),
+    "record": ("perfmw.cli.record:record", "Serve an app or origin, and record which keys are asked for."),
     "replay": ("perfmw.cli.replay:replay", "Replay an access log against an app or a URL."),
     "run": ("perfmw.cli.run:run", "Serve any ASGI app wrapped, without changing its code."),
     "simulate": (

@@ -83,6 +83,7 @@ def serve(app: ReverseProxy, settings: Settings, listener: socket.socket, *, sho
     """Run the proxy until it is told to stop, and exit."""
     import uvicorn
 
+    from perfmw.cli.recording import recorded
     from perfmw.middleware import PerfMiddleware
 
     try:
@@ -91,7 +92,7 @@ def serve(app: ReverseProxy, settings: Settings, listener: socket.socket, *, sho
         raise Refusal(str(error)) from None
     # Date and Server are the origin's to send; client addresses are believed only where the settings say so
     config = uvicorn.Config(
-        wrapped,
+        recorded(wrapped),
         http=_protocol(),
         access_log=False,
         date_header=False,

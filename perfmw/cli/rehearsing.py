@@ -46,6 +46,30 @@ def curve(accesses: Sequence[Access], sizes: Sequence[int], *, sized: bool) -> F
     }
 
 
+def strategy(accesses: Sequence[Access], max_bytes: int | None) -> Found:
+    """The strategy that ``IntelligentCacheManager`` makes of a trace, and why.
+
+    :param max_bytes: the memory there is; None takes what the trace can use.
+    """
+    from perfmw.cache import IntelligentCacheManager
+
+    made = IntelligentCacheManager().create_cache_strategy(accesses, max_bytes=max_bytes)
+    chosen = made.configuration
+    words = [
+        f"memory_max_bytes = {chosen.max_size}",
+        f'eviction_policy = "{chosen.eviction_policy}"',
+        f"expected hit rate {made.performance.hit_rate:.2%}",
+        *(f"{name}: {why}" for name, why in made.evidence.items()),
+    ]
+    return {
+        "memory_max_bytes": chosen.max_size,
+        "eviction_policy": chosen.eviction_policy,
+        "hit_ratio": made.performance.hit_rate,
+        "evidence": dict(made.evidence),
+        "words": words,
+    }
+
+
 def requests_of(path: Path) -> list[LogEntry]:
     """The successful GETs of an access log, in order of time.
 

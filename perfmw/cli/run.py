@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import secrets
 import sys
+from pathlib import Path
 from typing import Literal, cast
 
 import click
@@ -38,6 +39,12 @@ Server = Literal["uvicorn", "granian", "hypercorn"]
     help="Who sees the dashboard: nobody, this machine, or whoever has the token. Default: as set, else "
     "loopback when only this machine reaches the host, else token.",
 )
+@click.option(
+    "--record",
+    "trace",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Record the keys asked for to a new file, as `perfmw record` does, up to 100 MiB.",
+)
 def run(
     app: str,
     host: str,
@@ -47,6 +54,7 @@ def run(
     factory: bool,
     reload: bool,
     dashboard: str | None,
+    trace: Path | None,
 ) -> None:
     """Serve APP (module:attribute, or a module with an attribute `app`) wrapped in perfmw.
 
@@ -59,6 +67,10 @@ def run(
         raise Refusal("--reload and --workers do not go together: the reloader runs one worker")
     settings = load_settings()
     serving.require(cast(Server, server))
+    if trace is not None:
+        from perfmw.cli.record import begin
+
+        begin(trace, "100MiB", plain=False)
     loading.hand_down(app, factory=factory)
     _choose_dashboard(settings, cast("DashboardMode | None", dashboard), host)
     plan = serving.Plan(host, port, workers, reload)

@@ -13,8 +13,13 @@ from dataclasses import dataclass
 from perfmw.cli.listening import PortError, listen
 from perfmw.cli.output import Refusal
 
+ENV_RECORDING = "PERFMW_RECORD_FILE"
 _PACKAGES = {"uvicorn": "uvicorn[standard]", "httpx": "httpx", "granian": "granian", "hypercorn": "hypercorn"}
-_APP = "perfmw.asgi:app"
+
+
+def _app() -> str:
+    """What the server imports: the wrapped app, recorded where that was asked for."""
+    return "perfmw.cli.recording:app" if os.environ.get(ENV_RECORDING) else "perfmw.asgi:app"
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,9 +60,9 @@ def serve_uvicorn(plan: Plan, listener: socket.socket) -> int:
 
     if plan.reload or plan.workers > 1:
         host, port = plan.host, _give_back(listener)
-        uvicorn.run(_APP, host=host, port=port, workers=plan.workers, reload=plan.reload, access_log=False)
+        uvicorn.run(_app(), host=host, port=port, workers=plan.workers, reload=plan.reload, access_log=False)
         return 0
-    server = uvicorn.Server(uvicorn.Config(_APP, access_log=False))
+    server = uvicorn.Server(uvicorn.Config(_app(), access_log=False))
     try:
         server.run(sockets=[listener])
     except KeyboardInterrupt:
@@ -68,14 +73,14 @@ def serve_uvicorn(plan: Plan, listener: socket.socket) -> int:
 def serve_granian(plan: Plan, listener: socket.socket) -> int:
     port = _give_back(listener)
     command = ["granian", "--interface", "asgi", "--host", plan.host, "--port", str(port)]
-    return _become([*command, "--workers", str(plan.workers), *["--reload"] * plan.reload, _APP])
+    return _become([*command, "--workers", str(plan.workers), *["--reload"] * plan.reload, _app()])
 
 
 def serve_hypercorn(plan: Plan, listener: socket.socket) -> int:
     port = _give_back(listener)
     host = f"[{plan.host}]" if ":" in plan.host else plan.host
     command = ["hypercorn", "--bind", f"{host}:{port}", "--workers", str(plan.workers)]
-    return _become([*command, *["--reload"] * plan.reload, _APP])
+    return _become([*command, *["--reload"] * plan.reload, _app()])
 
 
 SERVERS: Mapping[str, Callable[[Plan, socket.socket], int]] = {

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
 from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
@@ -15,11 +14,15 @@ from perfmw.cli.output import Refusal, note, print_json, table
 if TYPE_CHECKING:
     from perfmw.cache.simulation import Access, Simulation
 
+DEFAULT_SIZES = "1000"
+
 
 @click.command()
 @click.argument("trace", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.option("--policy", "policies", default="lru,s3fifo", show_default=True, help="Policies, by commas.")
-@click.option("--size", "sizes", default="1000", show_default=True, help='Sizes, by commas: 1000 or "64MiB".')
+@click.option(
+    "--size", "sizes", default=DEFAULT_SIZES, show_default=True, help='Sizes, by commas: 1000 or "64MiB".'
+)
 @click.option(
     "--by",
     type=click.Choice(["auto", "entries", "bytes"]),
@@ -29,8 +32,8 @@ if TYPE_CHECKING:
 )
 @click.option(
     "--learn",
-    type=click.Choice(["curve", "prefetch", "patterns", "ttl"]),
-    help="Instead: what is learned from it. All but curve take an access log.",
+    type=click.Choice(["curve", "strategy", "prefetch", "patterns", "ttl"]),
+    help="Instead: what is learned from it. All but curve and strategy take an access log.",
 )
 @click.option(
     "--changes",
@@ -57,7 +60,7 @@ def simulate(
 ) -> None:
     """Run a key TRACE through the real memory layer for every policy and size.
 
-    The trace has a key a line, or a key and a size in bytes; it may be gzipped.
+    The trace has a key a line, or a key and a size in bytes, or is one of `perfmw record`; it may be gzipped.
     """
     if learn is not None:
         _tell(_learned(learn, trace, sizes, by, changes, max_stale), as_json=as_json)
@@ -103,6 +106,8 @@ def _learned(
     accesses = list(_read(trace))
     if not accesses:
         raise Refusal(f"{trace}: the trace is empty")
+    if learn == "strategy":
+        return rehearsing.strategy(accesses, _sizes(sizes)[0] if sizes != DEFAULT_SIZES else None)
     return rehearsing.curve(accesses, _sizes(sizes), sized=_counts_bytes(accesses, by))
 
 
@@ -135,19 +140,12 @@ def _run(
 
 
 def _read(trace: Path) -> Iterator[Access]:
-    from perfmw.cache.simulation import parse_line
+    from perfmw.cache.simulation import read_trace
 
-    opener = gzip.open if trace.suffix == ".gz" else open
-    number = 0
     try:
-        with opener(trace, "rt", encoding="utf-8", errors="surrogateescape") as lines:
-            for line in lines:
-                number += 1
-                access = parse_line(str(line))
-                if access is not None:
-                    yield access
+        yield from read_trace(trace)
     except ValueError as error:
-        raise Refusal(f"{trace}, line {number}: {error}") from None
+        raise Refusal(f"{trace}, {error}") from None
     except (OSError, EOFError) as error:
         raise Refusal(f"{trace}: cannot be read: {error}") from None
 

@@ -12,7 +12,10 @@ from perfmw.settings.kinds import SettingsError, did_you_mean
 log = logging.getLogger("perfmw.settings")
 
 ENV_PREFIX = "PERFMW_"
-OTHER_VARIABLES = frozenset({"TARGET", "TARGET_FACTORY", "DATA", "DEMO_SECONDS", "NO_BROWSER"})
+OTHER_VARIABLES = frozenset(
+    {"TARGET", "TARGET_FACTORY", "DATA", "DEMO_SECONDS", "NO_BROWSER", "SERVER"}
+    | {"RECORD_FILE", "RECORD_KEY", "RECORD_BYTES", "RECORD_PLAIN"}
+)
 """``PERFMW_*`` variables that are no settings: they belong to commands and to the test suite."""
 
 

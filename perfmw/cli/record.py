@@ -1,0 +1,75 @@
+"""``perfmw record``: serve an app or an origin, and record which keys are asked for."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import click
+
+from perfmw.cli.output import Refusal, note
+
+
+@click.command()
+@click.argument("target", metavar="APP|URL")
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path, dir_okay=False),
+    default=Path("perfmw-trace.txt"),
+    show_default=True,
+    help="The file, which must not be there yet.",
+)
+@click.option("--max-size", default="100MiB", show_default=True, help="Where the recording ends.")
+@click.option("--plain", is_flag=True, help="Write URLs in clear (queries stay hashed).")
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
+@click.option(
+    "--port", type=click.IntRange(0, 65535), default=8000, show_default=True, help="0: any free one."
+)
+@click.option("--workers", type=click.IntRange(min=1), default=1, show_default=True, help="For an app.")
+@click.option("--factory", is_flag=True, help="APP is a callable that makes the app.")
+def record(
+    target: str,
+    output: Path,
+    max_size: str,
+    plain: bool,
+    host: str,
+    port: int,
+    workers: int,
+    factory: bool,
+) -> None:
+    """Serve APP (module:attribute) or the origin at URL, and record which keys are asked for.
+
+    A line is written for each GET that the cache answered or stored: key, bytes, seconds it took to make,
+    unix time. Keys are hashed with a key that is thrown away, so the file tells no URL and no visitor.
+    `perfmw simulate FILE` says what other policies and sizes would have done; Ctrl-C ends the recording.
+    """
+    context = click.get_current_context()
+    begin(output, max_size, plain=plain)
+    if "://" in target:
+        from perfmw.cli.proxy import proxy
+
+        context.invoke(proxy, origin=target, host=host, port=port)
+    else:
+        from perfmw.cli.run import run
+
+        context.invoke(run, app=target, host=host, port=port, workers=workers, factory=factory)
+
+
+def begin(output: Path, max_size: str, *, plain: bool) -> None:
+    """Settle in the environment that servers started from here record to ``output``.
+
+    :raises Refusal: the size is none, or the file is there already or cannot be written.
+    """
+    from perfmw.cli.recording import prepare
+    from perfmw.settings.kinds import parse_size
+
+    try:
+        os.environ.update(prepare(output, parse_size(max_size), plain=plain))
+    except FileExistsError:
+        raise Refusal(f"{output} is there already; name another file with --output") from None
+    except OSError as error:
+        raise Refusal(f"{output} cannot be written: {error.strerror}") from None
+    except ValueError:
+        raise Refusal(f'--max-size: {max_size!r} is no size such as "100MiB"') from None
+    note(f"perfmw: recording to {output}, at most {max_size}")

@@ -1,0 +1,157 @@
+from __future__ import annotations
+
+import json
+import os
+import stat
+import sys
+import urllib.request
+from pathlib import Path
+
+import pytest
+
+from perfmw.asgi.types import Message, Receive, Scope, Send
+from perfmw.cache import IntelligentCacheManager
+from perfmw.cache.simulation import parse_line, read_trace
+from perfmw.cli.recording import Recorder, TraceFile, prepare
+from tests.cli.conftest import Run, serving
+
+APP = """
+from starlette.applications import Starlette
+from starlette.responses import PlainTextResponse
+from starlette.routing import Route
+
+
+async def page(request):
+    return PlainTextResponse("x" * 1000, headers={"cache-control": "max-age=60"})
+
+
+async def private(request):
+    return PlainTextResponse("mine", headers={"cache-control": "no-store"})
+
+
+app = Starlette(routes=[Route("/items/{id}", page), Route("/private", private)])
+"""
+
+
+def visit(url: str) -> None:
+    urllib.request.urlopen(url, timeout=10).close()
+
+
+def recorded(tmp_path: Path, *options: str) -> list[list[str]]:
+    (tmp_path / "shop.py").write_text(APP)
+    (tmp_path / "perfmw.toml").write_text("plugins = []\n")
+    with serving(tmp_path, "shop:app", *options) as served:
+        for path in ("/items/1?token=abc123", "/items/2", "/items/1?token=abc123", "/private"):
+            visit(served.url + path)
+    lines = (tmp_path / "trace.txt").read_text().splitlines()
+    assert lines[0].startswith("# perfmw trace")
+    return [line.split() for line in lines[1:]]
+
+
+def test_a_run_is_recorded_hashed(tmp_path: Path, run: Run) -> None:
+    rows = recorded(tmp_path, "--record", "trace.txt")
+    keys = [row[0] for row in rows]
+    assert len(rows) == 3  # what may not be stored is no read of the cache
+    assert keys[0] == keys[2] != keys[1]
+    assert all(int(size) > 1000 for _, size, _, _ in rows)
+    assert rows[0][2] == rows[2][2] != "0.000000"  # a hit costs what the miss before it did
+    text = (tmp_path / "trace.txt").read_text()
+    assert "abc123" not in text
+    assert "items" not in text
+    told = json.loads(run("simulate", "trace.txt", "--size", "1MiB", "--json").stdout)
+    assert [(one["requests"], one["hits"], one["by"]) for one in told] == [(3, 1, "bytes")] * 2
+    strategy = json.loads(run("simulate", "trace.txt", "--learn", "strategy", "--json").stdout)
+    made = IntelligentCacheManager().create_cache_strategy(read_trace(tmp_path / "trace.txt"))
+    assert made.configuration.max_size == strategy["memory_max_bytes"]
+    assert made.performance.hit_rate == strategy["hit_ratio"]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="has no such modes")
+def test_nobody_else_reads_the_file(tmp_path: Path) -> None:
+    prepare(tmp_path / "trace.txt", 1000, plain=False)
+    assert stat.S_IMODE((tmp_path / "trace.txt").stat().st_mode) == 0o600
+
+
+def test_what_was_recorded_is_not_overwritten(tmp_path: Path, run: Run) -> None:
+    (tmp_path / "trace.txt").write_text("# perfmw trace: nothing yet\n")
+    prepare(tmp_path / "trace.txt", 1000, plain=False)
+    (tmp_path / "trace.txt").write_text("a 1\n")
+    done = run("record", "shop:app", "-o", "trace.txt")
+    assert done.returncode == 2
+    assert "name another file" in done.stderr
+    assert run("record", "shop:app", "-o", "nowhere/trace.txt").returncode == 2
+    assert run("record", "shop:app", "--max-size", "much").returncode == 2
+
+
+def line_of(key: str) -> str:
+    return f"{key} 1 0.0 1.0\n"
+
+
+def test_the_file_ends_at_its_bound_with_a_whole_line(tmp_path: Path) -> None:
+    path = tmp_path / "trace.txt"
+    file = TraceFile(path, 100)
+    for number in range(2_000):
+        file.write(line_of(f"key{number:04}"))
+    assert not file.open
+    assert path.stat().st_size <= 100
+    assert path.read_text() == "".join(line_of(f"key{number:04}") for number in range(5))
+
+
+def test_two_processes_append_whole_lines(tmp_path: Path) -> None:
+    path = tmp_path / "trace.txt"
+    one, other = TraceFile(path, 10_000), TraceFile(path, 10_000)
+    for number in range(20):
+        (one if number % 2 else other).write(line_of(f"k{number}"))
+    one.close()
+    other.close()
+    assert {key for key, _ in read_trace(path)} == {f"k{number}" for number in range(20)}
+
+
+def test_a_failing_disk_is_no_failing_request(tmp_path: Path) -> None:
+    file = TraceFile(tmp_path / "trace.txt", 1000)
+    file.write(line_of("a"))
+    assert file._file is not None
+    os.close(file._file)
+    file.flush()
+    file.write(line_of("b"))
+    file.flush()
+    assert read_lines(tmp_path / "trace.txt") == []
+
+
+def read_lines(path: Path) -> list[str]:
+    return path.read_text().splitlines()
+
+
+@pytest.mark.anyio
+async def test_plain_keys_keep_no_query(tmp_path: Path) -> None:
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        headers = [(b"cache-status", b"other; fwd=miss, perfmw; fwd=uri-miss; stored")]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        await send({"type": "http.response.body", "body": b"0123456789"})
+
+    async def receive() -> Message:
+        return {"type": "http.disconnect"}
+
+    async def send(message: Message) -> None:
+        sent.append(message["type"])
+
+    sent: list[str] = []
+    file = TraceFile(tmp_path / "trace.txt", 10_000)
+    recorder = Recorder(app, file, b"secret", plain=True)
+    scope = {"type": "http", "method": "GET", "scheme": "http", "path": "/a b", "raw_path": b"/a b"}
+    await recorder({**scope, "headers": [(b"host", b"h")], "query_string": b"token=abc"}, receive, send)
+    file.close()
+    assert sent == ["http.response.start", "http.response.body"]
+    (line,) = read_lines(tmp_path / "trace.txt")
+    access = parse_line(line)
+    assert access is not None
+    assert access[0].startswith("http://h/a_b?")
+    assert "abc" not in line
+    assert access[1] == 10 + len(b"cache-status" + b"other; fwd=miss, perfmw; fwd=uri-miss; stored")
+
+
+def test_lines_of_traces() -> None:
+    assert parse_line("# a comment\n") is None
+    assert parse_line("key 12 0.5 1700000000.0") == ("key", 12)
+    with pytest.raises(ValueError, match="a line is a key"):
+        parse_line("a 1 2 3 4")
