@@ -25,6 +25,7 @@ from perfmw.contracts import (
     PerformanceProfileConfig,
     PotentialOptimization,
     ProfileType,
+    RuntimeSnapshot,
 )
 from perfmw.optimization.experiment import Gates, Verdict
 from perfmw.optimization.host import EngineHost
@@ -123,29 +124,35 @@ class PerformanceOptimizationEngine:
 
     # --- what could be done ---
 
-    def find_opportunities(self, target: str | None = None) -> list[OptimizationOpportunity]:
+    def find_opportunities(
+        self, target: str | None = None, snapshot: RuntimeSnapshot | None = None
+    ) -> list[OptimizationOpportunity]:
         """What is worth trying now, the most seconds saved first; not what stands or was rejected."""
-        snapshot = self._host.snapshot()
-        found = self._ask(lambda optimizer: optimizer.propose(snapshot))
+        seen = snapshot or self._host.snapshot()
+        found = self._ask(lambda optimizer: optimizer.propose(seen))
         standing = {entry.opportunity.id for entry in self.ledger.kept()} | self.ledger.rejected()
         wanted = (item for item in found if item.id not in standing and target in (None, item.target))
         return sorted(wanted, key=lambda item: (-item.saved_seconds_per_day, item.id))
 
-    def potential(self) -> list[PotentialOptimization]:
+    def potential(self, snapshot: RuntimeSnapshot | None = None) -> list[PotentialOptimization]:
         """What was not proposed, and what it lacks."""
-        snapshot = self._host.snapshot()
-        return self._ask(lambda it: it.explain(snapshot) if isinstance(it, Explains) else ())
+        seen = snapshot or self._host.snapshot()
+        return self._ask(lambda it: it.explain(seen) if isinstance(it, Explains) else ())
 
-    def recommendations(self, target: str | None = None) -> list[OptimizationRecommendation]:
+    def recommendations(
+        self, target: str | None = None, snapshot: RuntimeSnapshot | None = None
+    ) -> list[OptimizationRecommendation]:
         """Advice for the app's developers, the most seconds saved first."""
-        snapshot = self._host.snapshot()
-        found = self._ask(lambda it: it.recommend(snapshot, target) if isinstance(it, Recommends) else ())
+        seen = snapshot or self._host.snapshot()
+        found = self._ask(lambda it: it.recommend(seen, target) if isinstance(it, Recommends) else ())
         return sorted(found, key=lambda item: -item.saved_seconds_per_day)
 
     def survey(self) -> None:
         """Look what could be done, and remember it for ``configured``."""
+        seen = self._host.snapshot()
         applied = [applied_of(entry) for entry in self.ledger.kept()]
-        self.surveyed = Survey(self.find_opportunities(), self.potential(), self.recommendations(), applied)
+        found = self.find_opportunities(None, seen)
+        self.surveyed = Survey(found, self.potential(seen), self.recommendations(None, seen), applied)
 
     # --- asking and answering ---
 
@@ -418,7 +425,7 @@ class PerformanceOptimizationEngine:
         self._tell("applied", applied)
 
     def _objection(self, opportunity: OptimizationOpportunity) -> str | None:
-        optimizer = self.optimizers.get(opportunity.optimizer)
+        optimizer: object = self.optimizers.get(opportunity.optimizer)
         if not isinstance(optimizer, Objects):
             return None
         return optimizer.objection(opportunity, self._host.snapshot())

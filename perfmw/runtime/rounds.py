@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING
 
 from perfmw.contracts import (
     Exporter,
-    OptimizationRequest,
     Overview,
     PoolSample,
     ProcessHealth,
@@ -30,8 +29,6 @@ log = logging.getLogger("perfmw.runtime")
 
 CHECK_SECONDS = 5.0
 """Between two looks at every profile, for its score and for degradations."""
-OPTIMIZE_SECONDS = 300.0
-"""Between two runs of ``auto_optimization``, if there is anything to try."""
 _HISTORY = 300
 
 
@@ -44,7 +41,7 @@ class Rounds:
         self._efficiencies: deque[tuple[float, float | None]] = deque(maxlen=_HISTORY)
         self._scores: deque[tuple[float, float | None]] = deque(maxlen=_HISTORY)
         self._checked_at = 0.0
-        self._exported_at = self._optimized_at = time.time()
+        self._exported_at = time.time()
         self.watching = Watching(runtime)
         self._usage = ProcessUsage()
         self._process: ProcessHealth | None = None
@@ -82,9 +79,7 @@ class Rounds:
         if now - self._exported_at >= self._runtime.settings.export_interval:
             self._exported_at = now
             self._export()
-        if self._runtime.settings.auto_optimization and now - self._optimized_at >= OPTIMIZE_SECONDS:
-            self._optimized_at = now
-            self._optimize()
+        self._runtime.optimizing.tick(now)
 
     def overview(self) -> Overview:
         """The dashboard's four figures."""
@@ -140,10 +135,3 @@ class Rounds:
                 if by_itself or runtime.leads:
                     told = own if by_itself else snapshot
                     runtime.spawn(exporter.export(told), name=f"perfmw-export-{exporter.name}")
-
-    def _optimize(self) -> None:
-        runtime = self._runtime
-        level = runtime.settings.optimization_level
-        busy = runtime.optimization_state()["status"] == "running"
-        if not busy and runtime.engine.find_opportunities():
-            runtime.start_optimization(OptimizationRequest(level=level, requested_by="auto_optimization"))

@@ -35,7 +35,7 @@ from perfmw.http.policy import Policy
 from perfmw.http.rules import RuleBook
 from perfmw.http.variants import VariantIndex
 from perfmw.plugins import Plugins
-from perfmw.profiles import ProfileStore, Reading, profile_id
+from perfmw.profiles import ProfileStore, profile_id
 from perfmw.profiles.distributions import by_outcome, by_status
 from perfmw.profiles.health import LoopMonitor
 from perfmw.profiles.meeting import archive_path
@@ -56,6 +56,7 @@ if TYPE_CHECKING:
     from perfmw.profiles.traces import Exemplar
     from perfmw.profiles.tracing import RequestTracing
     from perfmw.runtime.caching import CacheWatch
+    from perfmw.runtime.optimizing import Optimizing
     from perfmw.runtime.rounds import Rounds
     from perfmw.runtime.warming.background import Asker, WarmUp
 
@@ -151,7 +152,7 @@ class Runtime:
         self._tasks.clear()  # a closed loop has cancelled what ran in it
         self.started, self._loop = True, loop
         if self.settings.state_dir is not None:
-            self.engine.restore()
+            self.optimizing.start()
         self.spans.watch()
         if self.sharing is not None and await self.sharing.start():
             self.spawn(self.sharing.run(), name="perfmw-sharing")
@@ -267,9 +268,11 @@ class Runtime:
     ) -> dict[str, Any]:
         """Begin an optimization run in the background; its state.
 
-        :raises RuntimeError: one is under way.
+        :raises RuntimeError: one is under way, or the setting ``optimizations_enabled`` is false.
         :raises KeyError: for an unknown profile.
         """
+        if not self.settings.optimizations_enabled:
+            raise RuntimeError("optimizations are off: optimizations_enabled is false")
         if self._run is not None and not self._run.done():
             raise RuntimeError("an optimization run is under way; wait for it or cancel it")
         if profile_id is None:
@@ -369,12 +372,6 @@ class Runtime:
         """How often each outcome was given since the start: ``hit``, and the reasons for forwarding."""
         return self.profiles.status_counts()
 
-    def _reading(self, name: str) -> Reading:
-        reading = self.profiles.reading(profile_id("component", name))
-        if reading is None:
-            raise KeyError(f"no profile {name!r}")
-        return reading
-
     def _observations(self) -> list[RouteObservation]:
         observed = {item.route: item for item in self.workload.observations(now=time.time())}
         for name, counts in self.profiles.counts().items():
@@ -399,18 +396,16 @@ class Runtime:
     @cached_property
     def engine(self) -> PerformanceOptimizationEngine:
         """Finds, tries and keeps optimizations."""
-        from perfmw.monitoring import ProfileWatch
-        from perfmw.optimization import EngineHost, PerformanceOptimizationEngine
+        from perfmw.runtime.optimizing import make_engine
 
-        host = EngineHost(
-            snapshot=self.snapshot,
-            reading=self._reading,
-            controls=self.controls,
-            ensure_profile=self.profiles.recorder,
-            watch=ProfileWatch,
-            on_event=self._on_event,
-        )
-        return PerformanceOptimizationEngine(host, self.plugins.optimizers, self.ledger)
+        return make_engine(self)
+
+    @cached_property
+    def optimizing(self) -> Optimizing:
+        """When what is optimized, without being asked."""
+        from perfmw.runtime.optimizing import Optimizing
+
+        return Optimizing(self)
 
     @cached_property
     def ledger(self) -> Ledger:
@@ -460,7 +455,8 @@ class Runtime:
 
         return Sharing(self.profiles, path, self._about)
 
-    def _on_event(self, name: str, detail: object) -> None:
+    def heard(self, name: str, detail: object) -> None:
+        """Pass on an event of the engine."""
         if name == "applied":
             self.plugins.fire("perfmw_optimization_applied", result=detail)
         self.tell(name, detail)

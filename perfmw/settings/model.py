@@ -327,6 +327,9 @@ class Settings:
     optimization_level: Literal["basic", "advanced", "aggressive"] = option(
         "basic", choice("basic", "advanced", "aggressive"), "How much risk an optimization may take."
     )
+    optimizations_enabled: bool = option(
+        True, BOOL, "Whether anything is optimized; false at start undoes every optimization that was kept."
+    )
     auto_optimization: bool = option(
         False,
         BOOL,

@@ -71,10 +71,11 @@ class CodecContract(Contract):
 
 
 class RecordingControls:
-    """``Controls`` that keep what an optimizer did: ``rules`` by id."""
+    """``Controls`` that keep what an optimizer did: ``rules`` by id, ``options`` by name."""
 
     def __init__(self) -> None:
         self.rules: dict[str, dict[str, Any]] = {}
+        self.options: dict[str, Any] = {}
 
     def put_cache_rule(
         self,
@@ -93,6 +94,9 @@ class RecordingControls:
 
     def remove_cache_rule(self, rule_id: str) -> None:
         self.rules.pop(rule_id, None)
+
+    def set_option(self, name: str, value: Any) -> None:
+        self.options[name] = value
 
 
 class OptimizerContract(Contract):

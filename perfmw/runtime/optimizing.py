@@ -1,0 +1,128 @@
+"""Optimizing as time goes by: looking, trying, measuring again what was kept, and the switch that ends it."""
+
+from __future__ import annotations
+
+import logging
+import time
+from typing import TYPE_CHECKING
+
+from perfmw.contracts import Alert, OptimizationRequest
+from perfmw.profiles import Reading, profile_id
+
+if TYPE_CHECKING:
+    from perfmw.optimization import PerformanceOptimizationEngine
+    from perfmw.runtime.runtime import Runtime
+
+log = logging.getLogger("perfmw.runtime")
+
+LOOK_SECONDS = 30.0
+"""Between two looks at what could be done, for profiles and pages."""
+OPTIMIZE_SECONDS = 300.0
+"""Between two runs of ``auto_optimization``, if there is anything to try."""
+RECHECK_SECONDS = 6 * 3600.0
+"""Between two measurements of what was kept."""
+ALARM_SECONDS = 60.0
+"""The least time between two reactions to alerts."""
+
+
+def make_engine(runtime: Runtime) -> PerformanceOptimizationEngine:
+    """The engine of a runtime."""
+    from perfmw.monitoring import ProfileWatch
+    from perfmw.optimization import EngineHost, PerformanceOptimizationEngine
+
+    host = EngineHost(
+        snapshot=runtime.snapshot,
+        reading=lambda name: reading_of(runtime, name),
+        controls=runtime.controls,
+        ensure_profile=runtime.profiles.recorder,
+        watch=ProfileWatch,
+        on_event=runtime.heard,
+        memory=lambda: runtime.rounds.resource_usage().memory_bytes,
+    )
+    return PerformanceOptimizationEngine(host, runtime.plugins.optimizers, runtime.ledger)
+
+
+def reading_of(runtime: Runtime, name: str) -> Reading:
+    """What was counted of a route, or of ``all`` of them together.
+
+    :raises KeyError: for a route without a profile.
+    """
+    if name != "all":
+        reading = runtime.profiles.reading(profile_id("component", name))
+        if reading is None:
+            raise KeyError(f"no profile {name!r}")
+        return reading
+    total = Reading()
+    for route in runtime.profiles.counts():
+        one = runtime.profiles.reading(profile_id("component", route))
+        if one is not None:
+            total.add(one)
+    return total
+
+
+class Optimizing:
+    """The regular work of the engine of one runtime, one step at a time."""
+
+    def __init__(self, runtime: Runtime) -> None:
+        self._runtime = runtime
+        self._looked_at = self._alarmed_at = 0.0
+        self._optimized_at = self._rechecked_at = time.time()
+        runtime.listen(self._heard)
+
+    def start(self) -> None:
+        """Apply again what was kept before a restart; or undo it, where optimizations are off."""
+        runtime = self._runtime
+        if not runtime.settings.optimizations_enabled:
+            if runtime.settings.state_dir is not None:
+                runtime.engine.revert_all(who="perfmw", why="optimizations_enabled is false")
+            return
+        if runtime.settings.state_dir is not None:
+            runtime.engine.restore()
+
+    def tick(self, now: float) -> None:
+        """What is due at unix time ``now``. Only one thing is done in one round."""
+        runtime = self._runtime
+        if not runtime.settings.optimizations_enabled:
+            return
+        if now - self._looked_at >= LOOK_SECONDS:
+            self._looked_at = now
+            runtime.engine.survey()
+            runtime.engine.withdraw()
+        elif runtime.optimization_state()["status"] == "running":
+            return
+        elif runtime.settings.auto_optimization:
+            self._work(now)
+
+    def _work(self, now: float) -> None:
+        runtime = self._runtime
+        if now - self._rechecked_at >= RECHECK_SECONDS and runtime.ledger.kept():
+            self._rechecked_at = now
+            runtime.spawn(runtime.engine.recheck(), name="perfmw-optimization")
+        elif now - self._optimized_at >= OPTIMIZE_SECONDS and runtime.engine.find_opportunities():
+            self._optimized_at = now
+            level = runtime.settings.optimization_level
+            runtime.start_optimization(OptimizationRequest(level=level, requested_by="auto_optimization"))
+
+    def _heard(self, name: str, detail: object) -> None:
+        if name == "alert" and isinstance(detail, Alert):
+            try:
+                self.alerted(detail, time.time())
+            except Exception:
+                log.exception("reacting to an alert failed")
+
+    def alerted(self, alert: Alert, now: float) -> None:
+        """A degradation was told of. When it is grave, what was changed there is looked at at once."""
+        runtime = self._runtime
+        if alert.severity != "high" or alert.resolved_at is not None:
+            return
+        if not runtime.settings.optimizations_enabled or now - self._alarmed_at < ALARM_SECONDS:
+            return
+        self._alarmed_at = now
+        targets = {entry.opportunity.target for entry in runtime.ledger.kept()}
+        if runtime.engine.withdraw(alert.target) or not runtime.settings.auto_optimization:
+            return
+        if alert.target in targets and runtime.optimization_state()["status"] != "running":
+            request = OptimizationRequest(requested_by=f"alert: {alert.key}")
+            runtime.spawn(runtime.engine.recheck(request, alert.target), name="perfmw-optimization")
+        else:
+            self._optimized_at = 0.0  # try at once what may help
