@@ -30,6 +30,7 @@ from perfmw.dashboard.pages import page_routes
 from perfmw.dashboard.problems import Boundary, ProblemError, on_problem
 from perfmw.dashboard.render import load_templates
 from perfmw.dashboard.view import route_table, run_view, to_json
+from perfmw.dashboard.whatif import Rehearsals
 
 
 def create_app(runtime: Host, *, authorize: Authorize | None = None) -> Starlette:
@@ -45,7 +46,14 @@ def create_app(runtime: Host, *, authorize: Authorize | None = None) -> Starlett
     if mode == "off" and authorize is None:
         raise ValueError('dashboard = "off"; allowed here: "loopback" or "token"')
     snapshots = Snapshots(runtime)
-    context = Context(runtime, snapshots, _feed(runtime, snapshots), Flames(runtime), load_templates())
+    context = Context(
+        runtime,
+        snapshots,
+        _feed(runtime, snapshots),
+        Flames(runtime),
+        Rehearsals(getattr(runtime, "learning", None)),
+        load_templates(),
+    )
     app = Starlette(
         routes=_routes(context),
         middleware=[

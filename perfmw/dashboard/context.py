@@ -12,6 +12,7 @@ from starlette.responses import Response
 from perfmw.dashboard.flames import Flames
 from perfmw.dashboard.host import Host, Snapshots
 from perfmw.dashboard.live import Feed
+from perfmw.dashboard.whatif import Rehearsals
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -25,6 +26,7 @@ class Context:
     snapshots: Snapshots
     feed: Feed
     flames: Flames
+    rehearsals: Rehearsals
     templates: Environment | None
 
 

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from perfmw.http.messages import StoredResponse
     from perfmw.learning import AdaptiveTTL, Prefetcher, UsagePatterns
     from perfmw.runtime.runtime import Runtime
+    from perfmw.runtime.trail import Trail
     from perfmw.settings import CacheRule
 
     Lookup = Callable[[str], Entry | None]
@@ -107,10 +108,12 @@ class Learning:
         self.lifetimes: dict[str, _Lifetimes] | None = {} if settings.dynamic_ttl else None
         self.prefetching = Prefetching(runtime) if settings.predictive_prefetching else None
         self.patterns: UsagePatterns | None = None
+        self.trail: Trail | None = None
         if settings.usage_pattern_learning:
             from perfmw.learning.patterns import UsagePatterns
+            from perfmw.runtime.trail import Trail
 
-            self.patterns = UsagePatterns()
+            self.patterns, self.trail = UsagePatterns(), Trail()
             self.patterns.starts.start()
         self._of: OrderedDict[str, _Lifetimes] = OrderedDict()
 
@@ -147,6 +150,8 @@ class Learning:
             lifetimes.ttl.observe_access(key, now)
         if self.patterns is not None:
             self.patterns.read(_path(key), now)
+        if self.trail is not None:
+            self.trail.read(key, now)
         if self.prefetching is not None and client is not None:
             self.prefetching.seen(client[0], key, now, stored)
 
@@ -156,6 +161,8 @@ class Learning:
         A lifetime that the app stated is its own, and is left as it is.
         """
         self._shorten(key, stored, rule, now)
+        if self.trail is not None:
+            self.trail.stored(key, stored.body, now)
         if self.prefetching is not None:
             self.prefetching.prefetcher.kept(key, now, stored.fresh_until)
 

@@ -63,6 +63,7 @@ routes = [
 settings = Settings(
     cache_rules=[CacheRule(path="/items/*", ttl=600)],
     trace_ratio=1.0,
+    usage_pattern_learning=True,
     dashboard="loopback",
     vitals_path="/_vitals",
     plugins=(),

@@ -19,6 +19,8 @@ from typing import Any
 
 import pytest
 
+from perfmw import Settings
+
 sync_api = pytest.importorskip("playwright.sync_api")
 pytest.importorskip("pyinstrument", reason="the extra profiler is not installed")
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
@@ -172,8 +174,8 @@ def test_a_profile_is_found_and_looked_at(visit: Visit, shop: Shop) -> None:
     assert "N+1" in page.inner_text("#queries")
     assert page.locator("#traces .k-query").count() == 8
     assert "database" in page.inner_text("#breakdown").lower()
-    page.locator("#course summary").click()
-    assert page.locator("#course details tbody tr").count() >= 1
+    page.locator("#course .data summary").click()
+    assert page.locator("#course .data tbody tr").count() >= 1
 
 
 def test_a_request_has_its_waterfall(visit: Visit, shop: Shop) -> None:
@@ -206,8 +208,8 @@ def test_a_flame_graph_on_demand(visit: Visit, shop: Shop) -> None:
         page.wait_for_timeout(50)
     sync_api.expect(page.locator("#flame svg.flame")).to_be_visible(timeout=10_000)
     assert "work (" in (page.locator("#flame svg.flame").text_content() or "")
-    if not page.locator("#flame details").evaluate("node => node.open"):
-        page.locator("#flame summary").click()
+    if not page.locator("#flame details.data").evaluate("node => node.open"):
+        page.locator("#flame .data summary").click()
     hottest = page.locator("#flame tbody th").all_text_contents()[:5]
     assert any(name.startswith("work (") for name in hottest), hottest
 
@@ -302,7 +304,7 @@ def test_everything_can_be_stopped(visit: Visit, shop: Shop) -> None:
     page = visit.page
     visit.go(f"{shop.dashboard}optimization")
     page.on("dialog", lambda dialog: dialog.accept())
-    page.locator("#part-run summary").click()
+    page.locator("#part-run .options summary").click()
     page.fill("input[name=block_seconds]", "30")
     page.get_by_role("button", name="Start Optimization").click()
     sync_api.expect(page.locator("#message")).to_contain_text("has started")
@@ -323,6 +325,91 @@ def test_numbers_follow_without_a_reload(visit: Visit, shop: Shop) -> None:
     sync_api.expect(page.locator("#windows tbody tr:last-child td").first).to_have_text(
         expected, timeout=20_000
     )
+
+
+def test_the_charts_of_a_profile_have_one_crosshair_and_a_zoom(visit: Visit, shop: Shop) -> None:
+    page = visit.page
+    visit.go(f"{shop.dashboard}profile?id={shop.id_of('GET /basket')}&window=60")
+    charts, readout = page.locator("figure[data-start] .plot svg"), page.locator("#course .readout")
+    assert charts.count() == 2
+    charts.first.scroll_into_view_if_needed()
+    box = charts.first.bounding_box()
+    assert box is not None
+    page.mouse.move(box["x"] + box["width"] * 0.9, box["y"] + 20)
+    sync_api.expect(readout).to_contain_text("UTC: Requests")
+    crosses = page.locator("figure[data-start] .cross")
+    assert len({crosses.nth(n).get_attribute("d") for n in range(2)}) == 1
+    assert (crosses.first.get_attribute("d") or "").startswith("M")
+    page.mouse.down()
+    page.mouse.move(box["x"] + box["width"] * 0.5, box["y"] + 30)
+    page.mouse.up()
+    boxes = [(charts.nth(n).get_attribute("viewBox") or "").split() for n in range(2)]
+    assert boxes[0] == boxes[1]
+    assert 300 < float(boxes[0][2]) < 500
+    page.get_by_role("button", name="End the zoom").click()
+    assert charts.first.get_attribute("viewBox") == "0 0 1000 200"
+    charts.nth(1).focus()
+    before = crosses.first.get_attribute("d")
+    page.keyboard.press("ArrowLeft")
+    assert crosses.first.get_attribute("d") != before
+    sync_api.expect(readout).to_contain_text("UTC: Requests")
+
+
+def test_a_panel_is_copied_as_curl_as_json_and_as_settings(browser: Any, shop: Shop) -> None:
+    visit = opened(browser)
+    page = visit.page
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"], origin=shop.url)
+    visit.go(f"{shop.dashboard}caching")
+    copied = {}
+    for kind, name in (("curl", "as curl"), ("json", "as JSON"), ("python", "as Python config")):
+        page.locator("#rules .copy summary").click()
+        page.locator("#rules").get_by_role("button", name=name).click()
+        sync_api.expect(page.locator("#message")).to_have_text("Copied.")
+        copied[kind] = page.evaluate("navigator.clipboard.readText()")
+        page.evaluate("document.getElementById('message').textContent = ''")
+    assert copied["curl"].endswith(f"'{shop.dashboard}api/v1/rules'")
+    assert json.loads(copied["json"])["items"][0]["path"] == "/items/*"
+    settings = eval(copied["python"], {"Settings": Settings})
+    assert settings.cache_rules[0].path == "/items/*"
+    assert "# from keyword" in copied["python"]
+    for path in PATHS:
+        visit.go(f"{shop.dashboard}{path}")
+        bare = "[...document.querySelectorAll('#parts section.panel')].filter(s => !s.querySelector('.copy'))"
+        unnamed = page.evaluate(f"{bare}.map(s => s.getAttribute('aria-labelledby'))")
+        assert [one for one in unnamed if one != "standing-title"] == [], path
+    page.context.close()
+    assert visit.complaints == []
+
+
+def test_other_sizes_and_lifetimes_are_tried(visit: Visit, shop: Shop) -> None:
+    page = visit.page
+    shop.visit(30)
+    visit.go(f"{shop.dashboard}caching")
+    page.get_by_role("button", name=re.compile("^Try it")).click()
+    sync_api.expect(page.locator("#whatif .plot svg")).to_be_visible(timeout=15_000)
+    assert page.locator("#whatif .plot .series").count() == 4
+    said = page.locator("#curve-says")
+    sync_api.expect(said).to_contain_text("lru")
+    before = said.inner_text()
+    page.locator("[data-curve]").focus()
+    page.keyboard.press("Home")
+    assert said.inner_text() != before
+    assert "lived for" in page.inner_text("#whatif")
+    assert "reads of about" in page.inner_text("#whatif")
+
+
+def test_a_page_can_be_paused(visit: Visit, shop: Shop) -> None:
+    page = visit.page
+    visit.go(shop.dashboard)
+    page.get_by_role("button", name="Pause").click()
+    sync_api.expect(page.locator("#live")).to_have_text("Paused")
+    shown = page.locator("[data-samples]").first.inner_text()
+    shop.visit(3)
+    page.wait_for_timeout(2_500)
+    assert page.locator("[data-samples]").first.inner_text() == shown
+    page.get_by_role("button", name="Pause").click()
+    sync_api.expect(page.locator("#live")).to_have_text("Live")
+    sync_api.expect(page.locator("[data-samples]").first).not_to_have_text(shown, timeout=15_000)
 
 
 @pytest.mark.parametrize("path", PATHS)

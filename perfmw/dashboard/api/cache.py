@@ -102,6 +102,23 @@ async def get_cache_entry(context: Context, request: Request) -> Response:
     return answer(request, found)
 
 
+async def get_what_if(context: Context, request: Request) -> Response:
+    found, learning = context.rehearsals.last, context.rehearsals.learning
+    trail = context.rehearsals.trail
+    body = {
+        "what_if": found,
+        "remembers": trail is not None,
+        "reads": len(trail.reads) if trail is not None else 0,
+        "learned": learning.told() if learning is not None else {},
+    }
+    return answer(request, body)
+
+
+async def start_what_if(context: Context, request: Request) -> Response:
+    await json_object(request)
+    return answer(request, await context.rehearsals.run())
+
+
 async def purge(context: Context, request: Request) -> Response:
     from perfmw.runtime.entries import purge_arguments
 
@@ -204,6 +221,14 @@ ENDPOINTS = (
         "GET", "/cache/keys", "Keys in the cache, and the layers that hold them", list_cache_keys, KEYS_QUERY
     ),
     Endpoint("GET", "/cache/entry", "What is kept under a key", get_cache_entry, ENTRY_QUERY),
+    Endpoint("GET", "/cache/what-if", "The last rehearsal of other sizes and policies", get_what_if),
+    Endpoint(
+        "POST",
+        "/cache/what-if",
+        "Try other sizes, policies and lifetimes on the last reads",
+        start_what_if,
+        body=NOTHING,
+    ),
     Endpoint("POST", "/cache/purge", "Remove, make stale or count what is cached", purge, body=PURGE_SCHEMA),
     Endpoint("GET", "/cache/warm", "The warm-up under way, or what the last one did", get_warm_up),
     Endpoint("POST", "/cache/warm", "Ask for URLs before anybody does", start_warm_up, body=WARM_SCHEMA),

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from starlette.requests import Request
 from starlette.responses import Response
 
-from perfmw.contracts import CacheUse, RuntimeSnapshot
+from perfmw.contracts import CacheStatistics, CacheUse, RuntimeSnapshot
 from perfmw.dashboard.context import Context, Handler
 from perfmw.dashboard.pages.shell import common
 from perfmw.dashboard.render import render
 from perfmw.dashboard.view import reasons
+from perfmw.dashboard.whatif import LEAST, curve_chart
 
 ROWS = 50
 
@@ -22,6 +25,25 @@ def uses(snapshot: RuntimeSnapshot) -> list[CacheUse]:
     everything = [*found.routes, *found.functions, *found.namespaces]
     asked = [one for one in everything if one.hits or one.misses]
     return sorted(asked, key=lambda one: -(one.seconds_saved or 0.0))[:ROWS]
+
+
+def _learned(context: Context) -> dict[str, Any]:
+    """What was learned, in words, and the last rehearsal of what might be."""
+    rehearsals = context.rehearsals
+    found, trail, learning = rehearsals.last, rehearsals.trail, rehearsals.learning
+    return {
+        "learned": learning.told() if learning is not None else {},
+        "remembered": len(trail.reads) if trail is not None else None,
+        "what_if": found,
+        "curve": curve_chart(found) if found is not None else None,
+        "least": LEAST,
+    }
+
+
+def _stampedes(snapshot: RuntimeSnapshot) -> CacheStatistics | None:
+    """What the caches did, if a caller ever waited for another's answer."""
+    found = snapshot.caching()
+    return found if found is not None and (found.coalesced or found.timeouts) else None
 
 
 async def show(context: Context, request: Request) -> Response:
@@ -37,6 +59,9 @@ async def show(context: Context, request: Request) -> Response:
         reasons=reasons(snapshot.cache_status),
         requests=sum(snapshot.cache_status.values()),
         hits=snapshot.cache_status.get("hit", 0),
+        **_learned(context),
+        far=[layer for layer in snapshot.layers if layer.kind != "memory"],
+        stampedes=_stampedes(snapshot),
     )
 
 

@@ -1,6 +1,6 @@
 // Numbers as people read them. figures.py writes the same text; change both.
 export const NONE = "–";
-const SPACE = "\u202f";
+export const SPACE = "\u202f";
 const plain = new Intl.NumberFormat("en-US", { maximumFractionDigits: 0 });
 
 export function number(value) {

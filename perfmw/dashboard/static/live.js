@@ -8,7 +8,9 @@ function say(state, text) {
 }
 
 export function listen(onState) {
+  const button = document.getElementById("pause");
   let source;
+  let paused = false;
   const open = () => {
     source = new EventSource("api/v1/events");
     source.addEventListener("state", (event) => {
@@ -23,9 +25,14 @@ export function listen(onState) {
   };
   const turn = () => {
     source?.close();
-    if (document.hidden) say("paused", "Paused");
+    if (document.hidden || paused) say("paused", "Paused");
     else open();
   };
+  button.addEventListener("click", () => {
+    paused = !paused;
+    button.ariaPressed = String(paused);
+    turn();
+  });
   document.addEventListener("visibilitychange", turn);
   addEventListener("pagehide", () => source?.close());
   addEventListener("pageshow", (event) => event.persisted && turn());

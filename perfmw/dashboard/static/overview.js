@@ -1,6 +1,7 @@
 // The first page: joins the event stream to the cards, the route table and the slower parts.
 import { watchActions } from "./actions.js";
 import { showCards, watchTables } from "./cards.js";
+import { watchCopies } from "./copy.js";
 import { listen } from "./live.js";
 import { due, refresh } from "./parts.js";
 import { showRoutes, watchRoutes } from "./routes.js";
@@ -21,4 +22,5 @@ addEventListener("perfmw:acted", () => refresh().catch(() => {}));
 watchTables();
 watchRoutes();
 watchActions();
+watchCopies();
 listen(onState);

@@ -1,6 +1,9 @@
 // Every page but the first: its sections are kept up to date, its forms answered.
 import { watchActions } from "./actions.js";
 import { watchBrowser } from "./browser.js";
+import { watchCharts } from "./charts.js";
+import { watchCopies } from "./copy.js";
+import { showCurve, watchCurve } from "./curve.js";
 import { watchExplain } from "./explain.js";
 import { listen } from "./live.js";
 import { busy, due, refresh } from "./parts.js";
@@ -19,4 +22,8 @@ addEventListener("perfmw:acted", () => refresh().catch(() => {}));
 watchActions();
 watchExplain();
 watchBrowser();
+watchCharts();
+watchCopies();
+watchCurve();
+addEventListener("perfmw:placed", showCurve);
 listen(onState);

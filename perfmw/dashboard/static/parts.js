@@ -37,6 +37,7 @@ function place(fresh) {
     }
   }
   shown = now;
+  dispatchEvent(new Event("perfmw:placed"));
 }
 
 export const due = () => Date.now() - asked > pause;
