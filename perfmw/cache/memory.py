@@ -6,7 +6,7 @@ import logging
 import sys
 import threading
 import time
-from collections.abc import Callable, Hashable, Iterable, Mapping
+from collections.abc import Callable, Hashable, Iterable, Mapping, Set
 from typing import Any
 
 from aiocache.base import BaseCache
@@ -284,18 +284,18 @@ class MemoryLayer(BaseCache):  # type: ignore[misc]  # aiocache is untyped
         assert callable(factory)
         self._policy: EvictionPolicy = factory(self._capacity)
         self._policy_name = name
-        # what a policy may offer to save calls: eviction and insertion in one
-        replace: Callable[[Hashable], Hashable] | None = getattr(self._policy, "replace", None)
-        self._replace = replace if self.max_bytes is None else None
         self._bind()
 
     def _bind(self) -> None:
-        """What reads use has been made anew. A policy may offer a table in which they count themselves."""
-        reads: dict[Hashable, int] | None = getattr(self._policy, "reads", None)
+        """What is used all the time has been made anew. A policy may offer more than it must, to save calls:
+        a set of the keys of whose reads it need not be told, and eviction and insertion in one."""
+        settled: Set[Hashable] | None = getattr(self._policy, "settled", None)
+        replace: Callable[[Hashable], Hashable] | None = getattr(self._policy, "replace", None)
+        self._replace = replace if self.max_bytes is None else None
         lock_free = getattr(self._policy, "lock_free_hits", False)
         touch: Touch = self._policy.on_hit if lock_free else self._touch_locked
-        self._reader.bind(self._values, self._facts or None, touch, {} if reads is None else reads)
-        self.get_nowait = self._reader.telling if reads is None else self._reader.counting
+        self._reader.bind(self._values, self._facts or None, touch, frozenset() if settled is None else settled)
+        self.get_nowait = self._reader.telling if settled is None else self._reader.sparing
 
     def _close_gaps(self) -> None:
         """Copy tables, for a dictionary never gives back the places of those who left, and grows for them.

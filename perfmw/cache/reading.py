@@ -7,7 +7,7 @@ use. The layer keeps that up to date with ``bind``.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Set
 from typing import Any, Protocol
 
 from perfmw.cache.expiry import Facts
@@ -26,24 +26,24 @@ class Reader:
     :param expired: called with a key that has expired, and what was known of it.
     """
 
-    __slots__ = ("_bind", "_counts", "counting", "telling")
+    __slots__ = ("_bind", "_counts", "sparing", "telling")
 
     def __init__(self, clock: Callable[[], float], expired: Callable[[Hashable, Facts], object]) -> None:
         self.telling: Read
         """Tells the policy of a hit by calling it."""
-        self.counting: Read
-        """Counts the hit itself where the policy offers a table for it."""
-        self.telling, self.counting, self._bind, self._counts = _closures(clock, expired)
+        self.sparing: Read
+        """Tells the policy only of keys that are not among those it need not hear of any more."""
+        self.telling, self.sparing, self._bind, self._counts = _closures(clock, expired)
 
     def bind(
         self,
         values: dict[Hashable, Any],
         facts: dict[Hashable, Facts] | None,
         touch: Touch,
-        reads: dict[Hashable, int],
+        settled: Set[Hashable],
     ) -> None:
         """From now on read ``values``; ``facts`` is None while nothing is known but values."""
-        self._bind(values, facts, touch, reads)
+        self._bind(values, facts, touch, settled)
 
     @property
     def hits(self) -> int:
@@ -60,7 +60,7 @@ def _closures(
     values: dict[Hashable, Any] = {}
     facts: dict[Hashable, Facts] | None = None
     touch: Touch = values.__contains__
-    reads: dict[Hashable, int] = {}
+    settled: Set[Hashable] = frozenset()
     lookup = values.get
     hits = 0.0  # adding to a float takes less than to a whole number: Python keeps freed ones at hand
     misses = 0
@@ -84,7 +84,7 @@ def _closures(
         hits += 1.0
         return value
 
-    def counting(key: Hashable, default: Any = None) -> Any:
+    def sparing(key: Hashable, default: Any = None) -> Any:
         nonlocal hits, misses
         value = lookup(key)
         if value is None and key not in values:
@@ -96,20 +96,17 @@ def _closures(
                 expired(key, known)
                 misses += 1
                 return default
-        try:
-            if reads[key] & 3 != 3:
-                reads[key] += 1
-        except KeyError:
+        if key not in settled:
             _tell(touch, key)
         hits += 1.0
         return value
 
     def bind(*state: Any) -> None:
-        nonlocal values, facts, touch, reads, lookup
-        values, facts, touch, reads = state
+        nonlocal values, facts, touch, settled, lookup
+        values, facts, touch, settled = state
         lookup = values.get
 
-    return telling, counting, bind, lambda: (int(hits), misses)
+    return telling, sparing, bind, lambda: (int(hits), misses)
 
 
 def _tell(touch: Touch, key: Hashable) -> None:

@@ -138,7 +138,9 @@ class Ghosts:
                     self.order.append(mark)
                     self.weights.append(weight)
         else:
-            (self.order,) = self.stale.sift(self.order)
+            (kept,) = self.stale.sift(self.order)
+            self.order.clear()  # in place: a policy may hold on to it
+            self.order.extend(kept)
             self.stale.clear()
 
     def __contains__(self, key: Hashable) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Hashable, Iterable
+from collections.abc import Callable, Hashable, Iterable
 
 from perfmw.cache.eviction.queues import Ghosts, Stale
 
@@ -11,11 +11,12 @@ _SMALL_SHARE = 0.1
 _GHOST_SHARE = 0.9
 _READS_TO_STAY = 2
 _READS = 3
-"""The most reads that are counted, and the bits of ``reads`` that count them."""
+"""The most reads that are counted, and the bits of a count for them."""
 _MAIN = 4
-"""The bit of ``reads`` that says that a key is in the main queue."""
+"""The bit of a count that says that a key is in the main queue."""
 _FLAGS = 3
 """How many bits those are. Higher ones are the size of the key, or 0 for a size of 1."""
+_STRAYS = 64
 
 
 class _Queue:
@@ -35,11 +36,16 @@ class _Queue:
         self.used -= size
         self.stale.add(key)
         if self.stale.crowds(len(self.places)):
-            self.places = self.keys()
+            kept = self.keys()
+            self.places.clear()
+            self.places.extend(kept)
             self.stale.clear()
 
     def keys(self) -> deque[Hashable]:
         return self.stale.sift(self.places)[0]
+
+    def __len__(self) -> int:
+        return len(self.places) - self.stale.count
 
 
 class S3FIFOPolicy:
@@ -48,6 +54,8 @@ class S3FIFOPolicy:
     A key that comes back while it is still remembered enters the main queue directly; a newcomer too large
     for the small queue is refused. In the main queue a key that was read is put back to the end, at most
     three times for the reads it had.
+
+    Nothing but its place is kept of a newcomer of size 1 until it is read, for most leave unread.
     """
 
     lock_free_hits = True
@@ -55,39 +63,47 @@ class S3FIFOPolicy:
     def __init__(self, capacity: int) -> None:
         self._small, self._main = _Queue(), _Queue()
         self._ghosts = Ghosts(0)
-        self.reads: dict[Hashable, int] = {}
-        """Of each resident key: its reads up to 3, 4 more in the main queue, and 8 times its size unless
-        that is 1. A cache may count reads here itself."""
+        self._counts: dict[Hashable, int] = {}
+        """Reads up to 3, 4 more in the main queue, and 8 times the size unless that is 1; absent for 0."""
+        self.settled: set[Hashable] = set()
+        """Whose reads are counted to the end: a cache need not tell of theirs."""
         self._has_evicted = False
         self._returning: Hashable | None = None
         self.resize(capacity)
+        self.replace: Callable[[Hashable], Hashable] = self._replacing()
+        """``evict`` and ``on_insert`` in one step, for a full cache bounded by entries."""
 
     def on_hit(self, key: Hashable) -> None:
-        reads = self.reads[key]
-        if reads & _READS != _READS:
-            self.reads[key] = reads + 1
+        count = self._counts.get(key, 0)
+        if count & _READS != _READS:
+            count += 1
+            self._counts[key] = count
+        if count & _READS == _READS:
+            self.settled.add(key)
 
     def on_insert(self, key: Hashable, size: int, cost: float) -> None:
         returning = self._recall(key)
         self._returning = None
+        self._forget(key)
         small = self._small
         filling = not self._has_evicted and small.used >= small.capacity
         if returning or filling or size > small.capacity:
-            self.reads[key] = _MAIN | _packed(size)
+            self._counts[key] = _MAIN | _packed(size)
             self._main.add(key, size)
         else:
-            self.reads[key] = _packed(size)
+            if size != 1:
+                self._counts[key] = _packed(size)
             small.add(key, size)
 
     def on_update(self, key: Hashable, size: int, cost: float) -> None:
-        seen = self.reads[key]
+        seen = self._counts.get(key, 0)
         queue = self._main if seen & _MAIN else self._small
         queue.used += size - (seen >> _FLAGS or 1)
-        self.reads[key] = seen & (_MAIN | _READS) | _packed(size)
+        self._counts[key] = seen & (_MAIN | _READS) | _packed(size)
         self.on_hit(key)
 
     def on_remove(self, key: Hashable) -> None:
-        seen = self.reads.pop(key)
+        seen = self._forget(key)
         queue = self._main if seen & _MAIN else self._small
         queue.remove(key, seen >> _FLAGS or 1)
 
@@ -97,30 +113,43 @@ class S3FIFOPolicy:
             return incoming
         return self._leave()
 
-    def replace(self, incoming: Hashable) -> Hashable:
-        """``evict`` and ``on_insert`` in one step, for a full cache bounded by entries."""
-        self._has_evicted = True
-        small, main, reads = self._small, self._main, self.reads
-        ghosts, places = self._ghosts, small.places
-        marks = ghosts.marks
-        returning = hash(incoming) in marks and ghosts.recall(incoming)
-        plain = places and not (returning or small.stale.marks or main.used > main.capacity)
-        if plain and reads[places[0]] < _READS_TO_STAY:  # what nearly every newcomer meets
-            victim = places.popleft()
-            del reads[victim]
-            places.append(incoming)
-            reads[incoming] = 0
+    def _replacing(self) -> Callable[[Hashable], Hashable]:
+        """A function of its own variables: what nearly every newcomer meets then takes the fewest steps."""
+        small, main, ghosts = self._small, self._main, self._ghosts
+        places, marks, counts = small.places, ghosts.marks, self._counts
+        crowded, gone_stale = small.stale.marks, ghosts.stale.marks
+        first, last, remember, forget = places.popleft, places.append, ghosts.order.append, ghosts.order.popleft
+
+        def replace(incoming: Hashable) -> Hashable:
+            if (
+                not places
+                or places[0] in counts
+                or crowded
+                or gone_stale
+                or hash(incoming) in marks
+                or incoming in counts  # a read that raced with its leaving
+                or len(marks) != ghosts.capacity
+                or main.used > main.capacity
+            ):
+                return self._exchange(incoming)
+            victim = first()
+            last(incoming)
             mark = hash(victim)
-            if len(marks) != ghosts.capacity or ghosts.stale.marks or mark in marks:
-                ghosts.add(victim, 1)
-            else:  # the same in place: one in, one out
-                marks.add(mark)
-                ghosts.order.append(mark)
-                marks.discard(ghosts.order.popleft())
+            remember(mark)  # one in, one out
+            marks.add(mark)
+            marks.discard(forget())
             return victim
+
+        return replace
+
+    def _exchange(self, incoming: Hashable) -> Hashable:
+        self._has_evicted = True
+        returning = self._ghosts.recall(incoming)
         victim = self._leave()
-        reads[incoming] = _MAIN if returning else 0
-        (main if returning else small).add(incoming, 1)
+        self._forget(incoming)
+        if returning:
+            self._counts[incoming] = _MAIN
+        (self._main if returning else self._small).add(incoming, 1)
         return victim
 
     def _leave(self) -> Hashable:
@@ -129,29 +158,41 @@ class S3FIFOPolicy:
         Of the small queue, those before it move to the main one. Of the main queue, those before it go to its
         end, for one read less.
         """
-        small, main, reads = self._small, self._main, self.reads
+        small, main, counts = self._small, self._main, self._counts
         queue = main if main.used > main.capacity or not small.used else small
-        while reads:
+        while queue.places:
             key = queue.places.popleft()
             if queue.stale.marks and queue.stale.take(key):
                 continue
-            seen = reads[key]
-            if seen & _MAIN and seen & _READS:
-                reads[key] = seen - 1
+            seen = counts.get(key, 0)
+            if queue is main and seen & _READS:
+                self.settled.discard(key)
+                counts[key] = seen - 1
                 main.places.append(key)
                 continue
             size = seen >> _FLAGS or 1
             queue.used -= size
             if queue is small:
                 if seen & _READS >= _READS_TO_STAY:
-                    reads[key] = _MAIN | _packed(size)
+                    self.settled.discard(key)
+                    counts[key] = _MAIN | _packed(size)
                     main.add(key, size)
                     queue = small if small.used else main
                     continue
                 self._ghosts.add(key, size)
-            del reads[key]
+            self._forget(key)
             return key
         raise LookupError("nothing is resident")
+
+    def _forget(self, key: Hashable) -> int:
+        """What was counted of ``key``; and now and then of all whose reads raced with their leaving."""
+        self.settled.discard(key)
+        if len(self._counts) > len(self) + _STRAYS:
+            resident = set(self.keys())
+            for stray in [one for one in tuple(self._counts) if one not in resident and one != key]:
+                self._counts.pop(stray, None)
+            self.settled.intersection_update(resident)
+        return self._counts.pop(key, 0)
 
     def _recall(self, key: Hashable) -> bool:
         """Whether ``key`` was remembered; asked before room is made, which may push it out of memory."""
@@ -166,16 +207,19 @@ class S3FIFOPolicy:
         self._ghosts.trim()
 
     def close_gaps(self) -> None:
-        """Make the table of reads anew; one that another thread counts meanwhile may be lost."""
-        self.reads = dict(self.reads)
+        """Make the tables anew; a read that another thread counts meanwhile may be lost."""
+        self._counts = dict(self._counts)
+        self.settled = set(self.settled)
+        self.replace = self._replacing()
 
     def keys(self) -> Iterable[Hashable]:
         """The small queue's, then the main queue's, each from its head; those that were read come later."""
+        counts = self._counts
         keys = [*self._small.keys(), *self._main.keys()]
-        return sorted(keys, key=lambda key: ((self.reads[key] & _READS) > 0, self.reads[key] & _MAIN))
+        return sorted(keys, key=lambda key: ((counts.get(key, 0) & _READS) > 0, counts.get(key, 0) & _MAIN))
 
     def __len__(self) -> int:
-        return len(self.reads)
+        return len(self._small) + len(self._main)
 
 
 def _packed(size: int) -> int:
