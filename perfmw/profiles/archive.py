@@ -267,6 +267,11 @@ class Archive:
         _here.discard(self.worker)
         self._db.close()
 
+    def __del__(self) -> None:
+        """Whoever lets go of it without closing it leaves no open file behind."""
+        if hasattr(self, "_db"):
+            self._db.close()
+
 
 _here: set[str] = set()
 """Workers of this process: several runtimes may share a file."""

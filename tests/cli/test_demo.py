@@ -33,7 +33,7 @@ def test_a_short_demonstration_from_start_to_end(run: Run) -> None:
     assert 0 < before["p50"] <= before["p95"]
     # /news alone says how long it stays fresh
     assert 0 < before["hit_rate"] < 0.5
-    assert 0 < before["partner_calls"] < before["shop_calls"] <= before["requests"] * 1.1
+    assert 0 < before["partner_calls"] < before["shop_calls"] <= before["requests"] * 1.5
     assert after["requests"] > 0
     for step in result["optimizations"]:
         assert step["verdict"] in ("kept", "rolled_back", "failed", "skipped", "not_enough_data")
