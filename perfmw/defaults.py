@@ -87,9 +87,21 @@ def perfmw_register_codecs(settings: Settings) -> Mapping[str, Codec]:
 
 @hookimpl
 def perfmw_register_optimizers(settings: Settings) -> Mapping[str, Optimizer]:
-    from perfmw.optimization import CacheRouteOptimizer
+    from perfmw.optimization import (
+        AdviceOptimizer,
+        CacheRouteOptimizer,
+        MemoryLayerOptimizer,
+        RuleTtlOptimizer,
+    )
 
-    return {CacheRouteOptimizer.name: CacheRouteOptimizer(settings.optimization_level)}
+    level = settings.optimization_level
+    made = (
+        CacheRouteOptimizer(level),
+        RuleTtlOptimizer(level),
+        MemoryLayerOptimizer(level),
+        AdviceOptimizer(),
+    )
+    return {optimizer.name: optimizer for optimizer in made}
 
 
 @hookimpl

@@ -7,25 +7,33 @@ from typing import TYPE_CHECKING
 from perfmw._lazy import lazily
 
 if TYPE_CHECKING:
+    from perfmw.optimization.advice import AdviceOptimizer
     from perfmw.optimization.cache_route import CacheRouteOptimizer
+    from perfmw.optimization.cache_tuning import MemoryLayerOptimizer, RuleTtlOptimizer
     from perfmw.optimization.engine import EngineBusyError, PerformanceOptimizationEngine
     from perfmw.optimization.experiment import Gates
     from perfmw.optimization.host import EngineHost
     from perfmw.optimization.ledger import Ledger, LedgerEntry
 
 __all__ = [
+    "AdviceOptimizer",
     "CacheRouteOptimizer",
     "EngineBusyError",
     "EngineHost",
     "Gates",
     "Ledger",
     "LedgerEntry",
+    "MemoryLayerOptimizer",
     "PerformanceOptimizationEngine",
+    "RuleTtlOptimizer",
 ]
 
 __getattr__, __dir__ = lazily(
     __name__,
     {
+        "AdviceOptimizer": "perfmw.optimization.advice",
+        "MemoryLayerOptimizer": "perfmw.optimization.cache_tuning",
+        "RuleTtlOptimizer": "perfmw.optimization.cache_tuning",
         "CacheRouteOptimizer": "perfmw.optimization.cache_route",
         "EngineBusyError": "perfmw.optimization.engine",
         "EngineHost": "perfmw.optimization.host",
