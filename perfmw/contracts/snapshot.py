@@ -114,6 +114,10 @@ class RuntimeSnapshot:
     distributions: Callable[[], Sequence[Distribution]] = field(default=tuple, repr=False, compare=False)
     merged: Callable[[], Sequence[Distribution]] = field(default=tuple, repr=False, compare=False)
     """The same of all workers together: status -1: the cache's answers, 1: the app's, 0: failures."""
+    limits: Mapping[str, Any] = field(default_factory=dict)
+    """Of this process: groups of routes with their limits, and quotas; empty where nothing is limited."""
+    forecast: Mapping[str, Any] = field(default_factory=dict)
+    """The request rate, what is expected of it, and how many workers that takes."""
     caching: Callable[[], CacheStatistics | None] = field(default=_unknown, repr=False, compare=False)
     """What the caches did, by layer, namespace, route and function; None where nobody counts."""
 

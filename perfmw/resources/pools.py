@@ -16,6 +16,7 @@ import psutil
 from perfmw.contracts.protocols import ResourcePool
 from perfmw.contracts.resources import PoolSample
 from perfmw.resources.cgroups import Cgroup
+from perfmw.resources.descriptors import DescriptorPool
 
 _LINK_INTERVAL: Final = 60.0
 """Link speeds hardly change, and asking costs a system call a device."""
@@ -235,4 +236,5 @@ def builtin_pools(storage_path: str | Path = ".") -> dict[str, ResourcePool]:
         "memory": MemoryPool(cgroup),
         "storage": StoragePool(storage_path),
         "network": NetworkPool(),
+        "descriptors": DescriptorPool(),
     }

@@ -20,6 +20,8 @@ from perfmw.contracts import (
 )
 from perfmw.monitoring.overview import overview_of
 from perfmw.resources import ProcessUsage, ResourceSampler, efficiency
+from perfmw.runtime.guarding import Guard
+from perfmw.runtime.scaling import Scaling
 from perfmw.runtime.watching import Watching
 
 if TYPE_CHECKING:
@@ -43,6 +45,8 @@ class Rounds:
         self._checked_at = 0.0
         self._exported_at = time.time()
         self.watching = Watching(runtime)
+        self.guard = Guard(runtime)
+        self.scaling = Scaling(runtime)
         self._usage = ProcessUsage()
         self._process: ProcessHealth | None = None
         self._process_at = 0.0
@@ -72,6 +76,8 @@ class Rounds:
         self._runtime.watch_process()
         self._efficiencies.append((now, efficiency(self.pools)))
         self._runtime.caching.tick(now)
+        self.guard.tick(now, self.pools, self._used)
+        self.scaling.tick(now, self._used)
         yield from self._runtime.profiles.steps(now)
         if now - self._checked_at >= CHECK_SECONDS:
             self._checked_at = now

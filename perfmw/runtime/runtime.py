@@ -349,6 +349,8 @@ class Runtime:
             distributions=partial(by_status, self.profiles, self._exemplars()),
             merged=partial(by_outcome, self.profiles, self._exemplars()),
             caching=partial(self.caching.statistics, peers),
+            limits=self.limits.state() if self.limits is not None else {},
+            forecast=self.rounds.scaling.state(),
         )
 
     def _exemplars(self) -> Callable[[str], list[Exemplar]] | None:

@@ -15,10 +15,13 @@ from perfmw.settings.kinds import (
     BadValueError,
     Kind,
     SettingsError,
+    bounded,
     choice,
     optional,
+    parse_size,
     read_items,
     read_name,
+    read_number,
 )
 from perfmw.settings.tables import convert_fields, read_mapping, read_table
 
@@ -205,3 +208,42 @@ CONCURRENCY = Kind("a table (in the environment: as JSON)", read_concurrency)
 QUOTAS = Kind("a list of quotas (in the environment: as JSON)", read_quotas)
 PATTERNS = Kind("a list of path patterns", read_patterns)
 PRIORITY_TABLE = Kind("low, normal or high by path pattern", path_table(_priority))
+
+RESOURCE_ALERTS: dict[str, float] = {
+    "memory_bytes": 2e9,
+    "cpu": 0.7,
+    "storage": 0.9,
+    "descriptors": 0.8,
+}
+"""From which use on an alert is raised, where the settings do not say otherwise; 0 is never."""
+
+
+class Thresholds(dict[str, float]):
+    """Numbers by name, as a value: it is not changed once it is made."""
+
+    def __hash__(self) -> int:  # type: ignore[override]  # a dict has none
+        return hash(frozenset(self.items()))
+
+
+_NUMBER = bounded(read_number, "a number, 0 or more", 0)
+
+
+def _bytes(value: object) -> float:
+    number: float = parse_size(value) if isinstance(value, str) else _NUMBER.convert(value)
+    return number
+
+
+def read_thresholds(value: object) -> Thresholds:
+    """What is not named keeps its default. Raises BadValueError."""
+    given = {}
+    for name, item in read_mapping(value).items():
+        if name not in RESOURCE_ALERTS:
+            raise BadValueError(f"{name!r} is not one of {', '.join(RESOURCE_ALERTS)}")
+        given[name] = _bytes(item) if name == "memory_bytes" else SHARE.convert(item)
+    return Thresholds(RESOURCE_ALERTS | given)
+
+
+CAPACITY = optional(
+    bounded(read_number, "a number above 0", 0, above=True), "learned from the CPU time of requests"
+)
+THRESHOLDS = Kind(f"a table of {', '.join(RESOURCE_ALERTS)}; all but the first are shares", read_thresholds)

@@ -39,13 +39,17 @@ from perfmw.settings.kinds import (
     read_text,
 )
 from perfmw.settings.limits import (
+    CAPACITY,
     CONCURRENCY,
     PATTERNS,
     PRIORITY_TABLE,
     QUOTAS,
+    RESOURCE_ALERTS,
+    THRESHOLDS,
     Concurrency,
     PathTable,
     Quota,
+    Thresholds,
 )
 from perfmw.settings.monitoring import MONITORING, Monitoring
 from perfmw.settings.namespaces import Namespace, Tables, read_namespaces
@@ -359,9 +363,7 @@ class Settings:
         Concurrency(), CONCURRENCY, "The bounds of that limit, which finds itself, and groups of paths."
     )
     request_priorities: Mapping[str, str] = option(
-        PathTable(),
-        PRIORITY_TABLE,
-        "Which paths go before others, or after them, in an overload.",
+        PathTable(), PRIORITY_TABLE, "Which paths go before others, or after them, in an overload."
     )
     limits_exempt: Sequence[str] = option(
         ("/health", "/healthz", "/livez", "/readyz"), PATTERNS, "Paths that are never refused."
@@ -374,13 +376,14 @@ class Settings:
     )
     max_principals: int = option(10_000, COUNT, "How many users each quota keeps apart at most.")
     memory_limit: float = option(
-        0.9,
-        SHARE,
-        "The share of the memory there is for this process from which its caches give some back; 0: never.",
+        0.9, SHARE, "From which share of the memory there is on caches in memory give some back; 0: never."
+    )
+    resource_alerts: Mapping[str, float] = option(
+        Thresholds(RESOURCE_ALERTS), THRESHOLDS, "From which use of resources on alerts are raised; 0: never."
     )
     forecast_capacity: float | None = option(
         None,
-        optional(bounded(read_number, "a number above 0", 0, above=True), "learned from the busiest minutes"),
+        CAPACITY,
         "How many requests a second one worker serves comfortably, for advice on how many are needed.",
     )
     dashboard: DashboardMode = option(
