@@ -178,7 +178,7 @@ class Watching:
         if now - self._minute_at >= MINUTE:
             self._minute_at = now
             yield from self._minute(now)
-        findings = [*self.series.findings(), *self._slo]
+        findings = [*self.series.findings(), *self._slo, *self._runtime.rounds.guard.findings(now)]
         for tracked in self._watched():
             findings += self._degradations(tracked, now)
             yield
