@@ -53,6 +53,7 @@ class ChangeDetector:
         self._usual: deque[float] = deque(maxlen=REFERENCE)
         self._suspects: deque[tuple[float, float]] = deque(maxlen=REFERENCE)
         self._up = self._down = 0.0
+        self._rising = self._falling = 0
 
     def update(self, at: float, value: float) -> Change | None:
         """The change that the bucket of time ``at`` (unix seconds) confirms, if any.
@@ -70,7 +71,7 @@ class ChangeDetector:
         change = self._confirmed() if raised else None
         if change is not None:
             self._start_anew()
-        elif not self._up and not self._down:
+        else:
             self._acquit()
         return change
 
@@ -87,6 +88,8 @@ class ChangeDetector:
         off = max(-_CLIP, min(_CLIP, (logged - centre) / spread))
         self._up = max(0.0, self._up + off - _SLACK)
         self._down = max(0.0, self._down - off - _SLACK)
+        self._rising = self._rising + 1 if self._up else 0
+        self._falling = self._falling + 1 if self._down else 0
         return max(self._up, self._down) >= _RAISE
 
     def _confirmed(self) -> Change | None:
@@ -106,11 +109,13 @@ class ChangeDetector:
         self._usual.extend(after)
         self._suspects.clear()
         self._up = self._down = 0.0
+        self._rising = self._falling = 0
 
     def _acquit(self) -> None:
-        """No suspicion is left: what was suspected was usual."""
-        self._usual.extend(logged for _, logged in self._suspects)
-        self._suspects.clear()
+        """What came before the suspicions that are left was usual."""
+        suspected = max(self._rising, self._falling)
+        while len(self._suspects) > suspected:
+            self._usual.append(self._suspects.popleft()[1])
 
 
 def _usual_of(values: Sequence[float]) -> tuple[float, float]:

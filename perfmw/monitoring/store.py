@@ -60,6 +60,11 @@ class MonitoringStore:
         with self._lock, suppress(sqlite3.Error):
             self._database.close()
 
+    def __del__(self) -> None:
+        """Whoever lets go of it without closing it leaves no open file behind."""
+        if hasattr(self, "_database"):
+            self._database.close()
+
     def _do(self, *steps: tuple[str, Sequence[Any]]) -> list[tuple[Any, ...]]:
         """The rows of the last step; all steps or none."""
         with self._lock:

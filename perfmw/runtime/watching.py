@@ -30,7 +30,7 @@ from perfmw.contracts import (
 )
 from perfmw.monitoring.alerts import AlertManager
 from perfmw.monitoring.channels import windows_of
-from perfmw.monitoring.degradation import Finding, degradations
+from perfmw.monitoring.degradation import Finding, Tolerances, degradations
 from perfmw.monitoring.outbox import ChannelInfo, Outbox
 from perfmw.monitoring.series import Bucket, SeriesWatch, describe
 from perfmw.monitoring.silences import Quiet, Silence
@@ -55,6 +55,8 @@ _SHORT_FLUSH_SECONDS: Final = 0.5
 LONGEST_SILENCE: Final = 366 * 86_400.0
 MOST_SILENCES: Final = 1_000
 _EMPTY_MINUTES: Final = 10
+_LEARNED: Final = Tolerances(latency_ratio=2.0, throughput_ratio=0.0)
+"""Against a baseline of the first minute; smaller changes, and traffic, are for the series to find."""
 _SHARED: Final = ("query", "integration", "system")
 
 
@@ -259,7 +261,10 @@ class Watching:
         if now < due:
             return found
         profile = self.recent(tracked, now)
-        found = degradations(profile) if profile.monitoring.enabled else []
+        baseline = profile.performance.baseline
+        by_itself = baseline is not None and baseline.source == "learned"
+        limits = _LEARNED if by_itself else None
+        found = degradations(profile, limits) if profile.monitoring.enabled else []
         if tracked.chosen:
             self._found[tracked.id] = now + profile.monitoring.frequency - 1.0, found
             if len(self._found) > 4 * self._settings.profiles:

@@ -7,11 +7,13 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from perfmw.dashboard.api import (
+    alerts,
     cache,
     events,
     explain,
     layers,
     ledger,
+    limits,
     optimization,
     overview,
     plugins,
@@ -36,6 +38,7 @@ async def get_openapi(context: Context, request: Request) -> Response:
 
 ENDPOINTS: tuple[Endpoint, ...] = (
     *overview.ENDPOINTS,
+    *alerts.ENDPOINTS,
     *traces.ENDPOINTS,
     *profiles.ENDPOINTS,
     *routes.ENDPOINTS,
@@ -43,6 +46,7 @@ ENDPOINTS: tuple[Endpoint, ...] = (
     *cache.ENDPOINTS,
     *explain.ENDPOINTS,
     *pools.ENDPOINTS,
+    *limits.ENDPOINTS,
     *ledger.ENDPOINTS,
     *optimization.ENDPOINTS,
     *rules.ENDPOINTS,
