@@ -6,6 +6,7 @@ import asyncio
 import re
 import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -53,7 +54,7 @@ class Named(Origin):
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     place = tmp_path_factory.mktemp("datasette")
-    with sqlite3.connect(place / "things.db") as database:
+    with closing(sqlite3.connect(place / "things.db")) as database, database:
         database.execute("CREATE TABLE thing (id INTEGER PRIMARY KEY, name TEXT, weight REAL)")
         rows = ((number, f"thing {number} ä", number / 7) for number in range(1, 301))
         database.executemany("INSERT INTO thing VALUES (?, ?, ?)", rows)

@@ -7,6 +7,7 @@ import sqlite3
 import struct
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import msgspec
@@ -252,7 +253,7 @@ def test_the_file_is_the_owners_alone(path: Path) -> None:
 
 def test_a_file_of_another_format_begins_anew(path: Path) -> None:
     Archive(path).close()
-    with sqlite3.connect(path) as db:
+    with closing(sqlite3.connect(path)) as db, db:
         db.execute("PRAGMA user_version=99")
     db.close()
     archive = Archive(path)
@@ -296,7 +297,7 @@ async def test_windows_grow_old_while_nobody_is_there(path: Path) -> None:
     before.serve(40)
     before.store.tick(before.store.started_at + 1.0)
     await before.sharing.close()
-    with sqlite3.connect(path) as file:
+    with closing(sqlite3.connect(path)) as file, file:
         ((data,),) = file.execute("SELECT data FROM windows").fetchall()
         kept = msgspec.msgpack.decode(data, type=Kept)
         for level in kept.levels:  # all of it happened 20 minutes ago
@@ -346,7 +347,7 @@ async def test_what_was_counted_after_the_windows_were_kept_is_in_them_too(path:
     killed.serve(9)
     killed.store.tick(killed.store.started_at + 2.0)
     await killed.sharing.exchange()  # counts alone
-    with sqlite3.connect(path) as file:
+    with closing(sqlite3.connect(path)) as file, file:
         ((data,),) = file.execute("SELECT data FROM windows").fetchall()
     assert unpack(msgspec.msgpack.decode(data, type=Kept).counted).count == 20
     after = Worker(path)
@@ -362,7 +363,7 @@ async def test_damaged_windows_are_left_out(path: Path, caplog: pytest.LogCaptur
     before.serve(40)
     before.store.tick(before.store.started_at + 1.0)
     await before.sharing.close()
-    with sqlite3.connect(path) as file:
+    with closing(sqlite3.connect(path)) as file, file:
         file.execute("UPDATE windows SET data = x'00'")
     after = Worker(path)
     await after.sharing.start()
