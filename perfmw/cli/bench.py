@@ -60,18 +60,11 @@ def _servers(stack: ExitStack, app: str, *, factory: bool) -> tuple[Server, Serv
 
 
 def _server(child: Child) -> Server:
-    import psutil
-
     from perfmw.cli.benching import Server
+    from perfmw.resources.others import processor_time
 
     origin = child.wait()
-    process = psutil.Process(child.pid)
-
-    def cpu() -> float:
-        times = process.cpu_times()
-        return float(times.user + times.system)
-
-    return Server(origin, cpu)
+    return Server(origin, processor_time(child.pid))
 
 
 async def _measure(
@@ -82,8 +75,6 @@ async def _measure(
     concurrency: int,
     progress: Callable[[float], None],
 ) -> Comparison:
-    import psutil
-
     from perfmw.cli.benching import Bench
     from perfmw.cli.wire import WireError
 
@@ -92,7 +83,7 @@ async def _measure(
         return await measuring.run(seconds)
     except (WireError, RuntimeError) as error:
         raise Failure(f"{error}; --path names another page") from None
-    except psutil.Error:
+    except ProcessLookupError:
         raise Failure("a server ended while it was measured; its output is above") from None
 
 

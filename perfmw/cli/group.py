@@ -14,6 +14,11 @@ _COMMANDS = {
     "doctor": ("perfmw.cli.doctor:doctor", "Find what is misconfigured, and say how to mend it."),
     "explain": ("perfmw.cli.explain:explain", "Say whether a URL's response would be cached, and why."),
     "export": ("perfmw.cli.export:export", "Write dashboards, metrics and profiles for other tools."),
+    "init": ("perfmw.cli.init:init", "Write a settings file, and find the app to put perfmw into."),
+    "optimize": (
+        "perfmw.cli.optimize:optimize",
+        "See what could be faster, try it, and undo what was changed.",
+    ),
     "plugins": ("perfmw.cli.plugins:plugins", "Show the plugins that are installed and what they add."),
     "proxy": ("perfmw.cli.proxy:proxy", "Serve a caching reverse proxy in front of an HTTP origin."),
     "record": ("perfmw.cli.record:record", "Serve an app or origin, and record which keys are asked for."),
