@@ -9,6 +9,7 @@ import click
 _COMMANDS = {
     "bench": ("perfmw.cli.bench:bench", "Measure an app with and without perfmw, in turns."),
     "cache": ("perfmw.cli.cache:cache", "See what the cache did and what is in it; purge it, warm it up."),
+    "completion": ("perfmw.cli.completion:completion", "Write a shell's completion script."),
     "config": ("perfmw.cli.config:config", "Show the settings in force and where each came from."),
     "demo": ("perfmw.cli.demo:demo", "Run a sample shop under traffic, optimize it, show before and after."),
     "doctor": ("perfmw.cli.doctor:doctor", "Find what is misconfigured, and say how to mend it."),

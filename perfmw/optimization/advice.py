@@ -176,7 +176,7 @@ class AdviceOptimizer:
                 yield OptimizationRecommendation(
                     "Find out what a limit of concurrency would do",
                     f"The event loop of process {process.pid} came {1000 * (process.loop_lag_p99 or 0):.0f} "
-                    "ms late or more in one of a hundred turns. Observing counts what would have been refused.",
+                    "ms late or more in one turn of a hundred. Observing counts what would be refused.",
                     'Settings(concurrency_limit="observe")',
                     type="concurrency",
                 )

@@ -65,6 +65,8 @@ class Optimizing:
 
     def __init__(self, runtime: Runtime) -> None:
         self._runtime = runtime
+        self.automatic = runtime.settings.auto_optimization
+        """A switch of this worker; the setting says how it begins."""
         self._looked_at = self._alarmed_at = 0.0
         self._optimized_at = self._rechecked_at = time.time()
         runtime.listen(self._heard)
@@ -90,7 +92,7 @@ class Optimizing:
             runtime.engine.withdraw()
         elif runtime.optimization_state()["status"] == "running":
             return
-        elif runtime.settings.auto_optimization:
+        elif self.automatic:
             self._work(now)
 
     def _work(self, now: float) -> None:
@@ -119,7 +121,7 @@ class Optimizing:
             return
         self._alarmed_at = now
         targets = {entry.opportunity.target for entry in runtime.ledger.kept()}
-        if runtime.engine.withdraw(alert.target) or not runtime.settings.auto_optimization:
+        if runtime.engine.withdraw(alert.target) or not self.automatic:
             return
         if alert.target in targets and runtime.optimization_state()["status"] != "running":
             request = OptimizationRequest(requested_by=f"alert: {alert.key}")

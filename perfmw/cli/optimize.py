@@ -1,0 +1,275 @@
+"""``perfmw optimize``: what could be faster, what was tried, and the way back."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from perfmw.cli.api import SERVER, TOKEN, Api
+from perfmw.cli.config import load_settings
+from perfmw.cli.output import FAILURE_FOUND, Failure, Refusal, note, print_json, table
+
+if TYPE_CHECKING:
+    from perfmw.optimization import Ledger
+
+_JSON = click.option("--json", "as_json", is_flag=True, help="Write JSON to stdout.")
+_POLL = 0.5
+_NEEDS_SERVER = "only a running server can try anything: name its dashboard with --server URL"
+
+
+@click.group()
+def optimize() -> None:
+    """See what could be faster, try it on live traffic, and undo what was changed.
+
+    With --server, on a running perfmw, through its dashboard. Without, list, reject, rollback and kill take
+    the ledger in state_dir: what is undone there is not applied again when a server starts.
+    """
+
+
+@optimize.command("list")
+@SERVER
+@TOKEN
+@click.option("--limit", default=20, show_default=True, type=click.IntRange(1, 1_000), help="Ledger entries.")
+@_JSON
+def list_all(server: str | None, token: str | None, limit: int, as_json: bool) -> None:
+    """Show what could be tried, what waits for approval, and the ledger, the newest entry first."""
+    data = _asked(server, token, limit) if server is not None else _recorded(limit)
+    if as_json:
+        print_json(data)
+        return
+    for title, rows in (("could be tried", data["opportunities"]), ("wait for approval", data["waiting"])):
+        if rows:
+            click.echo(f"{title}:")
+            click.echo("\n".join(f"  {_named(row)}" for row in rows))
+    click.echo(_ledger_table(data["ledger"]) if data["ledger"] else "The ledger is empty.")
+
+
+@optimize.command()
+@SERVER
+@TOKEN
+@click.option("--level", type=click.Choice(["basic", "advanced", "aggressive"]), default="basic")
+@click.option("--steps", default=3, show_default=True, type=click.IntRange(1, 50), help="The most to try.")
+@click.option(
+    "--blocks", default=8, show_default=True, type=click.IntRange(2, 1_000), help="For each of them."
+)
+@click.option(
+    "--block-seconds", default=10.0, show_default=True, type=click.FloatRange(0.05, 3_600), help="Of a block."
+)
+@click.option("--profile", help="Only what concerns the profile with this id.")
+@click.option("--type", "types", multiple=True, help="Only changes of this type, such as cache_route.")
+@click.option("--dry-run", is_flag=True, help="Only write down what would be tried.")
+@click.option("--ask", is_flag=True, help="Have each change wait for approval instead of trying it.")
+@click.option("--no-wait", is_flag=True, help="Begin, and do not wait for the end.")
+@_JSON
+def run(
+    server: str | None, token: str | None, as_json: bool, no_wait: bool, ask: bool, steps: int, **given: Any
+) -> None:
+    """Try what may help, one change at a time, and keep what is proven to. Exit code 1 if a step failed."""
+    profile, types = given.pop("profile"), list(given.pop("types"))
+    body = {**given, "max_steps": steps, "approval": ask, "types": types}
+    body |= {"profile_id": profile} if profile else {}
+    with _server(server, token) as api:
+        state = api.post("optimization/start", body)
+        if not no_wait:
+            state = _wait(api)
+    if as_json:
+        print_json(state)
+    else:
+        click.echo(_run_text(state))
+    last = state.get("last") or {}
+    if not no_wait and any(step["verdict"] == "failed" for step in last.get("steps", ())):
+        raise SystemExit(FAILURE_FOUND)
+
+
+@optimize.command()
+@click.argument("entry", type=click.IntRange(1))
+@SERVER
+@TOKEN
+@_JSON
+def approve(entry: int, server: str | None, token: str | None, as_json: bool) -> None:
+    """Try the change that waits in ledger entry ENTRY; it is kept only if it proves itself."""
+    with _server(server, token) as api:
+        told = api.post(f"ledger/{entry}/approve", {})
+    _tell(told, f"entry {entry} is approved: it is on trial now", as_json)
+
+
+@optimize.command()
+@click.argument("entry", type=click.IntRange(1))
+@SERVER
+@TOKEN
+@_JSON
+def reject(entry: int, server: str | None, token: str | None, as_json: bool) -> None:
+    """Refuse the change that waits in ledger entry ENTRY: it is not proposed again."""
+    if server is None:
+        ledger, known = _ledger(), _entry(entry)
+        if entry not in {one.id for one in ledger.waiting()}:
+            raise Refusal(f"entry {entry} does not wait for approval")
+        ledger.append("rejected", known.opportunity, who="command", why="rejected")
+    else:
+        with Api(server, token) as api:
+            api.post(f"ledger/{entry}/reject", {})
+    _tell({"id": entry, "rejected": True}, f"entry {entry} is rejected", as_json)
+
+
+@optimize.command()
+@click.argument("entry", type=click.IntRange(1))
+@SERVER
+@TOKEN
+@_JSON
+def rollback(entry: int, server: str | None, token: str | None, as_json: bool) -> None:
+    """Undo the change that ledger entry ENTRY keeps."""
+    if server is None:
+        known, ledger = _entry(entry), _ledger()
+        if entry not in {one.id for one in ledger.kept()}:
+            raise Refusal(f"entry {entry} is not in force, so there is nothing to roll back")
+        ledger.append("reverted", known.opportunity, who="command", why="rolled back by hand")
+        note("a server that runs keeps it until it is started again; --server URL undoes it there at once")
+    else:
+        with Api(server, token) as api:
+            api.post(f"ledger/{entry}/rollback", {})
+    _tell({"id": entry, "rolled_back": True}, f"entry {entry} is rolled back", as_json)
+
+
+@optimize.command()
+@SERVER
+@TOKEN
+@_JSON
+def kill(server: str | None, token: str | None, as_json: bool) -> None:
+    """End the run under way and undo every change that is in force.
+
+    The setting optimizations_enabled=false, or PERFMW_OPTIMIZATIONS_ENABLED=false, does it at start and
+    keeps it so.
+    """
+    if server is None:
+        ledger = _ledger()
+        undone = [one.opportunity for one in reversed(ledger.kept())]
+        for opportunity in undone:
+            ledger.append("reverted", opportunity, who="command", why="kill switch")
+        titles = [opportunity.title for opportunity in undone]
+        note("a server that runs keeps them until it is started again; --server URL undoes them at once")
+    else:
+        with Api(server, token) as api:
+            titles = api.post("optimization/stop", {})["rolled_back"]
+    _tell({"rolled_back": titles}, "\n".join(titles) or "nothing was in force", as_json)
+
+
+@contextmanager
+def _server(server: str | None, token: str | None) -> Iterator[Api]:
+    if server is None:
+        raise Refusal(_NEEDS_SERVER)
+    with Api(server, token) as api:
+        yield api
+
+
+def _wait(api: Api) -> dict[str, Any]:
+    """Until the run is over; every verdict is told as it comes, on stderr."""
+    told = 0
+    while True:
+        state: dict[str, Any] = api.get("optimization")
+        running = state["status"] == "running"
+        steps = state.get("verdicts", []) if running else (state.get("last") or {}).get("steps", [])
+        for step in steps[told:]:
+            note(_step_text(step))
+        told = len(steps)
+        if not running:
+            return state
+        time.sleep(_POLL)
+
+
+def _asked(server: str, token: str | None, limit: int) -> dict[str, Any]:
+    with Api(server, token) as api:
+        return {
+            "opportunities": api.get("opportunities")["items"],
+            "waiting": api.get("waiting")["items"],
+            "ledger": api.get("ledger", limit=limit)["items"],
+        }
+
+
+def _recorded(limit: int) -> dict[str, Any]:
+    """The same of a ledger on disk; nobody is there to find opportunities."""
+    ledger = _ledger()
+    standing = {entry.id for entry in ledger.kept()}
+    waiting = [{"id": one.id, "title": one.opportunity.title} for one in ledger.waiting()]
+    rows = [
+        {
+            "id": entry.id,
+            "at": entry.at,
+            "kind": entry.kind,
+            "title": entry.opportunity.title,
+            "target": entry.opportunity.target,
+            "who": entry.who,
+            "why": entry.why,
+            "improvement": entry.improvement,
+            "standing": entry.id in standing,
+        }
+        for entry in ledger.entries()[: -limit - 1 : -1]
+    ]
+    return {"opportunities": [], "waiting": waiting, "ledger": rows}
+
+
+def _ledger() -> Ledger:
+    from perfmw.optimization import Ledger
+
+    folder = load_settings().state_dir
+    if folder is None:
+        raise Refusal("there is no ledger here: set state_dir, or ask a running server with --server URL")
+    return Ledger(folder)
+
+
+def _entry(entry: int) -> Any:
+    try:
+        return _ledger().entry(entry)
+    except KeyError:
+        raise Failure(f"the ledger has no entry {entry}") from None
+
+
+def _named(row: dict[str, Any]) -> str:
+    number, saved = str(row.get("id", "")), row.get("saved_seconds_per_day")
+    text = f"{number}  {row['title']}" if number.isdigit() else str(row["title"])
+    return text if not saved else f"{text}, about {saved / 60:.0f} minutes a day"
+
+
+def _ledger_table(rows: list[dict[str, Any]]) -> str:
+    cells = [
+        [str(row["id"]), _when(row["at"]), str(row["kind"]), str(row["title"]), _gain(row), str(row["why"])]
+        for row in rows
+    ]
+    return table(["entry", "when", "what", "change", "gain", "why"], cells, right=frozenset({0, 4}))
+
+
+def _when(at: float) -> str:
+    return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%d %H:%M:%S")
+
+
+def _gain(row: dict[str, Any]) -> str:
+    improvement = row.get("improvement")
+    return "" if improvement is None else f"{improvement:+.0%}"
+
+
+def _run_text(state: dict[str, Any]) -> str:
+    if state["status"] == "running":
+        return "an optimization run is under way"
+    last = state.get("last")
+    if not last or not last["steps"]:
+        return "nothing was worth trying"
+    gain = last["performance_improvement"]
+    lines = [_step_text(step) for step in last["steps"]]
+    if gain is not None:
+        lines.append(f"{last['successful_steps']} kept; mean latency of what they concern: {-gain:+.0%}")
+    return "\n".join(lines)
+
+
+def _step_text(step: dict[str, Any]) -> str:
+    return f"{step['verdict'].replace('_', ' ')}: {step['step_id']}: {step['reason'] or step['error'] or ''}"
+
+
+def _tell(data: dict[str, Any], text: str, as_json: bool) -> None:
+    if as_json:
+        print_json(data)
+    else:
+        click.echo(text)
