@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
+from typing import Any
 
 from starlette.requests import Request
 
+from perfmw.contracts import RuntimeSnapshot
 from perfmw.dashboard.details import WINDOWS, Details, details
 from perfmw.dashboard.host import Host
 from perfmw.dashboard.problems import ProblemError
@@ -45,6 +48,17 @@ def trace_of(host: Host, trace_id: str) -> Trace:
     if trace is None:
         raise ProblemError(404, f"No trace {trace_id!r} is kept, or another worker keeps it.")
     return trace
+
+
+def limits_of(snapshot: RuntimeSnapshot) -> Mapping[str, Any]:
+    """Concurrency limits and quotas of this worker."""
+    return {"mode": "off", "groups": [], "quotas": [], **snapshot.limits}
+
+
+def forecast_of(snapshot: RuntimeSnapshot) -> Mapping[str, Any]:
+    """The request rate, what is expected of it and the advice; rate None where nothing is known yet."""
+    unknown = {"rate": None, "horizon": 3600.0, "expected": None, "interval": None, "advice": None}
+    return {**unknown, **snapshot.forecast}
 
 
 def compared(host: Host, first: str, second: str, window: float) -> Comparison:

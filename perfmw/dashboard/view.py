@@ -149,6 +149,7 @@ class LedgerRow:
 
 
 LEDGER_WORDS = {
+    "waiting": "waits for approval",
     "rolled_back": "rolled back",
     "kept": "kept",
     "reapplied": "applied again",
@@ -191,6 +192,12 @@ def _ledger_row(entry: LedgerLine, standing: bool) -> LedgerRow:
         after=entry.after,
         standing=standing,
     )
+
+
+def waiting(ledger: LedgerView) -> list[LedgerRow]:
+    """What waits for somebody's approval, the oldest first."""
+    asked = getattr(ledger, "waiting", None)
+    return [_ledger_row(entry, standing=False) for entry in asked()] if asked is not None else []
 
 
 # -- the run under way -------------------------------------------------------------------------------------

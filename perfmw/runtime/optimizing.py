@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from functools import partial
 from typing import TYPE_CHECKING
 
 from perfmw.contracts import Alert, OptimizationRequest
@@ -29,6 +30,7 @@ def make_engine(runtime: Runtime) -> PerformanceOptimizationEngine:
     """The engine of a runtime."""
     from perfmw.monitoring import ProfileWatch
     from perfmw.optimization import EngineHost, PerformanceOptimizationEngine
+    from perfmw.runtime.sessions import monitor_performance
 
     host = EngineHost(
         snapshot=runtime.snapshot,
@@ -36,6 +38,7 @@ def make_engine(runtime: Runtime) -> PerformanceOptimizationEngine:
         controls=runtime.controls,
         ensure_profile=runtime.profiles.recorder,
         watch=ProfileWatch,
+        monitor=partial(monitor_performance, runtime),
         on_event=runtime.heard,
         memory=lambda: runtime.rounds.resource_usage().memory_bytes,
     )

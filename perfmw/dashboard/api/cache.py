@@ -231,6 +231,10 @@ ENDPOINTS = (
     ),
     Endpoint("POST", "/cache/purge", "Remove, make stale or count what is cached", purge, body=PURGE_SCHEMA),
     Endpoint("GET", "/cache/warm", "The warm-up under way, or what the last one did", get_warm_up),
-    Endpoint("POST", "/cache/warm", "Ask for URLs before anybody does", start_warm_up, body=WARM_SCHEMA),
-    Endpoint("POST", "/cache/warm/cancel", "Stop the warm-up under way", cancel_warm_up, body=NOTHING),
+    Endpoint(
+        "POST", "/cache/warm", "Ask for URLs before anybody does", start_warm_up, body=WARM_SCHEMA, status=202
+    ),
+    Endpoint(
+        "POST", "/cache/warm/cancel", "Stop the warm-up under way", cancel_warm_up, body=NOTHING, status=202
+    ),
 )

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from hashlib import blake2b
 from typing import Any
+from urllib.parse import urlencode
 
 import msgspec
+from starlette.datastructures import Headers
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -21,7 +24,10 @@ MAX_LIMIT = 1_000
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """``query``: parameter -> JSON schema; ``body``: JSON schema of the request's body, None for none."""
+    """``query``: parameter -> JSON schema; ``body``: JSON schema of the request's body, None for none.
+
+    ``status``: that of an answer when all goes well.
+    """
 
     method: str
     path: str
@@ -29,6 +35,7 @@ class Endpoint:
     handler: Handler
     query: Mapping[str, Any] = field(default_factory=dict)
     body: Mapping[str, Any] | None = None
+    status: int = 200
 
 
 NOTHING: Mapping[str, Any] = {"type": "object"}
@@ -40,8 +47,24 @@ PAGING: Mapping[str, Any] = {
 
 
 def answer(request: Request, value: Any, status: int = 200) -> Response:
-    """JSON of a dataclass or builtins, compressed when the client likes it."""
-    return compressed(Response(to_json(value), status, media_type="application/json"), request.headers)
+    """JSON of a dataclass or builtins, compressed when the client likes it; 304 when the client has it.
+
+    The ETag is weak, since it is that of all codings (RFC 9110, 8.8.1).
+    """
+    body = to_json(value)
+    if status != 200 or request.method not in ("GET", "HEAD"):
+        return compressed(Response(body, status, media_type="application/json"), request.headers)
+    etag = f'W/"{blake2b(body, digest_size=12).hexdigest()}"'
+    if is_known(request.headers, etag):
+        return Response(status_code=304, headers={"etag": etag, "vary": "accept-encoding"})
+    response = Response(body, headers={"etag": etag}, media_type="application/json")
+    return compressed(response, request.headers)
+
+
+def is_known(headers: Headers, etag: str) -> bool:
+    """Whether If-None-Match names the ETag, by weak comparison (RFC 9110, 13.1.2)."""
+    known = [tag.strip().removeprefix("W/") for tag in headers.get("if-none-match", "").split(",")]
+    return etag.removeprefix("W/") in known or known == ["*"]
 
 
 def paging(request: Request) -> tuple[int, int]:
@@ -56,8 +79,23 @@ def page(request: Request, items: Sequence[Any]) -> Response:
 
 
 def page_of(request: Request, items: Sequence[Any], total: int) -> Response:
+    """With links to the pages before and after (RFC 8288)."""
     limit, offset = paging(request)
-    return answer(request, {"items": items, "total": total, "limit": limit, "offset": offset})
+    response = answer(request, {"items": items, "total": total, "limit": limit, "offset": offset})
+    links = []
+    if offset + len(items) < total:
+        links.append(_link(request, limit, offset + limit, "next"))
+    if offset > 0:
+        links.append(_link(request, limit, max(0, offset - limit), "prev"))
+    if links:
+        response.headers["link"] = ", ".join(links)
+    return response
+
+
+def _link(request: Request, limit: int, offset: int, rel: str) -> str:
+    """Relative, so that it holds behind any prefix."""
+    kept = [(name, value) for name, value in request.query_params.multi_items() if name not in PAGING]
+    return f'<?{urlencode([*kept, ("limit", limit), ("offset", offset)])}>; rel="{rel}"'
 
 
 def _whole(request: Request, name: str, default: int, low: int, high: int) -> int:

@@ -27,6 +27,9 @@ PROBLEM = {
 }
 
 
+NOT_MODIFIED = {"description": "What If-None-Match names is still current"}
+
+
 def document(endpoints: Iterable[Endpoint], server: str) -> dict[str, Any]:
     """OpenAPI 3.1; ``server`` is the URL path the API is mounted at."""
     paths: dict[str, dict[str, Any]] = {}
@@ -44,8 +47,6 @@ def document(endpoints: Iterable[Endpoint], server: str) -> dict[str, Any]:
 
 
 def _operation(endpoint: Endpoint, path: str) -> dict[str, Any]:
-    later = endpoint.path.startswith("/optimization/") or endpoint.path.startswith("/cache/warm")
-    status = "202" if later and endpoint.method == "POST" else "200"
     media = "text/event-stream" if endpoint.path == "/events" else "application/json"
     operation: dict[str, Any] = {
         "operationId": endpoint.handler.__name__,
@@ -54,7 +55,13 @@ def _operation(endpoint: Endpoint, path: str) -> dict[str, Any]:
             *(_parameter(name, "path", {"type": "string"}) for name in re.findall(r"{(\w+)}", path)),
             *(_parameter(name, "query", schema) for name, schema in endpoint.query.items()),
         ],
-        "responses": {status: {"description": endpoint.summary, "content": {media: {}}}, "default": PROBLEM},
+        "responses": {
+            str(endpoint.status): {"description": endpoint.summary, "content": {media: {}}},
+            **({"304": NOT_MODIFIED} if endpoint.method == "GET" and media == "application/json" else {}),
+            **({"403": PROBLEM, "415": PROBLEM, "422": PROBLEM} if endpoint.body is not None else {}),
+            "401": PROBLEM,
+            "default": PROBLEM,
+        },
     }
     if endpoint.body is not None:
         operation["requestBody"] = {"content": {"application/json": {"schema": endpoint.body}}}

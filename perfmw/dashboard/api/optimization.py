@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -12,7 +13,7 @@ from starlette.responses import Response
 from perfmw.contracts import OptimizationRequest
 from perfmw.dashboard.api.endpoint import NOTHING, PAGING, Context, Endpoint, answer, json_object, page
 from perfmw.dashboard.problems import ProblemError
-from perfmw.dashboard.view import opportunities
+from perfmw.dashboard.view import opportunities, waiting
 
 logger = logging.getLogger("perfmw.dashboard")
 
@@ -27,7 +28,16 @@ START_SCHEMA: dict[str, Any] = {
         "blocks": {"type": "integer", "minimum": 2, "maximum": 1_000, "default": 8},
         "block_seconds": {"type": "number", "minimum": 0.05, "maximum": 3_600, "default": 10.0},
         "dry_run": {"type": "boolean", "default": False},
+        "approval": {"type": "boolean", "default": False, "description": "only ask; nothing is tried"},
     },
+}
+
+
+AUTOMATIC_SCHEMA: dict[str, Any] = {
+    "type": "object",
+    "additionalProperties": False,
+    "required": ["on"],
+    "properties": {"on": {"type": "boolean"}},
 }
 
 
@@ -73,6 +83,93 @@ async def stop_everything(context: Context, request: Request) -> Response:
     return answer(request, {"rolled_back": undone}, 202)
 
 
+async def try_one(context: Context, request: Request) -> Response:
+    """Tried at once, and kept only if it proves itself, as any other."""
+    body = await json_object(request)
+    entry = _asked(context, request.path_params["id"], "chosen on the dashboard")
+    return _approve(context, request, entry.id, body)
+
+
+async def refuse_one(context: Context, request: Request) -> Response:
+    await json_object(request)
+    entry = _asked(context, request.path_params["id"], "refused on the dashboard")
+    return _reject(context, request, entry.id)
+
+
+async def approve(context: Context, request: Request) -> Response:
+    return _approve(context, request, _entry_id(request), await json_object(request))
+
+
+async def reject(context: Context, request: Request) -> Response:
+    await json_object(request)
+    return _reject(context, request, _entry_id(request))
+
+
+async def set_automatic(context: Context, request: Request) -> Response:
+    wanted = (await json_object(request)).get("on")
+    if not isinstance(wanted, bool):
+        raise ProblemError(422, "on must be true or false.")
+    host: Any = context.host
+    if wanted and not host.settings.optimizations_enabled:
+        raise ProblemError(409, "Optimizations are off: optimizations_enabled is false.")
+    host.optimizing.automatic = wanted
+    return answer(request, {"on": wanted})
+
+
+def _asked(context: Context, opportunity_id: str, why: str) -> Any:
+    """The entry of the ledger by which an opportunity is decided upon. Raises ProblemError 404 or 409."""
+    host: Any = context.host
+    _idle(context)
+    for one in opportunities(context.snapshots.get()):
+        if one.id == opportunity_id:
+            return host.ledger.append("waiting", one, who="dashboard", why=why)
+    raise ProblemError(404, f"There is no opportunity {opportunity_id!r} any more.")
+
+
+def _idle(context: Context) -> None:
+    if context.host.optimization_state().get("status") == "running":
+        raise ProblemError(409, "An optimization run is under way; wait for it or stop it.")
+    if not context.host.settings.optimizations_enabled:
+        raise ProblemError(409, "Optimizations are off: optimizations_enabled is false.")
+
+
+def _approve(context: Context, request: Request, entry_id: int, body: dict[str, Any]) -> Response:
+    """Begin in the background; its verdict will stand in the ledger."""
+    host: Any = context.host
+    _idle(context)
+    wanted = _parse(body)
+    _known(host.engine.pending, entry_id)
+    host.spawn(host.engine.approve(entry_id, wanted, who="dashboard"), name="perfmw-optimization")
+    return answer(request, {"id": entry_id, "approved": True}, 202)
+
+
+def _reject(context: Context, request: Request, entry_id: int) -> Response:
+    host: Any = context.host
+    _known(lambda number: host.engine.reject(number, who="dashboard"), entry_id)
+    return answer(request, {"id": entry_id, "rejected": True}, 202)
+
+
+def _known(work: Callable[[int], object], entry_id: int) -> None:
+    """Raises ProblemError 404 for an unknown entry, 409 for one that does not wait."""
+    try:
+        work(entry_id)
+    except KeyError:
+        raise ProblemError(404, f"The ledger has no entry {entry_id}.") from None
+    except ValueError as exc:
+        raise ProblemError(409, f"{exc}.") from None
+
+
+def _entry_id(request: Request) -> int:
+    text = request.path_params["id"]
+    if not text.isascii() or not text.isdigit() or len(text) > 12:
+        raise ProblemError(404, f"The ledger has no entry {text!r}.")
+    return int(text)
+
+
+async def list_waiting(context: Context, request: Request) -> Response:
+    return page(request, waiting(context.host.ledger))
+
+
 async def list_opportunities(context: Context, request: Request) -> Response:
     return page(request, opportunities(context.snapshots.get()))
 
@@ -103,14 +200,33 @@ ENDPOINTS = (
     Endpoint(
         "GET", "/opportunities", "What could be faster, by time saved", list_opportunities, query=PAGING
     ),
+    Endpoint("POST", "/opportunities/{id}/try", "Try one at once", try_one, body=START_SCHEMA, status=202),
+    Endpoint(
+        "POST", "/opportunities/{id}/reject", "Not to be proposed again", refuse_one, body=NOTHING, status=202
+    ),
+    Endpoint("GET", "/waiting", "Changes that wait for approval", list_waiting, query=PAGING),
+    Endpoint(
+        "POST", "/ledger/{id}/approve", "Try a change that waits", approve, body=START_SCHEMA, status=202
+    ),
+    Endpoint("POST", "/ledger/{id}/reject", "Refuse a change that waits", reject, body=NOTHING, status=202),
+    Endpoint(
+        "POST",
+        "/optimization/automatic",
+        "Whether this worker optimizes without being asked",
+        set_automatic,
+        body=AUTOMATIC_SCHEMA,
+    ),
     Endpoint("GET", "/optimization", "Whether an optimization runs, and how far it is", get_state),
-    Endpoint("POST", "/optimization/start", "Start an optimization run", start, body=START_SCHEMA),
+    Endpoint(
+        "POST", "/optimization/start", "Start an optimization run", start, body=START_SCHEMA, status=202
+    ),
     Endpoint(
         "POST",
         "/optimization/cancel",
         "End the run and undo what is on trial",
         cancel,
         body=NOTHING,
+        status=202,
     ),
     Endpoint(
         "POST",
@@ -118,5 +234,6 @@ ENDPOINTS = (
         "End the run under way and roll back every change in force",
         stop_everything,
         body=NOTHING,
+        status=202,
     ),
 )

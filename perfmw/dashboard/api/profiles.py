@@ -160,7 +160,14 @@ ENDPOINTS = (
         list_profiles,
         query={**PAGING, "type": {"type": "string", "enum": list(TYPES)}},
     ),
-    Endpoint("POST", "/profiles", "Create a profile, or choose for one", create_profile, body=CREATE_SCHEMA),
+    Endpoint(
+        "POST",
+        "/profiles",
+        "Create a profile, or choose for one",
+        create_profile,
+        body=CREATE_SCHEMA,
+        status=201,
+    ),
     Endpoint(
         "GET",
         f"{_ID}/compare",

@@ -68,7 +68,9 @@ ENDPOINTS = (
         query={"route": {"type": "string"}},
     ),
     Endpoint("GET", "/traces/{id}", "One request with what it did", get_trace),
-    Endpoint("POST", _FLAME, "Watch a route with a sampling profiler", start_flame, body=FLAME_SCHEMA),
+    Endpoint(
+        "POST", _FLAME, "Watch a route with a sampling profiler", start_flame, body=FLAME_SCHEMA, status=202
+    ),
     Endpoint("GET", _FLAME, "The last flame graph of a route", get_flame),
     Endpoint("GET", "/processes", "The workers of this host: event loop, tasks, GC, memory", list_processes),
 )

@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from starlette.requests import Request
 from starlette.responses import Response
 
 from perfmw.dashboard.context import Context, Handler
 from perfmw.dashboard.pages.shell import common
 from perfmw.dashboard.render import render
-from perfmw.dashboard.view import advice, opportunities, outcomes, potentials
+from perfmw.dashboard.view import advice, opportunities, outcomes, potentials, waiting
 
 LEDGER_LINES = 50
 ROWS = 50
+
+
+def automatic(host: Any) -> bool:
+    """Whether this worker optimizes without being asked."""
+    optimizing = getattr(host, "optimizing", None)
+    return bool(optimizing.automatic if optimizing is not None else host.settings.auto_optimization)
 
 
 async def show(context: Context, request: Request) -> Response:
@@ -26,7 +34,8 @@ async def show(context: Context, request: Request) -> Response:
         advice=advice(snapshot)[:ROWS],
         ledger=outcomes(host.ledger, LEDGER_LINES),
         standing=[entry.opportunity.title for entry in host.ledger.kept()],
-        automatic=host.settings.auto_optimization,
+        automatic=automatic(host),
+        waiting=waiting(host.ledger),
         level=host.settings.optimization_level,
     )
 

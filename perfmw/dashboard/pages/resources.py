@@ -6,6 +6,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from perfmw.contracts import RuntimeSnapshot
+from perfmw.dashboard.asked import forecast_of, limits_of
 from perfmw.dashboard.context import Context, Handler
 from perfmw.dashboard.pages.shell import common
 from perfmw.dashboard.render import render
@@ -25,12 +26,21 @@ async def show(context: Context, request: Request) -> Response:
         pools=snapshot.pools,
         efficiency=efficiency(snapshot.pools),
         processes=snapshot.processes,
+        limits=limits_of(snapshot),
+        forecast=forecast_of(snapshot),
+        waste=waste(snapshot),
         slow=slow_callbacks(snapshot),
         using=sorted(
             (one for one in snapshot.profiles if one.type == "component" and _sampled(one)),
             key=lambda one: -(one.metrics.resource_usage.cpu_seconds or 0.0),
         )[:SLOW_ROWS],
     )
+
+
+def waste(snapshot: RuntimeSnapshot) -> list[tuple[str, float]]:
+    """Pools of which more than a tenth is idle: name and idle share, the idlest first."""
+    idle = [(one.name, 1.0 - one.utilization) for one in snapshot.pools if one.utilization is not None]
+    return sorted((row for row in idle if row[1] > 0.1), key=lambda row: -row[1])
 
 
 def _sampled(profile: object) -> bool:

@@ -25,6 +25,7 @@ function options() {
     blocks: number("blocks"),
     block_seconds: number("block_seconds"),
     dry_run: form.elements.dry_run.checked,
+    approval: form.elements.approval.checked,
   };
 }
 
