@@ -41,6 +41,7 @@ from perfmw.optimization.planning import (
     conclude,
     find_profile,
     mean_score,
+    share_out,
 )
 from perfmw.optimization.progress import Run
 from perfmw.optimization.session import MonitoringSession
@@ -119,6 +120,8 @@ class PerformanceOptimizationEngine:
         def current() -> PerformanceProfile:
             return self.configured(find_profile(self._host.snapshot().profiles, target.id))
 
+        if self._host.monitor is not None:
+            return await self._host.monitor(target.id, duration)
         session = MonitoringSession(self._host, current, duration)
         return await session.run(lambda: self.recommendations(target.name))
 
@@ -330,10 +333,11 @@ class PerformanceOptimizationEngine:
         self, run: Run, request: OptimizationRequest, steps: Sequence[OptimizationOpportunity]
     ) -> None:
         run.planned = len(steps)
-        for opportunity in steps:
+        lengths = share_out(steps, self._host.snapshot().profiles, request.block_seconds)
+        for opportunity, seconds in zip(steps, lengths, strict=True):
             run.step, run.blocks_done, run.blocks = opportunity, 0, 0
             self._tell("state", self.state())
-            result = await self._step(run, opportunity, request)
+            result = await self._step(run, opportunity, replace(request, block_seconds=seconds))
             if opportunity.critical and not result.success:
                 break
 

@@ -8,7 +8,14 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from perfmw.contracts import Alert, Controls, PerformanceProfile, ProfileType, RuntimeSnapshot
+from perfmw.contracts import (
+    Alert,
+    Controls,
+    PerformanceMonitoringResult,
+    PerformanceProfile,
+    ProfileType,
+    RuntimeSnapshot,
+)
 
 EVERYTHING = "all"
 """The name of a reading of all requests, and the profile id of a result that covers every profile."""
@@ -94,4 +101,6 @@ class EngineHost:
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
     watch: Callable[[], Watch] = _no_watch
     on_event: Callable[[str, object], None] = _no_event
+    monitor: Callable[[str, float], Awaitable[PerformanceMonitoringResult]] | None = None
+    """(profile id, seconds) -> the result of a monitoring session; None: the engine samples by itself."""
     memory: Callable[[], int | None] = _unmeasured
