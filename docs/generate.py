@@ -200,6 +200,8 @@ def _shown(default: object) -> str:
         return f"`{str(default).lower()}`"
     if isinstance(default, Concurrency | Monitoring):
         return "as below"
+    if isinstance(default, dict) and default:
+        return "`{" + ", ".join(f"{name} = {value:g}" for name, value in default.items()) + "}`"
     if isinstance(default, tuple):
         return "`[" + ", ".join(f'"{item}"' for item in default) + "]`"
     if isinstance(default, int) and default and default % 2**20 == 0:

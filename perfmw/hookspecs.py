@@ -251,17 +251,18 @@ def perfmw_should_cache(request: Any, response: Any) -> bool | None:
 def perfmw_request_priority(request: Any) -> str | None:
     """Name the priority class of a request.
 
-    Fires once for each request that reaches the host app, before it does. Reserved: this release has no
-    priority classes, so nothing asks it yet.
+    Fires once for each request that reaches the host app, before it does, where the settings limit it
+    (``concurrency_limit`` or ``quotas``). A plugin that raises says nothing.
 
     :param request: ``perfmw.http.messages.Request``.
-    :return: the class's name, or None for the default class.
+    :return: ``low``, ``normal`` or ``high``, or None to leave it to the next plugin and then to the setting
+        ``request_priorities``.
 
     Example::
 
         @hookimpl
         def perfmw_request_priority(request):
-            return "checkout" if request.path.startswith(b"/checkout") else None
+            return "high" if request.path.startswith(b"/checkout") else None
     """
 
 
@@ -372,7 +373,7 @@ def perfmw_optimization_applied(result: AppliedOptimization) -> None:
 def perfmw_scale_advice(advice: ScaleAdvice) -> None:
     """The forecast says that more or fewer workers will be needed.
 
-    Fires when the advice changes. Reserved: this release makes no forecasts, so nothing tells it yet.
+    Fires when the advice changes, in one worker of a host.
 
     :param advice: how many workers, when, and why.
     :return: nothing.

@@ -27,6 +27,7 @@ from perfmw.exporters.exposition import (
     number,
     text_of,
 )
+from perfmw.exporters.limits import forecast_families, limit_families
 from perfmw.exporters.protobuf import encode
 from perfmw.profiles.score import overall
 from perfmw.resources.efficiency import efficiency
@@ -75,6 +76,8 @@ class PrometheusExporter:
             *_layers(snapshot.layers),
             *cache_families(snapshot.caching()),
             *_pools(snapshot.pools),
+            *limit_families(snapshot.limits),
+            *forecast_families(snapshot.forecast),
             *_processes(snapshot.processes),
             *_runtime(snapshot),
         ]

@@ -70,7 +70,7 @@ class Concurrency:
     request may wait for its turn. ``groups``: path pattern -> name of a group; all others are ``default``.
     """
 
-    least: int = 1
+    least: int = 2
     most: int = 1000
     initial: int = 20
     algorithm: Literal["gradient", "vegas", "aimd"] = "gradient"
@@ -99,7 +99,7 @@ _CONCURRENCY_KINDS: dict[str, Kind] = {
 CONCURRENCY_REFERENCE: dict[str, tuple[str, str]] = {
     name: (_CONCURRENCY_KINDS[name].allowed, doc)
     for name, doc in {
-        "least": "The limit of a group in a process is never lower.",
+        "least": "A group's limit in a process is never lower; with 1 an app that computes idles at times.",
         "most": "Nor higher.",
         "initial": "What it begins with.",
         "algorithm": "How it follows what requests measure.",

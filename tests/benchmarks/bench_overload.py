@@ -253,7 +253,7 @@ def overload(kind: str) -> None:
     capacity = CAPACITY[kind]
     calm, over, rest = 5.0, 7.0, 7.0
     with server(kind, "off") as port:
-        requests = run(port, [(0.5 * capacity, calm), (capacity, over), (0.1 * capacity, 2.0)])
+        requests = run(port, [(0.5 * capacity, calm), (0.95 * capacity, over)])
         unloaded, peak = phase(requests, 1, calm), phase(requests, calm + 2, calm + over)
         requests = run(port, [(2 * capacity, over)])
         without = phase(requests, 3, over)
@@ -272,7 +272,8 @@ def overload(kind: str) -> None:
             one = phase(requests, at + 1, at + over)
             back = recovery(requests, at + over, at + over + rest, 3 * unloaded.p99)
             print(
-                f"{kind} {load:>2}x: goodput {one.goodput / peak.goodput:.0%} of peak, "
+                f"{kind} {load:>2}x: goodput {one.goodput:.0f}/s "
+                f"({one.goodput / max(1.0, peak.goodput):.0%} of peak), "
                 f"p99 of accepted {one.p99 * 1e3:.0f} ms ({one.p99 / unloaded.p99:.1f}x), "
                 f"refused {one.refused}, unanswered {one.failed}, recovered after {back:.1f} s"
             )

@@ -31,6 +31,8 @@ _WINDOW: Final = 0.1
 _LEAST_SAMPLES: Final = 10
 _LONGEST_WINDOW: Final = 2.0
 _MEMORY: Final = 30
+_RATES: Final = 50
+_SURE: Final = 0.8
 _BURST: Final = 4.0
 _EARNED: Final = 1.0
 _WAITS: Final = 1.3
@@ -83,6 +85,7 @@ class ConcurrencyLimiter:
         self._refused_at = [-inf] * len(Priority)
         self._window = _Measured()
         self._lows: deque[float] = deque(maxlen=_MEMORY)
+        self._rates: deque[float] = deque(maxlen=_RATES)
         self._probed_at: float | None = None
         self._before_probe: float | None = None
         self._starting, self._was_full = True, False
@@ -171,12 +174,22 @@ class ConcurrencyLimiter:
         self._was_full = window.full
         unloaded = min(self._lows)
         measured = Window(latency, min(unloaded, latency), window.most, window.dropped)
-        limit = self._algorithm.next(self._limit, measured)
+        self._rates.append(window.count / (now - window.begun))
+        limit = max(self._algorithm.next(self._limit, measured), self._needed(unloaded))
         if self._starting:
             limit = self._start(limit, measured)
         self._limit = max(float(self._least), min(float(self._most), limit))
         if window.full:
             self._maybe_probe(now)
+
+    def _needed(self, unloaded: float) -> float:
+        """What has to be under way for the most that was served lately, if nothing waited.
+
+        Less would only serve less, whatever else makes requests slow: a process that has too little of a
+        processor to refuse all that come, for one. After the bandwidth-delay product of BBR (Cardwell et
+        al., 2016).
+        """
+        return _SURE * max(self._rates) * unloaded
 
     def _start(self, limit: float, measured: Window) -> float:
         """Twice the limit while it is reached and nothing waits: the first guess may be far too low."""
