@@ -16,6 +16,7 @@ from perfmw.cache.eviction import POLICIES, LRUPolicy
 from perfmw.cache.expiry import FOR_EVER, FactBook, Facts
 from perfmw.cache.reading import Read, Reader, Touch
 from perfmw.cache.sizes import room_of_a_copy, weigh
+from perfmw.cache.writing import Write, Writer
 from perfmw.contracts import CacheLayerInfo, EvictionPolicy, EvictionPolicyFactory
 
 DEFAULT_MAX_BYTES = 64 * 1024 * 1024
@@ -65,57 +66,28 @@ class MemoryLayer(BaseCache):  # type: ignore[misc]  # aiocache is untyped
             max_bytes = DEFAULT_MAX_BYTES
         self._clock = clock
         self._lock = threading.RLock()
+        self._writer = Writer(self._lock, self._write, self._distrust)
+        self.set_nowait: Write = self._writer.write
+        """Store ``value`` and return True, or False when it was not kept: too large, already expired, or
+        refused by the policy.
+
+        :param ttl: seconds to live; None takes the layer's default, ``math.inf`` is for ever.
+        :param size: bytes the whole entry weighs; None estimates key, value and overhead.
+        :param cost: seconds that computing the value took, for policies that weigh it.
+        """
         self._values: dict[Hashable, Any] = {}
         self._book = FactBook()
         self._facts = self._book.by_key
         self._costs: dict[Hashable, float] = {}  # of values that do not tell their cost themselves
         self._used = 0
         self._gaps, self._gaps_allowed = 0, _FEW_GAPS
-        self.evictions = self.expirations = self.refusals = 0
+        self._evicted = self.expirations = self.refusals = 0
         self.invalidations = self.replacements = 0
         self._policies = POLICIES if policies is None else policies
         self._set_bounds(max_entries, max_bytes)
         self._install(policy)
 
     # ---- the synchronous face
-
-    def set_nowait(
-        self,
-        key: Hashable,
-        value: Any,
-        ttl: float | None = None,
-        size: int | None = None,
-        cost: float | None = None,
-    ) -> bool:
-        """Store ``value``; False when it was not kept (too large, already expired, refused by the policy).
-
-        :param ttl: seconds to live; None takes the layer's default, ``math.inf`` is for ever.
-        :param size: bytes the whole entry weighs; None estimates key, value and overhead.
-        :param cost: seconds that computing the value took, for policies that weigh it.
-        """
-        if ttl is None:
-            ttl = self.ttl
-        with self._lock:
-            values = self._values
-            if self._replace is None or ttl is not None or cost or self._facts or key in values:
-                return self._write(key, value, ttl, size, cost or 0.0)
-            # a new key in a layer bounded by entries alone, where nothing expires: the least work
-            if len(values) < self._entry_limit:
-                self._policy.on_insert(key, 1, 0.0)
-                self._used += 1
-            else:
-                try:
-                    del values[self._replace(key)]
-                except Exception as error:
-                    self._distrust(repr(error))
-                    return self._write(key, value, ttl, size, 0.0)
-                self.evictions += 1
-                self._gaps += 1
-                if self._gaps > self._gaps_allowed:
-                    self._close_gaps()
-                    values = self._values
-            values[key] = value
-            return True
 
     def delete_nowait(self, key: Hashable) -> bool:
         """Remove ``key``; whether it was there alive."""
@@ -182,6 +154,25 @@ class MemoryLayer(BaseCache):  # type: ignore[misc]  # aiocache is untyped
         return self._reader.misses
 
     @property
+    def ttl(self) -> float | None:
+        """Seconds that an entry lives when a write does not say; None is for ever."""
+        return self._ttl
+
+    @ttl.setter
+    def ttl(self, seconds: float | None) -> None:
+        self._ttl = seconds
+        if "_policy" in vars(self):  # aiocache sets it before there is one
+            with self._lock:
+                self._bind()
+
+    @property
+    def evictions(self) -> int:
+        """Entries that made room for others."""
+        with self._lock:
+            self._count_replaced()
+            return self._evicted
+
+    @property
     def policy(self) -> str:
         """The name of the eviction policy in use."""
         return self._policy_name
@@ -233,12 +224,25 @@ class MemoryLayer(BaseCache):  # type: ignore[misc]  # aiocache is untyped
         with self._lock:
             self._set_bounds(max_entries, max_bytes)
             self._policy.resize(self._capacity)
+            self._bind()
             self._shrink()
 
     # ---- how it works; everything below runs under the lock unless it says otherwise
 
-    def _write(self, key: Hashable, value: Any, ttl: float | None, size: int | None, cost: float) -> bool:
-        weight = 1
+    def _count_replaced(self) -> None:
+        """What was written by the short way since the last time."""
+        replaced = self._writer.take(0)
+        self._evicted += replaced
+        self._gaps += replaced
+        if self._gaps > self._gaps_allowed:
+            self._close_gaps()
+        self._writer.take(self._gaps_allowed - self._gaps + 1)
+
+    def _write(
+        self, key: Hashable, value: Any, ttl: float | None, size: int | None, price: float | None
+    ) -> bool:
+        self._count_replaced()
+        ttl, cost, weight = self.ttl if ttl is None else ttl, price or 0.0, 1
         if self.max_bytes is not None:
             weight = weigh(key, value) if size is None else max(1, size)
         if self._facts:
@@ -259,18 +263,16 @@ class MemoryLayer(BaseCache):  # type: ignore[misc]  # aiocache is untyped
         self._values[key] = value  # which may be another table than before making room
         if ttl is not None or weight != 1 or self._facts:
             self._note(key, ttl, weight)
+        self._costs.pop(key, None)
         if cost and getattr(value, "cost", None) != cost:
             self._costs[key] = cost
-        elif self._costs:
-            self._costs.pop(key, None)
         return True
 
     def _set_bounds(self, max_entries: int | None, max_bytes: int | None) -> None:
         for name, bound in (("max_entries", max_entries), ("max_bytes", max_bytes)):
             if bound is not None and bound < 1:
                 raise ValueError(f"{name}: {bound!r} is not a bound; it must be at least 1")
-        self.max_entries = max_entries
-        self.max_bytes = max_bytes
+        self.max_entries, self.max_bytes = max_entries, max_bytes
         self._entry_limit = sys.maxsize if max_entries is None else max_entries
         self._capacity = max_bytes if max_bytes is not None else self._entry_limit
 
@@ -289,13 +291,14 @@ class MemoryLayer(BaseCache):  # type: ignore[misc]  # aiocache is untyped
     def _bind(self) -> None:
         """What is used all the time has been made anew. A policy may offer more than it must, to save calls:
         a set of the keys of whose reads it need not be told, and eviction and insertion in one."""
-        settled: Set[Hashable] | None = getattr(self._policy, "settled", None)
-        replace: Callable[[Hashable], Hashable] | None = getattr(self._policy, "replace", None)
-        self._replace = replace if self.max_bytes is None else None
-        lock_free = getattr(self._policy, "lock_free_hits", False)
-        touch: Touch = self._policy.on_hit if lock_free else self._touch_locked
-        self._reader.bind(self._values, self._facts or None, touch, frozenset() if settled is None else settled)
-        self.get_nowait = self._reader.telling if settled is None else self._reader.sparing
+        policy = self._policy
+        settled: Set[Hashable] = getattr(policy, "settled", frozenset())
+        plain = self.max_bytes is None and self.ttl is None
+        replace = getattr(policy, "replace", None) if plain else None
+        self._writer.bind(self._values, self._facts, replace, self._entry_limit)
+        touch: Touch = policy.on_hit if getattr(policy, "lock_free_hits", False) else self._touch_locked
+        self._reader.bind(self._values, self._facts or None, touch, settled)
+        self.get_nowait = self._reader.sparing if hasattr(policy, "settled") else self._reader.telling
 
     def _close_gaps(self) -> None:
         """Copy tables, for a dictionary never gives back the places of those who left, and grows for them.
@@ -371,7 +374,7 @@ class MemoryLayer(BaseCache):  # type: ignore[misc]  # aiocache is untyped
             self._distrust(f"it chose {victim!r}, which is not resident")
             victim = self._policy.evict(None, 0)
         self._drop(victim)
-        self.evictions += 1
+        self._evicted += 1
         return True
 
     def _distrust(self, reason: str) -> None:

@@ -118,7 +118,8 @@ class S3FIFOPolicy:
         small, main, ghosts = self._small, self._main, self._ghosts
         places, marks, counts = small.places, ghosts.marks, self._counts
         crowded, gone_stale = small.stale.marks, ghosts.stale.marks
-        first, last, remember, forget = places.popleft, places.append, ghosts.order.append, ghosts.order.popleft
+        first, last = places.popleft, places.append
+        remember, forget = ghosts.order.append, ghosts.order.popleft
 
         def replace(incoming: Hashable) -> Hashable:
             if (
