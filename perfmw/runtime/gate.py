@@ -35,12 +35,9 @@ class Gate:
 
     def __init__(self, name: str, bounds: Concurrency, turns: Turns) -> None:
         self.name = name
-        self.limiter = ConcurrencyLimiter(
-            algorithm=_ALGORITHMS[bounds.algorithm](),
-            initial=bounds.initial,
-            least=bounds.least,
-            most=bounds.most,
-        )
+        least, initial, most = bounds.bounds
+        algorithm = _ALGORITHMS[bounds.algorithm]()
+        self.limiter = ConcurrencyLimiter(algorithm=algorithm, initial=initial, least=least, most=most)
         self.wait = bounds.queue
         self.refused: Counter[Priority] = Counter()
         self.admitted: Counter[Priority] = Counter()

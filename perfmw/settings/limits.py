@@ -62,6 +62,10 @@ def _priority(value: object) -> str:
     return str(value)
 
 
+_LEAST = 2
+_INITIAL = 20
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Concurrency:
     """The bounds of the adaptive limits, and which paths have one of their own. Raises SettingsError.
@@ -70,9 +74,9 @@ class Concurrency:
     request may wait for its turn. ``groups``: path pattern -> name of a group; all others are ``default``.
     """
 
-    least: int = 2
+    least: int | None = None
     most: int = 1000
-    initial: int = 20
+    initial: int | None = None
     algorithm: Literal["gradient", "vegas", "aimd"] = "gradient"
     queue: float = 0.0
     queue_length: int = 100
@@ -80,16 +84,22 @@ class Concurrency:
 
     def __post_init__(self) -> None:
         convert_fields(self, _CONCURRENCY_KINDS)
-        if not self.least <= self.initial <= self.most:
-            raise SettingsError(
-                f"least <= initial <= most is asked for, not {self.least}, {self.initial}, {self.most}"
-            )
+        least, initial, most = self.bounds
+        if not least <= initial <= most:
+            raise SettingsError(f"least <= initial <= most is asked for, not {least}, {initial}, {most}")
+
+    @property
+    def bounds(self) -> tuple[int, int, int]:
+        """The least limit, the initial and the most."""
+        least = min(_LEAST, self.most) if self.least is None else self.least
+        initial = max(least, min(_INITIAL, self.most)) if self.initial is None else self.initial
+        return least, initial, self.most
 
 
 _CONCURRENCY_KINDS: dict[str, Kind] = {
-    "least": COUNT,
+    "least": optional(COUNT, "2, or `most`"),
     "most": COUNT,
-    "initial": COUNT,
+    "initial": optional(COUNT, "20, within the bounds"),
     "algorithm": choice("gradient", "vegas", "aimd"),
     "queue": SECONDS_OR_ZERO,
     "queue_length": COUNT,

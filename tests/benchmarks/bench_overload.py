@@ -84,7 +84,7 @@ def serve(kind: str, mode: str) -> None:
 
     priorities = {"/low": "low", "/normal": "normal", "/high": "high"}
     app: Any = PerfMiddleware(
-        app_of(kind), Settings(concurrency_limit=mode, request_priorities=priorities, plugins=[])
+        app_of(kind), Settings.load(concurrency_limit=mode, request_priorities=priorities, plugins=[])
     )
     decisions = Decisions(app.runtime.limits.gates["default"].limiter) if mode == "on" else None
 
@@ -326,7 +326,9 @@ async def _live() -> None:
     async def nothing(message: Any = None) -> Any:
         return {"type": "http.request", "body": b"", "more_body": False}
 
-    apps = {mode: PerfMiddleware(app, Settings(concurrency_limit=mode, plugins=[])) for mode in ("off", "on")}
+    apps = {
+        mode: PerfMiddleware(app, Settings.load(concurrency_limit=mode, plugins=[])) for mode in ("off", "on")
+    }
     scope = {
         "type": "http", "method": "GET", "path": "/a", "raw_path": b"/a", "query_string": b"",
         "headers": [(b"host", b"x")], "root_path": "", "scheme": "http", "client": ("127.0.0.1", 1),

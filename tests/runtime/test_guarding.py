@@ -60,7 +60,7 @@ def test_the_limits_of_the_plan_raise_alerts() -> None:
 
 def test_within_the_limits_or_without_any_nothing_is_said() -> None:
     calm = Guard(Runtime(Settings(plugins=[])))
-    off = Guard(Runtime(Settings(resource_alerts={"storage": 0, "memory_bytes": "10GB"}, plugins=[])))
+    off = Guard(Runtime(Settings(resource_alerts={"storage": 0, "memory_bytes": 1e10}, plugins=[])))
     for guard, use in ((calm, 0.5), (off, 0.99)):
         guard.tick(0.0, [pool("storage", use)], ResourceUsageMetrics(memory_bytes=1_000_000_000))
         assert guard.findings(0.0) == []
