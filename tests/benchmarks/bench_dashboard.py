@@ -1,0 +1,216 @@
+"""What the dashboard costs: to who looks, and to the server while somebody does.
+
+A real uvicorn in a process of its own, with 1,000 routes that were each asked for; the rival is the same
+server with no page open, in blocks that take turns. ``python tests/benchmarks/bench_dashboard.py``
+prints, with the samples behind each figure: bytes on the wire and the time until a page is usable (main
+thread four times slower, caches empty; ``healthz``, two letters of text, is the rival), API answers, processor time with no page and with one, and p99 of
+requests with 50 open pages against none. Pages need playwright and chromium; without them they are left out.
+"""
+
+from __future__ import annotations
+
+import http.client
+import os
+import re
+import shutil
+import socket
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parents[2]
+sys.path.insert(0, str(ROOT))
+ROUTES = 1_000
+PAGES = ("healthz", "", "profiles", "caching", "resources", "optimization")
+API = ("overview", "routes?limit=1000", "profiles?limit=100", "cache", "layers", "openapi.json")
+STREAM = "/_perfmw/api/v1/events"
+LISTENERS = 50
+PAIRS, BLOCK = 8, 2.0
+
+
+def make_app() -> Any:
+    from starlette.applications import Starlette
+    from starlette.requests import Request
+    from starlette.responses import PlainTextResponse, Response
+    from starlette.routing import Route
+
+    from perfmw import CacheRule, PerfMiddleware, Settings
+
+    async def page(request: Request) -> Response:
+        return PlainTextResponse("hello")
+
+    routes = [Route(f"/r{n}/{{id}}", page) for n in range(ROUTES)]
+    settings = Settings(
+        dashboard="loopback", plugins=(), max_profiles=2_000, cache_rules=[CacheRule(path="/r1*", ttl=60)]
+    )
+    return PerfMiddleware(Starlette(routes=routes), settings=settings)
+
+
+@contextmanager
+def server() -> Iterator[tuple[int, int]]:
+    """Port and process id."""
+    command = [sys.executable, "-m", "uvicorn", "bench_dashboard:make_app", "--factory", "--port", "0"]
+    environment = {**os.environ, "PYTHONPATH": f"{ROOT}{os.pathsep}{Path(__file__).parent}"}
+    with subprocess.Popen(
+        [*command, "--no-access-log"], stderr=subprocess.PIPE, text=True, env=environment
+    ) as process:
+        assert process.stderr is not None
+        port = next(int(found[1]) for line in process.stderr if (found := re.search(r":(\d+) \(", line)))
+        yield port, process.pid
+        process.terminate()
+
+
+def get(connection: http.client.HTTPConnection, path: str) -> float:
+    """Seconds for an answer."""
+    began = time.perf_counter()
+    connection.request("GET", path)
+    answer = connection.getresponse()
+    answer.read()
+    assert answer.status == 200, (path, answer.status)
+    return time.perf_counter() - began
+
+
+def cpu_of(pid: int) -> float:
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def share(pid: int, seconds: float) -> float:
+    """The share of a core that the process takes."""
+    before, began = cpu_of(pid), time.perf_counter()
+    time.sleep(seconds)
+    return (cpu_of(pid) - before) / (time.perf_counter() - began)
+
+
+@contextmanager
+def listening(port: int, number: int) -> Iterator[None]:
+    """So many streams, read by another process."""
+    command = [sys.executable, __file__, "listen", str(port), str(number)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        yield
+        process.kill()
+
+
+def listen(port: int, number: int) -> None:
+    import selectors
+
+    chosen = selectors.DefaultSelector()
+    for _ in range(number):
+        one = socket.create_connection(("127.0.0.1", port))
+        one.sendall(f"GET {STREAM} HTTP/1.1\r\nhost: 127.0.0.1:{port}\r\n\r\n".encode())
+        one.recv(4_096)
+        chosen.register(one, selectors.EVENT_READ)
+    sys.stdout.write("ready\n")
+    sys.stdout.flush()
+    while True:
+        for key, _ in chosen.select():
+            key.fileobj.recv(1 << 20)  # type: ignore[union-attr]
+
+
+def latencies(port: int, seconds: float) -> list[float]:
+    connection = http.client.HTTPConnection("127.0.0.1", port)
+    found, until, n = [], time.perf_counter() + seconds, 0
+    while time.perf_counter() < until:
+        found.append(get(connection, f"/r{n % ROUTES}/{n}"))
+        n += 1
+        time.sleep(0.002)
+    connection.close()
+    return found
+
+
+def p99(values: list[float]) -> float:
+    return statistics.quantiles(values, n=100)[98]
+
+
+def api_answers(port: int) -> None:
+    connection = http.client.HTTPConnection("127.0.0.1", port)
+    for path in API:
+        times = [get(connection, f"/_perfmw/api/v1/{path}") for _ in range(20)]
+        median, most = statistics.median(times) * 1e3, max(times) * 1e3
+        print(f"API {path:22} median {median:6.1f} ms, longest of {len(times)} {most:6.1f} ms")
+    connection.close()
+
+
+def open_pages(port: int) -> None:
+    alone, watched = [], []
+    latencies(port, 1.0)
+    for _ in range(PAIRS):
+        alone += latencies(port, BLOCK)
+        with listening(port, LISTENERS):
+            time.sleep(0.3)
+            watched += latencies(port, BLOCK)
+    ratio = p99(watched) / p99(alone)
+    print(
+        f"p99 of requests: {p99(alone) * 1e3:.2f} ms alone ({len(alone)}), {p99(watched) * 1e3:.2f} ms with "
+        f"{LISTENERS} pages ({len(watched)}): ratio {ratio:.2f}; medians "
+        f"{statistics.median(alone) * 1e3:.2f} and {statistics.median(watched) * 1e3:.2f} ms"
+    )
+
+
+def first_loads(port: int, pid: int) -> None:
+    with suppress(ImportError):
+        from playwright.sync_api import sync_playwright
+
+        chromium = shutil.which("chromium") or shutil.which("chromium-browser")
+        if chromium is None:
+            return
+        with sync_playwright() as playwright:
+            browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+            for page in PAGES:
+                loads = [first_load(browser, f"http://127.0.0.1:{port}/_perfmw/{page}") for _ in range(5)]
+                usable = statistics.median(one[0] for one in loads)
+                print(
+                    f"page /{page:13} {loads[0][1] / 1024:5.1f} KiB, "
+                    f"usable after {usable * 1e3:.0f} ms (median of 5)"
+                )
+            tab = browser.new_page()
+            tab.goto(f"http://127.0.0.1:{port}/_perfmw/")
+            time.sleep(3)
+            print(f"one open page in Chromium: {share(pid, 15):.2%} of a core over 15 s")
+            browser.close()
+
+
+def first_load(browser: Any, url: str) -> tuple[float, float]:
+    """Seconds until the page is usable (its modules ran), and bytes on the wire."""
+    context = browser.new_context()
+    page = context.new_page()
+    session = context.new_cdp_session(page)
+    session.send("Network.enable")
+    session.send("Emulation.setCPUThrottlingRate", {"rate": 4})
+    sizes: list[float] = []
+    session.on("Network.loadingFinished", lambda event: sizes.append(event["encodedDataLength"]))
+    began = time.perf_counter()
+    page.goto(url, wait_until="domcontentloaded")  # which comes after all modules
+    usable = page.evaluate("performance.getEntriesByType('navigation')[0].domContentLoadedEventEnd") / 1e3
+    page.wait_for_timeout(500)
+    context.close()
+    return max(usable, 0.0) or time.perf_counter() - began, sum(sizes)
+
+
+def main() -> None:
+    with server() as (port, pid):
+        connection = http.client.HTTPConnection("127.0.0.1", port)
+        for n in range(2 * ROUTES):
+            get(connection, f"/r{n % ROUTES}/{n % 3}")
+        connection.close()
+        time.sleep(2)
+        print(f"no page open:  {share(pid, 10):.2%} of a core over 10 s")
+        with listening(port, 1):
+            time.sleep(1)
+            print(f"one stream:    {share(pid, 15):.2%} of a core over 15 s")
+        api_answers(port)
+        open_pages(port)
+        first_loads(port, pid)
+
+
+if __name__ == "__main__":
+    if sys.argv[1:2] == ["listen"]:
+        listen(int(sys.argv[2]), int(sys.argv[3]))
+    main()
