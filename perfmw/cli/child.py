@@ -10,6 +10,7 @@ close, crash or kill. Nothing platform-specific is needed for that.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import sys
@@ -72,7 +73,8 @@ def _serve(app: ASGIApp, port: int, report: int) -> int:
 def _report_start(server: uvicorn.Server, *, report: int, port: int) -> None:
     while not server.started:
         time.sleep(0.005)
-    os.write(report, json.dumps({"port": port}).encode() + b"\n")
+    with contextlib.suppress(BrokenPipeError):  # the parent was interrupted before we served
+        os.write(report, json.dumps({"port": port}).encode() + b"\n")
     os.close(report)
 
 

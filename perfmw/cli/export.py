@@ -7,13 +7,17 @@ import urllib.error
 import urllib.request
 from pathlib import Path
 from typing import Literal
+from urllib.parse import urlsplit
 
 import click
 
+from perfmw.cli.api import DASHBOARD_PATH
 from perfmw.cli.output import Failure, Refusal
 
 _TIMEOUT = 30.0
-_DASHBOARD = click.argument("url", default="http://127.0.0.1:8000/_perfmw")
+_DASHBOARD = click.argument(
+    "url", envvar="PERFMW_SERVER", default=f"http://127.0.0.1:8000{DASHBOARD_PATH}", required=False
+)
 _TOKEN = click.option(
     "--token", envvar="PERFMW_DASHBOARD_TOKEN", help="The dashboard's token, if it wants one."
 )
@@ -46,7 +50,7 @@ def grafana(durations: Literal["histograms", "native"] | None, output: Path | No
 @_OUTPUT
 def prometheus(url: str, token: str | None, output: Path | None) -> None:
     """Write the metrics of a running perfmw in Prometheus' text format. URL is that of its dashboard."""
-    _write(_fetch(f"{url.rstrip('/')}/metrics", token), output)
+    _write(_fetch(url, "/metrics", token), output)
 
 
 @export.command("json")
@@ -55,7 +59,7 @@ def prometheus(url: str, token: str | None, output: Path | None) -> None:
 @_OUTPUT
 def as_json(url: str, token: str | None, output: Path | None) -> None:
     """Write the profiles of a running perfmw as JSON. URL is that of its dashboard."""
-    _write(_fetch(f"{url.rstrip('/')}/api/v1/profiles?limit=1000", token) + b"\n", output)
+    _write(_fetch(url, "/api/v1/profiles?limit=1000", token) + b"\n", output)
 
 
 @export.command()
@@ -87,21 +91,31 @@ async def _kept(path: Path) -> bytes:
         await sharing.close()
 
 
-def _fetch(url: str, token: str | None) -> bytes:
-    if not url.startswith(("http://", "https://")):
+def _fetch(url: str, path: str, token: str | None) -> bytes:
+    parts = urlsplit(url)
+    if parts.scheme not in ("http", "https") or not parts.netloc:
         raise Refusal(f"{url} is no URL of a dashboard, such as http://127.0.0.1:8000/_perfmw")
-    request = urllib.request.Request(url, headers={"authorization": f"Bearer {token}"} if token else {})  # noqa: S310
+    base = url.rstrip("/") if parts.path.strip("/") else f"{parts.scheme}://{parts.netloc}{DASHBOARD_PATH}"
+    headers = {"authorization": f"Bearer {token}"} if token else {}
+    request = urllib.request.Request(base + path, headers=headers)  # noqa: S310 - http alone, see above
     try:
-        with urllib.request.urlopen(request, timeout=_TIMEOUT) as answer:  # noqa: S310 - http alone, see above
+        with urllib.request.urlopen(request, timeout=_TIMEOUT) as answer:  # noqa: S310 - the same
             return bytes(answer.read())
     except urllib.error.HTTPError as error:
-        raise Failure(f"{url} answered {error.code} {error.reason}") from None
+        if error.code == 401:
+            raise Refusal(f"{base} wants its token, as --token or PERFMW_DASHBOARD_TOKEN") from None
+        raise Failure(f"{base}{path} answered {error.code} {error.reason}") from None
     except (urllib.error.URLError, OSError) as error:
-        raise Failure(f"{url} does not answer: {getattr(error, 'reason', error)}") from None
+        cause = getattr(error, "reason", error)
+        why = getattr(cause, "strerror", None) or cause
+        raise Failure(f"{base} does not answer ({why}); see that the server runs there") from None
 
 
 def _write(data: bytes, output: Path | None) -> None:
     if output is None:
         click.echo(data, nl=False)
-    else:
+        return
+    try:
         output.write_bytes(data)
+    except OSError as error:
+        raise Refusal(f"{output} cannot be written: {error.strerror}") from None

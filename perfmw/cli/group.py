@@ -24,6 +24,7 @@ _COMMANDS = {
     "proxy": ("perfmw.cli.proxy:proxy", "Serve a caching reverse proxy in front of an HTTP origin."),
     "record": ("perfmw.cli.record:record", "Serve an app or origin, and record which keys are asked for."),
     "replay": ("perfmw.cli.replay:replay", "Replay an access log against an app or a URL."),
+    "report": ("perfmw.cli.report:report", "Write the performance report of a running perfmw."),
     "run": ("perfmw.cli.run:run", "Serve any ASGI app wrapped, without changing its code."),
     "simulate": (
         "perfmw.cli.simulate:simulate",
@@ -52,6 +53,19 @@ class LazyGroup(click.Group):
             self._plugins_asked = True
             self._ask_plugins()
         return super().get_command(ctx, cmd_name)
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        try:
+            return super().resolve_command(ctx, args)
+        except click.UsageError as error:
+            from difflib import get_close_matches
+
+            close = get_close_matches(args[0], self.list_commands(ctx), n=1)
+            if not close or "Did you mean" in error.message:
+                raise
+            raise click.UsageError(f"{error.message} Did you mean {close[0]!r}?", ctx) from None
 
     def _ask_plugins(self) -> None:
         from perfmw.cli.plugins import register_commands
@@ -84,7 +98,7 @@ def _print_version(ctx: click.Context, _param: click.Parameter, wanted: bool) ->
     cls=LazyGroup,
     context_settings={"help_option_names": ["-h", "--help"]},
     epilog="Plugins may add commands: `perfmw plugins list` names them. "
-    "Exit codes: 0 ok, 1 a failure was found, 2 wrong usage or bad input.",
+    "Exit codes: 0 ok, 1 a failure was found, 2 wrong usage or bad input, 130 interrupted.",
 )
 @click.option(
     "--version",

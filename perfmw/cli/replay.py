@@ -73,6 +73,11 @@ def replay(
         progress = stack.enter_context(_progress(_count_lines(log, limit)))
         entries = islice(read_log(log, stats), limit)
         result = asyncio.run(_replay(servers, entries, speed, concurrency, progress))
+    if stats.lines and stats.broken == stats.lines:
+        raise Refusal(
+            f"{log}: no line is of the common or combined log format; line {stats.examples[0][0]}: "
+            f"{stats.examples[0][1]}"
+        )
     if as_json:
         print_json(as_data(result, stats, target))
     else:

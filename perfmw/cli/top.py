@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import time
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -70,7 +71,7 @@ def top(
     In a terminal, q ends, s orders by the next column, p pauses. Elsewhere, and with --json, every look is
     written out. Exit code 1 if the server does not answer.
     """
-    with Api(server, token) as api:
+    with Api(server, token) as api, suppress(KeyboardInterrupt):  # which is how one stops watching
         seen = look(api)  # what is wrong with the server's URL or token is said before the screen is cleared
         if once:
             _write(seen, sort, most, as_json=as_json, once=True)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import os
 import ssl
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
@@ -226,7 +227,10 @@ class WireClient:
         try:
             streams = await asyncio.open_connection(host, port, ssl=self._tls, limit=_MAX_HEAD)
         except OSError as error:
-            raise WireError(f"cannot connect to {host} port {port}: {error.strerror or error}") from error
+            why = os.strerror(error.errno) if (error.errno or 0) > 0 else error.strerror or str(error)
+            raise WireError(
+                f"cannot connect to {host} port {port}: {why}; does a server run there?"
+            ) from error
         return _Connection(*streams)
 
     def _serialise(self, method: str, target: str, headers: Headers, body: bytes) -> bytes:
