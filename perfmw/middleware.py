@@ -108,10 +108,10 @@ class PerfMiddleware:
             elif stored := self._fresh(
                 self._lookup, key, now := time.time(), scope, self._strict, self._rules
             ):
-                status, headers, body = stored.status, None, stored.body
                 if conditions is not None and (headers := confirmed(stored, conditions, now)) is not None:
                     status, body = 304, b""
-                headers = headers or self._hit_headers(stored, now)
+                else:
+                    status, headers, body = stored.status, self._hit_headers(stored, now), stored.body
                 await send({"type": "http.response.start", "status": status, "headers": headers})
                 await send({"type": "http.response.body", "body": body})
                 recorder = self._recorder(stored.route)
