@@ -79,10 +79,8 @@ class MemoryLayer(BaseCache):  # type: ignore[misc]  # aiocache is untyped
         self._book = FactBook()
         self._facts = self._book.by_key
         self._costs: dict[Hashable, float] = {}  # of values that do not tell their cost themselves
-        self._used = 0
-        self._gaps, self._gaps_allowed = 0, _FEW_GAPS
-        self._evicted = self.expirations = self.refusals = 0
-        self.invalidations = self.replacements = 0
+        self._used, self._gaps, self._gaps_allowed = 0, 0, _FEW_GAPS
+        self._evicted = self.expirations = self.refusals = self.invalidations = self.replacements = 0
         self._policies = POLICIES if policies is None else policies
         self._set_bounds(max_entries, max_bytes)
         self._install(policy)
@@ -138,8 +136,7 @@ class MemoryLayer(BaseCache):  # type: ignore[misc]  # aiocache is untyped
         facts = self._facts.get(key)
         if facts is None or facts.real == FOR_EVER:
             return None
-        remaining = facts.real - self._clock()
-        return remaining if remaining > 0 else None
+        return max(0.0, facts.real - self._clock()) or None
 
     # ---- inspecting and changing a running layer
 
@@ -290,12 +287,13 @@ class MemoryLayer(BaseCache):  # type: ignore[misc]  # aiocache is untyped
 
     def _bind(self) -> None:
         """What is used all the time has been made anew. A policy may offer more than it must, to save calls:
-        a set of the keys of whose reads it need not be told, and eviction and insertion in one."""
+        a set of keys whose reads it need not hear of, eviction and insertion in one, an ear for expiry."""
         policy = self._policy
         settled: Set[Hashable] = getattr(policy, "settled", frozenset())
         plain = self.max_bytes is None and self.ttl is None
         replace = getattr(policy, "replace", None) if plain else None
         self._writer.bind(self._values, self._facts, replace, self._entry_limit)
+        self._lives = getattr(policy, "lives", None)
         touch: Touch = policy.on_hit if getattr(policy, "lock_free_hits", False) else self._touch_locked
         self._reader.bind(self._values, self._facts or None, touch, settled)
         self.get_nowait = self._reader.sparing if hasattr(policy, "settled") else self._reader.telling
@@ -330,12 +328,14 @@ class MemoryLayer(BaseCache):  # type: ignore[misc]  # aiocache is untyped
         return 1 if facts is None else int(facts.imag), cost if isinstance(cost, float) else 0.0
 
     def _note(self, key: Hashable, ttl: float | None, size: int) -> None:
-        endless = ttl is None or ttl == FOR_EVER
-        if endless and size == 1:
+        lives = FOR_EVER if ttl is None else ttl
+        if lives == FOR_EVER and size == 1:
             self._book.forget(key)
         else:
             now = self._clock()
-            self._book.note(key, FOR_EVER if ttl is None or endless else now + ttl, size, now)
+            self._book.note(key, now + lives, size, now)
+            if self._lives is not None:
+                self._lives(key, now + lives, now)
             if self._facts is not self._book.by_key or len(self._facts) == 1:  # made anew, or the first
                 self._facts = self._book.by_key
                 self._bind()

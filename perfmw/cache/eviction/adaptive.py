@@ -16,6 +16,7 @@ FAST 2015), and a policy of its own, which is made anew from the contents when a
 
 from __future__ import annotations
 
+import math
 from collections import OrderedDict, deque
 from collections.abc import Callable, Hashable, Iterable
 from functools import partial
@@ -41,6 +42,7 @@ FAMILY: dict[str, EvictionPolicyFactory] = {
 }
 """The first one leads until another has shown to be better."""
 
+_NEVER = math.inf
 _WAITING = 256
 _MOST_SHADOWED = 4_096
 _FADE = 0.999
@@ -74,6 +76,8 @@ class AdaptivePolicy:
         self._leader = self._shadows[0]
         self._resident: dict[Hashable, int] = {}
         self._costs: dict[Hashable, float] = {}  # of those that are known, where time counts
+        self._ends: dict[Hashable, float] = {}
+        self._now = 0.0
         self._spare: OrderedDict[Hashable, None] = OrderedDict()
         """Who is resident and not held by the leader, if that is followed key by key."""
         self._acting: EvictionPolicy | None = None
@@ -102,9 +106,28 @@ class AdaptivePolicy:
             self._acting.on_insert(key, size, cost)
         else:
             self._spare[key] = None  # until the leader takes it
+        if self._ends and self._ends.get(key, _NEVER) <= self._now:
+            for shadow in self._shadows:
+                shadow.forget(key)
         self._see(key, size, cost)
         if len(self._leader.sizes) > _MOST_SHADOWED:
             self._thin_out()
+
+    def lives(self, key: Hashable, expires: float, now: float) -> None:
+        """``key``, just written, expires then, in seconds of the cache's clock.
+
+        What the cache does not hold it cannot expire; a shadow that holds it would not have hit it.
+        """
+        self._now = now
+        if self._thin and not self._samples(key):
+            return
+        if expires != _NEVER:
+            self._ends[key] = expires
+        else:
+            self._ends.pop(key, None)
+        if len(self._ends) > 2 * sum(len(shadow.sizes) for shadow in self._shadows) + _WAITING:
+            held: set[Hashable] = set().union(*(shadow.sizes for shadow in self._shadows))
+            self._ends = {one: end for one, end in self._ends.items() if one in held}
 
     def on_update(self, key: Hashable, size: int, cost: float) -> None:
         self._learn()

@@ -117,3 +117,28 @@ def test_a_shadow_is_a_cache_without_values() -> None:
     assert not shadow.access("too large", 4, 0.0)
     shadow.change("d", 3, 0.0)
     assert shadow.used <= 3
+
+
+def test_what_the_cache_no_longer_holds_expires_in_the_shadows_too() -> None:
+    now = [0.0]
+    layer = MemoryLayer(max_entries=50, policy="adaptive", clock=lambda: now[0])
+    policy = layer._policy
+    assert isinstance(policy, AdaptivePolicy)
+    for number in range(100):
+        layer.set_nowait(number, True, 10.0)
+    now[0] = 20.0
+    layer.set_nowait("later", True, 10.0)  # which tells the time
+    held = {key for shadow in policy._shadows for key in shadow.sizes if key not in layer._values}
+    key = max(held, key=lambda key: sum(key not in shadow.sizes for shadow in policy._shadows))
+    leads = [one.lead for one in policy._shadows]
+    layer.set_nowait(key, True, 10.0)
+    assert all(abs(one.lead) <= abs(before) for one, before in zip(policy._shadows, leads, strict=True))
+
+
+def test_the_book_of_expiry_is_bounded() -> None:
+    layer = MemoryLayer(max_entries=50, policy="adaptive")
+    policy = layer._policy
+    assert isinstance(policy, AdaptivePolicy)
+    for number in range(5_000):
+        layer.set_nowait(number, True, 10.0)
+    assert len(policy._ends) <= 2 * 5 * 50 + 256 + 1
