@@ -10,6 +10,7 @@ from typing import Any
 from perfmw import __version__
 from perfmw.contracts import Alert, CacheLayerInfo, Overview, PoolSample, RuntimeSnapshot, Stat
 from perfmw.dashboard.host import Host
+from perfmw.dashboard.periods import Compared, Course, compared, course_of
 from perfmw.dashboard.view import LedgerRow, Reason, RouteRow, ledger_rows, reasons, route_table
 
 
@@ -28,6 +29,8 @@ class Report:
     rules: Sequence[Any]
     ledger: list[LedgerRow]
     alerts: Sequence[Alert]
+    course: Course
+    comparison: list[Compared]
 
     @property
     def file_name(self) -> str:
@@ -52,6 +55,7 @@ def stats_of(overview: Overview) -> tuple[Stat, ...]:
 
 
 def gather(host: Host, snapshot: RuntimeSnapshot) -> Report:
+    course = course_of(host, snapshot.taken_at)
     return Report(
         product=f"perfmw {__version__}",
         taken_at=snapshot.taken_at,
@@ -64,4 +68,6 @@ def gather(host: Host, snapshot: RuntimeSnapshot) -> Report:
         rules=snapshot.cache_rules,
         ledger=ledger_rows(host.ledger),
         alerts=list(host.alerts),
+        course=course,
+        comparison=compared(course),
     )

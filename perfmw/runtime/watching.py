@@ -38,6 +38,7 @@ from perfmw.monitoring.slo import burning
 from perfmw.monitoring.store import MonitoringStore
 from perfmw.monitoring.timeline import Annotation, Timeline
 from perfmw.profiles.metrics import error_metrics, latency_metrics
+from perfmw.runtime.reporting import Reports
 
 if TYPE_CHECKING:
     from perfmw.profiles.tracked import Tracked
@@ -81,6 +82,7 @@ class Watching:
         self._boxes = [self._new_box(channel) for channel in runtime.plugins.alert_channels.values()]
         self._tasks: list[asyncio.Task[Any]] = []
         self._restored = False
+        self.reports = Reports(runtime)
         runtime.spaces.on_invalidate(self._purged)
         runtime.listen(self._on_event)
 
@@ -102,6 +104,8 @@ class Watching:
             await self._restore()
         self._run_boxes()
         await self._note_start()
+        if self.reports.schedule is not None:
+            self._tasks.append(self._runtime.spawn(self.reports.run(), name="perfmw-reports"))
 
     def _run_boxes(self) -> None:
         self._tasks = [
