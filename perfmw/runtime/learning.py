@@ -104,6 +104,7 @@ class Learning:
 
     def __init__(self, runtime: Runtime) -> None:
         settings = runtime.settings
+        self._dashboard = settings.dashboard_path if settings.dashboard != "off" else None
         self.workload = Workload()
         self.lifetimes: dict[str, _Lifetimes] | None = {} if settings.dynamic_ttl else None
         self.prefetching = Prefetching(runtime) if settings.predictive_prefetching else None
@@ -146,6 +147,8 @@ class Learning:
         self, key: str, now: float, client: tuple[str, int] | None, stored: StoredResponse | None
     ) -> None:
         """A GET without credentials was made for ``key``; ``stored`` was there for it, and fresh."""
+        if self._dashboard is not None and _path(key).startswith(self._dashboard):
+            return
         if (lifetimes := self._of.get(key)) is not None:
             lifetimes.ttl.observe_access(key, now)
         if self.patterns is not None:

@@ -3,8 +3,9 @@
 A real uvicorn in a process of its own, with 1,000 routes that were each asked for; the rival is the same
 server with no page open, in blocks that take turns. ``python tests/benchmarks/bench_dashboard.py``
 prints, with the samples behind each figure: bytes on the wire and the time until a page is usable (main
-thread four times slower, caches empty; ``healthz``, two letters of text, is the rival), API answers, processor time with no page and with one, and p99 of
-requests with 50 open pages against none. Pages need playwright and chromium; without them they are left out.
+thread four times slower, caches empty; ``healthz``, two letters of text, is the rival), API answers,
+processor time with no page and with one, and p99 of requests with 50 open pages against none. Pages need
+playwright and chromium; without them they are left out.
 """
 
 from __future__ import annotations
@@ -201,13 +202,13 @@ def main() -> None:
             get(connection, f"/r{n % ROUTES}/{n % 3}")
         connection.close()
         time.sleep(2)
+        first_loads(port, pid)
         print(f"no page open:  {share(pid, 10):.2%} of a core over 10 s")
         with listening(port, 1):
             time.sleep(1)
             print(f"one stream:    {share(pid, 15):.2%} of a core over 15 s")
         api_answers(port)
         open_pages(port)
-        first_loads(port, pid)
 
 
 if __name__ == "__main__":

@@ -96,6 +96,7 @@ async def test_it_is_tried_when_asked_for_and_shown() -> None:
         text = (await client.get("/_perfmw/caching")).text
         assert text.count('class="series') >= 8
         assert "What was learned" in text
+        assert "/_perfmw" not in str((await client.get(API)).json()["learned"]), "who looks is no visitor"
 
 
 async def test_without_the_setting_it_teaches() -> None:
