@@ -1,4 +1,4 @@
-"""Write the reference pages, settings.md and hooks.md, from the code they describe.
+"""Write the reference pages, settings.md, hooks.md and cli.md, from the code they describe.
 
 ``python docs/generate.py`` writes them; ``python docs/generate.py --check`` fails if one is out of date.
 """
@@ -12,6 +12,8 @@ import textwrap
 from collections.abc import Iterator, Mapping
 from dataclasses import MISSING, fields
 from pathlib import Path
+
+import click
 
 from perfmw import hookspecs
 from perfmw.settings import CacheRule, Cdn, Channel, Concurrency, Monitoring, Namespace, Quota
@@ -251,7 +253,93 @@ def _bullet(line: str) -> str:
     return f"- `{match[1]}`: {match[2]}"
 
 
-PAGES = {"settings.md": settings_page, "hooks.md": hooks_page}
+CLI_HEAD = """\
+# The command line
+
+<!-- made by docs/generate.py from perfmw/cli: change it there -->
+
+`pip install 'perfmw[cli]'` brings the servers and the colours; `perfmw init` is a good first command,
+`perfmw doctor` a good second one.
+
+- **Data and words.** Data goes to stdout and everything else to stderr. `--json` makes the data JSON:
+  seconds, bytes, and shares from 0 to 1.
+- **Exit codes.** 0: all is well. 1: the command ran and found a failure. 2: it could not do what was
+  asked, and says what to change. 130: it was interrupted.
+- **A running server.** `--server URL` (or `PERFMW_SERVER`) names the dashboard of a perfmw that runs, and
+  `--token` (or `PERFMW_DASHBOARD_TOKEN`) opens it. A URL without a path means `/_perfmw`.
+- **Being asked.** What removes something asks first, unless `--yes` is given; without a terminal it
+  refuses.
+- **Colours** are only for terminals, and `NO_COLOR` switches them off there, too.
+- **Completion:** `eval "$(perfmw completion bash)"` in `~/.bashrc`, the same with `zsh`, or `perfmw
+  completion fish > ~/.config/fish/completions/perfmw.fish`.
+
+## How to
+
+**See what is wrong.** `perfmw doctor main:app` looks at the settings, tries out layers, files and
+plugins, and looks at the order of the app's middlewares; `perfmw doctor --server
+https://shop.example/_perfmw` asks a running one. Every finding has a code, for scripts: `perfmw doctor
+--json | jq -r '.findings[].code'`.
+
+**Watch.** `perfmw top` in a terminal; `perfmw top --once --json` in a script; `perfmw top --json` writes
+a line every two seconds.
+
+**Is it worth it?** `perfmw bench main:app --path / --path /items/1 --seconds 60` serves the app with and
+without perfmw and measures them in turns. A ratio whose interval holds 1 shows no difference.
+
+**Which policy, how much memory?** Record what is asked for, then try it out:
+
+```text
+perfmw record main:app -o trace.txt           # or perfmw run main:app --record trace.txt
+perfmw simulate trace.txt --policy lru,s3fifo,gdsf --size 16MiB,64MiB
+perfmw simulate trace.txt --learn strategy    # the settings that fit
+```
+
+The trace has a line for each GET that the cache answered or stored. Keys are hashed with a key that is
+thrown away, so that it can be given to others; `--plain` keeps paths (and still hashes queries).
+"""
+
+
+def cli_page() -> str:
+    from perfmw.cli.group import LazyGroup, built_in, cli
+
+    assert isinstance(cli, LazyGroup)
+    root = click.Context(cli, info_name="perfmw")
+    page = CLI_HEAD
+    for name in built_in():
+        command = cli.get_command(root, name)
+        assert command is not None
+        page += _command(command, click.Context(command, info_name=name, parent=root), 2)
+    return page
+
+
+def _command(command: click.Command, context: click.Context, level: int) -> str:
+    text = inspect.cleandoc(command.help or "").split("\f")[0]
+    paragraphs = [" ".join(part.split()) for part in text.split("\n\n")]
+    parts = [f"\n{'#' * level} {context.command_path}\n", "\n\n".join(paragraphs)]
+    if isinstance(command, click.Group):
+        for name in command.list_commands(context):
+            inner = command.get_command(context, name)
+            assert inner is not None
+            parts.append(_command(inner, click.Context(inner, info_name=name, parent=context), level + 1))
+        return "\n".join(parts[:2]) + "\n" + "".join(parts[2:])
+    pieces = " ".join(command.collect_usage_pieces(context))
+    parts.append(f"\n```text\n{context.command_path} {pieces}\n```\n")
+    rows = [_option(one, context) for one in command.params if isinstance(one, click.Option)]
+    if rows:
+        parts.append("| option | default | what it does |\n|---|---|---|\n" + "".join(rows))
+    return "\n".join(parts).rstrip() + "\n"
+
+
+def _option(option: click.Option, context: click.Context) -> str:
+    names = ", ".join(f"`{name}`" for name in (*option.opts, *option.secondary_opts))
+    if not option.is_flag:
+        names += " `" + option.make_metavar(context).replace("|", "\\|") + "`"
+    default = option.default if isinstance(option.default, str | int | float | Path) else None
+    shown = "" if default in (None, "") or isinstance(default, bool) else f"`{default}`"
+    return f"| {names} | {shown} | {(option.help or '').replace('|', chr(92) + '|')} |\n"
+
+
+PAGES = {"settings.md": settings_page, "hooks.md": hooks_page, "cli.md": cli_page}
 
 
 def main(check: bool) -> int:

@@ -76,7 +76,7 @@ def generator() -> types.ModuleType:
     return module
 
 
-@pytest.mark.parametrize("name", ["settings.md", "hooks.md"])
+@pytest.mark.parametrize("name", ["settings.md", "hooks.md", "cli.md"])
 def test_the_reference_is_current(name: str) -> None:
     expected = generator().PAGES[name]()
     assert (ROOT / "docs" / name).read_text(encoding="utf-8") == expected, "run python docs/generate.py"

@@ -34,6 +34,11 @@ _COMMANDS = {
 }
 
 
+def built_in() -> list[str]:
+    """The names of the commands that perfmw itself has."""
+    return sorted(_COMMANDS)
+
+
 class LazyGroup(click.Group):
     """Lists its commands from a table, and asks plugins for more only when a name is not in it.
 

@@ -227,7 +227,8 @@ class WireClient:
         try:
             streams = await asyncio.open_connection(host, port, ssl=self._tls, limit=_MAX_HEAD)
         except OSError as error:
-            why = os.strerror(error.errno) if (error.errno or 0) > 0 else error.strerror or str(error)
+            number: int = error.errno or 0  # asyncio's own words name no reason; below 0 are look-ups
+            why = os.strerror(number) if number > 0 else error.strerror or str(error)
             raise WireError(
                 f"cannot connect to {host} port {port}: {why}; does a server run there?"
             ) from error
