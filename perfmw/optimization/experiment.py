@@ -43,6 +43,8 @@ class Gates:
     ``head``: share of a block that is discarded after a switch; ``windows``: how often the rest of it is
     looked at, for the guardrails, whose limits are ``limits``; ``tail_requests``: the fewest that have a p99.
     ``min_d``: smallest effect size (Cohen's d) of a change that could only be measured before and after.
+    ``soft``: a share of the mean latency that is added to each block's before its logarithm is taken: what is
+    answered in no time by a cache would else weigh by how near to nothing it comes.
     """
 
     min_effect: float = 0.10
@@ -54,6 +56,7 @@ class Gates:
     tail_requests: int = 200
     limits: Limits = field(default_factory=Limits)
     min_d: float = 0.8
+    soft: float = 0.25
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,26 +118,35 @@ def _beside_control(blocks: Sequence[Block], on: bool, gates: Gates) -> list[flo
 def judge(blocks: Sequence[Block], gates: Gates | None = None) -> Verdict:
     """The verdict on a finished experiment. Blocks that hold too few requests drop their pair."""
     gates = gates or Gates()
-    differences = _differences(blocks, gates)
+    soft = gates.soft * fmean([block.mean for block in blocks]) if blocks else 0.0
+    differences, usual = _differences(blocks, gates, soft)
     pairs = len(differences)
     if pairs < gates.min_pairs:
         wanted = f"{gates.min_pairs} pairs of blocks with at least {gates.min_requests} requests each"
         return Verdict("not_enough_data", f"needs {wanted}, had {pairs}", pairs)
     mean, margin = _interval(differences, gates.confidence)
-    improvement = -math.expm1(mean)
-    interval = (-math.expm1(mean + margin), -math.expm1(mean - margin))
+    improvement = _improvement(mean, soft, usual)
+    interval = (_improvement(mean + margin, soft, usual), _improvement(mean - margin, soft, usual))
     outcome, reason = _decide(improvement, interval, gates)
     return Verdict(outcome, reason, pairs, improvement, interval)
 
 
-def _differences(blocks: Sequence[Block], gates: Gates) -> list[float]:
-    found = []
+def _improvement(difference: float, soft: float, usual: float) -> float:
+    """What a difference of softened logarithms means for a mean latency of ``usual``; 1.0 at most."""
+    with_change = math.exp(min(difference, 50.0)) * (usual + soft) - soft
+    return min(1.0, 1 - with_change / usual)
+
+
+def _differences(blocks: Sequence[Block], gates: Gates, soft: float) -> tuple[list[float], float]:
+    """Of each pair: the logarithm with the change minus that without; and the mean latency without it."""
+    found, without = [], []
     for first, second in zip(blocks[0::2], blocks[1::2], strict=False):
         usable = min(first.requests, second.requests) >= gates.min_requests
         if usable and first.on != second.on and min(first.mean, second.mean) > 0:
             on, off = (first, second) if first.on else (second, first)
-            found.append(math.log(on.mean) - math.log(off.mean))
-    return found
+            found.append(math.log(on.mean + soft) - math.log(off.mean + soft))
+            without.append(off.mean)
+    return found, fmean(without) if without else 0.0
 
 
 def _interval(differences: Sequence[float], confidence: float) -> tuple[float, float]:

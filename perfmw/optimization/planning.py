@@ -20,6 +20,8 @@ from perfmw.contracts import (
 )
 from perfmw.optimization.host import EVERYTHING as EVERYTHING
 
+MOST_LONGER = 4.0
+"""The longest blocks of a run beside the shortest."""
 LEVELS: tuple[OptimizationLevel, ...] = ("basic", "advanced", "aggressive")
 
 
@@ -69,6 +71,21 @@ def choose(
         and target in (None, item.target)
     )
     return sorted(fitting, key=lambda item: (-item.saved_seconds_per_day, item.id))[: request.max_steps]
+
+
+def share_out(
+    steps: Sequence[OptimizationOpportunity], profiles: Iterable[PerformanceProfile], seconds: float
+) -> list[float]:
+    """Seconds of a block for each step, ``seconds`` on average.
+
+    A quiet route needs longer blocks to show as much: the time goes by the square root of how rarely it is
+    asked for, which makes the verdicts' errors add up to the least.
+    """
+    rates = {one.name: one.metrics.throughput.per_second for one in profiles}
+    known = [rates.get(step.target, 0.0) for step in steps]
+    busiest = max(known, default=0.0)
+    weights = [min(MOST_LONGER, math.sqrt(busiest / rate)) if rate > 0 else 1.0 for rate in known]
+    return [seconds * len(steps) * weight / sum(weights) for weight in weights]
 
 
 def conclude(

@@ -3,8 +3,8 @@ from __future__ import annotations
 import pytest
 
 from perfmw.contracts import AppliedOptimization, Measurement, OptimizationStepResult
-from perfmw.optimization.planning import conclude, find_profile, mean_score, overall_improvement
-from tests.optimization.world import make_profile
+from perfmw.optimization.planning import conclude, find_profile, mean_score, overall_improvement, share_out
+from tests.optimization.world import make_opportunity, make_profile
 
 
 def step(name: str, improvement: float | None, *, kept: bool, mean: float = 0.1) -> OptimizationStepResult:
@@ -57,3 +57,18 @@ def test_scores_weigh_by_requests() -> None:
     many, few = make_profile("GET /a", count=300, score=80.0), make_profile("GET /b", count=100, score=40.0)
     assert mean_score([many, few, make_profile("GET /c", score=None)]) == pytest.approx(70.0)
     assert mean_score([]) is None
+
+
+def test_quiet_routes_get_longer_blocks_of_the_same_time_in_all() -> None:
+    steps = [make_opportunity(name, target=name) for name in ("busy", "quiet", "unknown")]
+    busy, quiet = make_profile("busy"), make_profile("quiet")
+    busy.metrics.throughput.per_second, quiet.metrics.throughput.per_second = 90.0, 10.0
+    lengths = share_out(steps, [busy, quiet], 5.0)
+    assert sum(lengths) == pytest.approx(15.0)
+    assert lengths[1] == pytest.approx(3 * lengths[0])
+    assert lengths[2] == lengths[0]
+    quiet.metrics.throughput.per_second = 0.01
+    assert share_out(steps, [busy, quiet], 5.0)[1] == pytest.approx(
+        4 * share_out(steps, [busy, quiet], 5.0)[0]
+    )
+    assert share_out([], [], 5.0) == []
