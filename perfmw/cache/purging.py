@@ -75,6 +75,8 @@ class PurgeQueue:
 
     async def flush(self, seconds: float) -> int:
         """Wait until nothing waits any more, for at most ``seconds``; how many still do."""
+        if self._loop is None:
+            await asyncio.sleep(0)  # ``run`` may be about to begin
         if len(self) and self._loop is asyncio.get_running_loop():
             self._idle.clear()
             self._wake.set()
