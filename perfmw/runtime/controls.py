@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from perfmw.cache import TieredCache
-from perfmw.contracts import EvictionPolicyFactory
 from perfmw.http.rules import RuleBook
 from perfmw.settings import CacheRule
 
@@ -14,12 +13,9 @@ from perfmw.settings import CacheRule
 class RuntimeControls:
     """``perfmw.contracts.Controls`` of one runtime: what optimizers may change."""
 
-    def __init__(
-        self, rules: RuleBook, cache: TieredCache, policies: Mapping[str, EvictionPolicyFactory] | None = None
-    ) -> None:
+    def __init__(self, rules: RuleBook, cache: TieredCache) -> None:
         self._rules = rules
         self._cache = cache
-        self._policies = policies or {}
         self._last: dict[str, CacheRule] = {}
 
     def put_cache_rule(
@@ -56,7 +52,7 @@ class RuntimeControls:
         if layer is None:
             raise ValueError("there is no memory layer")
         if name == "eviction_policy":
-            layer.set_policy(self._policies.get(value, value))
+            layer.set_policy(str(value))
         elif name == "memory_max_bytes":
             layer.resize(max_entries=layer.max_entries, max_bytes=int(value))
         else:

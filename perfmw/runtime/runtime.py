@@ -109,7 +109,7 @@ class Runtime:
         """Set where somebody wants spans; without it no request pays for the thought."""
         self.learning = Learning(self)
         self.workload = self.learning.workload
-        self.controls = RuntimeControls(self.rules, self.cache, self.plugins.eviction_policies)
+        self.controls = RuntimeControls(self.rules, self.cache)
         self.panels: list[DashboardPanel] = list(self.plugins.panels.values())
         self.explainer: Callable[..., Awaitable[dict[str, Any]]] | None = None
         """Set by the middleware, which knows the app."""

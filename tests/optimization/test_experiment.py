@@ -102,3 +102,17 @@ def test_student_refuses_nonsense() -> None:
         t_cdf(1.0, 0)
     with pytest.raises(ValueError, match="between 0 and 1"):
         t_quantile(1.0, 3)
+
+
+def test_how_near_to_nothing_a_cache_comes_is_no_noise() -> None:
+    """Hits take nothing; the few misses of a block differ by chance."""
+    random = Random(9)
+    verdicts = []
+    for seed in range(40):
+        blocks = [
+            Block(on, 20, 0.05 * (random.choice((0.005, 0.05, 0.1, 0.2)) if on else random.uniform(0.8, 1.2)))
+            for on in plan(12, seed)
+        ]
+        verdicts.append(judge(blocks))
+    assert sum(verdict.outcome == "keep" for verdict in verdicts) >= 38
+    assert all(verdict.improvement == pytest.approx(0.91, abs=0.08) for verdict in verdicts)
