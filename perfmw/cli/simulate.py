@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -15,6 +17,8 @@ if TYPE_CHECKING:
     from perfmw.cache.simulation import Access, Simulation
 
 DEFAULT_SIZES = "1000"
+_STEP = 1_000
+"""Accesses between two looks of the progress bar, which would cost more than they do."""
 
 
 @click.command()
@@ -130,13 +134,36 @@ def _run(
     from perfmw.cli.plugins import load_plugins
 
     known = load_plugins().eviction_policies
-    for policy in policies:
-        for size in sizes:
-            try:
-                yield run(accesses, policy, size, by=by, policies=known)
-            except ValueError as error:
-                raise Refusal(str(error)) from None
-            note(f"{policy} with {size:,} {by}: done")
+    with _progress(len(accesses) * len(policies) * len(sizes)) as seen:
+        for policy in policies:
+            for size in sizes:
+                try:
+                    yield run(accesses, policy, size, by=by, policies=known, progress=seen)
+                except ValueError as error:
+                    raise Refusal(str(error)) from None
+                if seen is None:
+                    note(f"{policy} with {size:,} {by}: done")
+
+
+@contextmanager
+def _progress(total: int) -> Iterator[Callable[[], None] | None]:
+    """A bar on stderr where that is a terminal; yields what to call after each access."""
+    if not sys.stderr.isatty():
+        yield None
+        return
+    from rich.console import Console
+    from rich.progress import Progress
+
+    with Progress(console=Console(stderr=True), transient=True) as bar:
+        task, done = bar.add_task("simulating", total=total), 0
+
+        def seen() -> None:
+            nonlocal done
+            done += 1
+            if done % _STEP == 0:
+                bar.update(task, completed=done)
+
+        yield seen
 
 
 def _read(trace: Path) -> Iterator[Access]:

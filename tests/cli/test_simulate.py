@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import gzip
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
 
 from perfmw.cli.group import cli
+from tests.cli.conftest import COMMAND, clean_env
 
 
 def simulate(*arguments: str) -> Result:
@@ -80,3 +84,22 @@ def test_an_empty_trace_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "t"
     path.write_text("\n")
     assert "empty" in simulate(str(path)).output
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="has no such terminals")
+def test_a_terminal_sees_a_bar_and_the_data_stay_clean(tmp_path: Path) -> None:
+    import pty
+
+    (tmp_path / "keys.txt").write_text("a\nb\na\n" * 1_000)
+    ours, theirs = pty.openpty()
+    command = [*COMMAND, "simulate", "keys.txt", "--policy", "lru", "--json"]
+    with subprocess.Popen(
+        command, cwd=tmp_path, env=clean_env(TERM="xterm"), stdout=subprocess.PIPE, stderr=theirs
+    ) as done:
+        assert done.stdout is not None
+        told = json.loads(done.stdout.read())
+    os.close(theirs)
+    said = os.read(ours, 65_536).decode()
+    os.close(ours)
+    assert told[0]["requests"] == 3_000
+    assert "simulating" in said
