@@ -7,6 +7,8 @@ from collections.abc import Hashable
 _MASK = (1 << 64) - 1
 _SEEDS = (0xC3A5C85C97CB3127, 0xB492B66FBE98F273, 0x9AE16A3B2F90404F, 0xCBF29CE484222325)
 _MOST = 15
+_LEAST_BITS = 12
+"""Of few keys too: where a cache is small, most of what it is shown is not in it, and would collide."""
 
 
 class FrequencySketch:
@@ -26,7 +28,7 @@ class FrequencySketch:
 
     def resize(self, entries: int) -> None:
         """Make room for ``entries`` keys; counts are kept where it grows, else they begin anew."""
-        bits = max(4, (max(1, entries) - 1).bit_length() + 2)
+        bits = max(_LEAST_BITS, (max(1, entries) - 1).bit_length() + 2)
         while self._rows and self._bits < bits:  # the place of a key is the first bits of a number
             self._rows = [_twice(row) for row in self._rows]
             self._bits += 1
