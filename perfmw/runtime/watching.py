@@ -114,7 +114,8 @@ class Watching:
 
     async def _restore(self) -> None:
         store = self._store
-        assert store is not None
+        if store is None:
+            return  # stopped in the meantime
         for name, restore in (("series", self.series.restore), ("alerts", self.manager.restore)):
             state = await asyncio.to_thread(store.kept, name)
             if state is None:
@@ -127,7 +128,8 @@ class Watching:
     async def _note_start(self) -> None:
         """That the process started, and which settings are others than the last time."""
         store, runtime = self._store, self._runtime
-        assert store is not None
+        if store is None:
+            return  # stopped in the meantime
         now = {
             name: hashlib.sha256(repr(value).encode()).hexdigest()[:16]
             for name, value in runtime.settings.to_dict(redact=False).items()
