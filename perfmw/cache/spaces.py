@@ -42,7 +42,7 @@ class Spaces:
     def on_invalidate(self, told: OnInvalidate) -> None:
         """Have ``told`` called at every invalidation."""
         for cache in self.caches.values():
-            cache.on_invalidate = told
+            cache.on_invalidate.append(told)
 
     async def invalidate(
         self,

@@ -63,7 +63,7 @@ class TieredCache(BaseCache):  # type: ignore[misc]  # aiocache is untyped
         self.tags = TagIndex() if tags is None else tags
         self._clock = clock
         self._default_ttl = default_ttl
-        self.on_invalidate: OnInvalidate | None = None
+        self.on_invalidate: list[OnInvalidate] = []
         """Told of every invalidation: keys, tags, prefix, and whether it is a soft one. Must not raise."""
 
         def layer_of(name: str, cache: BaseCache) -> NearLayer | FarLayer:
@@ -297,8 +297,8 @@ class TieredCache(BaseCache):  # type: ignore[misc]  # aiocache is untyped
         removed = sum(self._purge_near("key", key, epoch, soft) for key in keys)
         if prefix is not None:
             removed += self._purge_near("prefix", prefix, epoch, soft)
-        if self.on_invalidate is not None:
-            self.on_invalidate(keys, tags, prefix, soft)
+        for told in self.on_invalidate:
+            told(keys, tags, prefix, soft)
         return removed
 
     def _purge_near(self, kind: str, name: str, epoch: int, soft: bool) -> int:
