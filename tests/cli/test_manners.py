@@ -6,8 +6,11 @@ import os
 import signal
 import subprocess
 import sys
+import time
+import urllib.error
 import urllib.request
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -88,12 +91,21 @@ def test_a_port_in_use_is_named_with_its_fix(run: Run, folder: Path) -> None:
     assert "choose another with --port N" in done.stderr
 
 
+def _once_it_listens(url: str) -> Any:
+    """The URL is told while the workers are still being started."""
+    for _ in range(200):
+        try:
+            return urllib.request.urlopen(url, timeout=20)
+        except urllib.error.URLError as error:
+            if not isinstance(error.reason, ConnectionRefusedError):
+                raise
+            time.sleep(0.1)
+    raise AssertionError(f"nobody listens at {url}")
+
+
 def test_a_factory_and_several_workers_are_served(folder: Path) -> None:
     options = ("--factory", "--workers", "2")
-    with (
-        serving(folder, "shop:make", *options) as served,
-        urllib.request.urlopen(served.url, timeout=20) as answer,
-    ):
+    with serving(folder, "shop:make", *options) as served, _once_it_listens(served.url) as answer:
         assert answer.read() == b"page"
         assert "perfmw" in answer.headers["cache-status"]
 
