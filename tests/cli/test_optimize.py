@@ -111,7 +111,8 @@ def test_a_running_server(site: str, folder: Path) -> None:
     def visit() -> None:
         while not stopped.is_set():
             for number in range(5):
-                urllib.request.urlopen(f"{site}/items/{number}").read()
+                with urllib.request.urlopen(f"{site}/items/{number}") as answer:
+                    answer.read()
 
     visitor = threading.Thread(target=visit)
     visitor.start()

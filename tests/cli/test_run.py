@@ -157,18 +157,21 @@ def test_an_app_is_served_wrapped_and_unchanged(modules: Path) -> None:
         said = [answer.headers["cache-status"] for answer in answers]
         assert said[0].startswith("perfmw; fwd=uri-miss")
         assert said[1].startswith("perfmw; hit")
-        assert urllib.request.urlopen(f"{served.url}/_perfmw/").status == 200
+        with urllib.request.urlopen(f"{served.url}/_perfmw/") as page:
+            assert page.status == 200
         served.process.send_signal(signal.SIGINT)
         assert served.process.wait(20) == 0
 
 
 def test_the_login_url_opens_the_dashboard(modules: Path) -> None:
     with serving(modules, "hello:make", "--factory", "--dashboard", "token") as served:
-        with pytest.raises(urllib.request.HTTPError, match="401"):
+        with pytest.raises(urllib.request.HTTPError, match="401") as refused:
             urllib.request.urlopen(f"{served.url}/_perfmw/api/v1/overview")
+        refused.value.close()
         login = next(word for word in served.said.split() if "login?token=" in word)
         browser = urllib.request.build_opener(urllib.request.HTTPCookieProcessor())
-        assert browser.open(login).url == f"{served.url}/_perfmw/"
+        with browser.open(login) as page:
+            assert page.url == f"{served.url}/_perfmw/"
 
 
 @pytest.mark.parametrize("server", ["granian", "hypercorn"])
