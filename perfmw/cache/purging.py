@@ -197,7 +197,8 @@ class HttpPurger:
         method = settings.purge_method if by_url else settings.ban_method
         try:
             connection.request(method, path, headers=self._headers(purges, template))
-            return connection.getresponse().status
+            with connection.getresponse() as answer:
+                return answer.status
         finally:
             connection.close()
 

@@ -58,29 +58,44 @@ class Api:
     def post(self, path: str, body: dict[str, Any]) -> Any:
         return self._ask(path, json.dumps(body).encode())
 
+    def read(self, path: str, kind: str) -> bytes:
+        """What lies at ``path`` below the dashboard, which is of the media type ``kind``."""
+        status, given, answer = self._exchange("GET", path, None, {"accept": kind})
+        if status >= 300:
+            raise self._refused(status, answer)
+        if given != kind:
+            raise self._no_dashboard()
+        return answer
+
     def _ask(self, path: str, data: bytes | None = None) -> Any:
-        headers = self._headers | ({"content-type": "application/json"} if data is not None else {})
         method = "GET" if data is None else "POST"
-        try:
-            status, answer = self._exchange(method, f"{self._path}/api/v1/{path}", data, headers)
-        except (http.client.HTTPException, OSError) as error:
-            why = getattr(error, "strerror", None) or str(error) or type(error).__name__
-            raise Failure(
-                f"{self._url} does not answer ({why}); see that the server runs, and that --server names it"
-            ) from None
+        more = {"content-type": "application/json"} if data is not None else {}
+        status, _, answer = self._exchange(method, f"/api/v1/{path}", data, more)
         if status >= 300:
             raise self._refused(status, answer)
         return self._decoded(answer)
 
     def _exchange(
+        self, method: str, path: str, data: bytes | None, more: dict[str, str]
+    ) -> tuple[int, str, bytes]:
+        """Status, media type and body."""
+        try:
+            return self._send(method, self._path + path, data, self._headers | more)
+        except (http.client.HTTPException, OSError) as error:
+            why = getattr(error, "strerror", None) or str(error) or type(error).__name__
+            raise Failure(
+                f"{self._url} does not answer ({why}); see that the server runs, and that --server names it"
+            ) from None
+
+    def _send(
         self, method: str, path: str, data: bytes | None, headers: dict[str, str]
-    ) -> tuple[int, bytes]:
+    ) -> tuple[int, str, bytes]:
         """One connection for all, so that of several workers it is always the same that answers."""
         for attempt in (1, 2):
             try:
                 self._connection.request(method, path, data, headers)
-                answer = self._connection.getresponse()
-                return answer.status, answer.read()
+                with self._connection.getresponse() as answer:
+                    return answer.status, answer.headers.get_content_type(), answer.read()
             except (http.client.RemoteDisconnected, ConnectionResetError, BrokenPipeError):
                 self._connection.close()
                 if attempt == 2 or data is not None:

@@ -3,23 +3,16 @@
 from __future__ import annotations
 
 import json
-import urllib.error
-import urllib.request
 from pathlib import Path
 from typing import Literal
-from urllib.parse import urlsplit
 
 import click
 
-from perfmw.cli.api import DASHBOARD_PATH
+from perfmw.cli.api import DASHBOARD_PATH, TOKEN, Api
 from perfmw.cli.output import Failure, Refusal
 
-_TIMEOUT = 30.0
 _DASHBOARD = click.argument(
     "url", envvar="PERFMW_SERVER", default=f"http://127.0.0.1:8000{DASHBOARD_PATH}", required=False
-)
-_TOKEN = click.option(
-    "--token", envvar="PERFMW_DASHBOARD_TOKEN", help="The dashboard's token, if it wants one."
 )
 _OUTPUT = click.option(
     "-o", "--output", type=click.Path(path_type=Path, dir_okay=False), help="A file; default: stdout."
@@ -46,20 +39,20 @@ def grafana(durations: Literal["histograms", "native"] | None, output: Path | No
 
 @export.command()
 @_DASHBOARD
-@_TOKEN
+@TOKEN
 @_OUTPUT
 def prometheus(url: str, token: str | None, output: Path | None) -> None:
     """Write the metrics of a running perfmw in Prometheus' text format. URL is that of its dashboard."""
-    _write(_fetch(url, "/metrics", token), output)
+    _write(_fetch(url, "/metrics", "text/plain", token), output)
 
 
 @export.command("json")
 @_DASHBOARD
-@_TOKEN
+@TOKEN
 @_OUTPUT
 def as_json(url: str, token: str | None, output: Path | None) -> None:
     """Write the profiles of a running perfmw as JSON. URL is that of its dashboard."""
-    _write(_fetch(url, "/api/v1/profiles?limit=1000", token) + b"\n", output)
+    _write(_fetch(url, "/api/v1/profiles?limit=1000", "application/json", token) + b"\n", output)
 
 
 @export.command()
@@ -91,24 +84,9 @@ async def _kept(path: Path) -> bytes:
         await sharing.close()
 
 
-def _fetch(url: str, path: str, token: str | None) -> bytes:
-    parts = urlsplit(url)
-    if parts.scheme not in ("http", "https") or not parts.netloc:
-        raise Refusal(f"{url} is no URL of a dashboard, such as http://127.0.0.1:8000/_perfmw")
-    base = url.rstrip("/") if parts.path.strip("/") else f"{parts.scheme}://{parts.netloc}{DASHBOARD_PATH}"
-    headers = {"authorization": f"Bearer {token}"} if token else {}
-    request = urllib.request.Request(base + path, headers=headers)  # noqa: S310 - http alone, see above
-    try:
-        with urllib.request.urlopen(request, timeout=_TIMEOUT) as answer:  # noqa: S310 - the same
-            return bytes(answer.read())
-    except urllib.error.HTTPError as error:
-        if error.code == 401:
-            raise Refusal(f"{base} wants its token, as --token or PERFMW_DASHBOARD_TOKEN") from None
-        raise Failure(f"{base}{path} answered {error.code} {error.reason}") from None
-    except (urllib.error.URLError, OSError) as error:
-        cause = getattr(error, "reason", error)
-        why = getattr(cause, "strerror", None) or cause
-        raise Failure(f"{base} does not answer ({why}); see that the server runs there") from None
+def _fetch(url: str, path: str, kind: str, token: str | None) -> bytes:
+    with Api(url, token) as api:
+        return api.read(path, kind)
 
 
 def _write(data: bytes, output: Path | None) -> None:

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import json
-import urllib.error
-import urllib.request
 from pathlib import Path
 from typing import Literal
 
 import click
 
-from perfmw.cli.api import TIMEOUT, TOKEN
+from perfmw.cli.api import TOKEN, Api
 from perfmw.cli.output import Failure, Refusal
 
 Form = Literal["html", "md", "json"]
@@ -42,11 +40,11 @@ def report(output: Path | None, form: Form | None, server: str, token: str | Non
     HTML is one file with charts that needs no other and prints well; Markdown and JSON are for other tools.
     """
     chosen = form or _form_of(output)
-    base = server.rstrip("/")
-    if chosen == "html":
-        _write(_fetch(f"{base}/report?download=1", token, "text/html"), output)
-        return
-    data = _fetch(f"{base}/api/v1/report", token, "application/json")
+    with Api(server, token) as api:
+        if chosen == "html":
+            _write(api.read("/report?download=1", "text/html"), output)
+            return
+        data = api.read("/api/v1/report", "application/json")
     if chosen == "json":
         _write(data + b"\n", output)
         return
@@ -66,23 +64,6 @@ def _form_of(output: Path | None) -> Form:
     if output.suffix.lower() not in found:
         raise Refusal(f"{output} is neither .html, .md nor .json; say which with --format")
     return found[output.suffix.lower()]
-
-
-def _fetch(url: str, token: str | None, wanted: str) -> bytes:
-    if not url.startswith(("http://", "https://")):
-        raise Refusal(f"{url} is no URL of a dashboard, such as {DEFAULT_SERVER}")
-    headers = {"accept": wanted} | ({"authorization": f"Bearer {token}"} if token else {})
-    request = urllib.request.Request(url, headers=headers)  # noqa: S310
-    try:
-        with urllib.request.urlopen(request, timeout=TIMEOUT) as answer:  # noqa: S310 - http alone, see above
-            if answer.headers.get_content_type() != wanted:
-                raise Failure(f"{url} is no dashboard of perfmw")
-            return bytes(answer.read())
-    except urllib.error.HTTPError as error:
-        hint = "; it wants its token, as --token or PERFMW_DASHBOARD_TOKEN" if error.code == 401 else ""
-        raise Failure(f"{url} answered {error.code} {error.reason}{hint}") from None
-    except (urllib.error.URLError, OSError) as error:
-        raise Failure(f"{url} does not answer: {getattr(error, 'reason', error)}") from None
 
 
 def _write(data: bytes, output: Path | None) -> None:

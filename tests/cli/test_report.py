@@ -66,6 +66,6 @@ def test_nobody_there(url: str, code: int, words: str) -> None:
 
 
 def test_a_server_that_is_no_dashboard(server: Served) -> None:
-    result = CliRunner().invoke(cli, ["report", "--server", server.url])
+    result = CliRunner().invoke(cli, ["report", "--server", f"{server.url}/nothing"])
     assert result.exit_code == 1
-    assert "answered 404" in result.output
+    assert "is no dashboard of perfmw" in result.output
