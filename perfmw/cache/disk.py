@@ -120,7 +120,9 @@ class DiskLayer(BaseCache):  # type: ignore[misc]  # aiocache is untyped
         stored = await self._run(self.file.update, key, change)
         if taken:
             raise ValueError(f"Key {key} already exists, use .set to update the value")
-        return stored is not None
+        if stored is None:  # aiocache says True whenever nothing is raised, and a lock nobody holds is no lock
+            raise ValueError(f"Key {key} could not be added: {self.file.path} cannot be written")
+        return True
 
     async def _delete(self, key: str, _conn: Any = None) -> int:
         return int(await self._run(self.file.delete, key))

@@ -109,11 +109,24 @@ class Database:
             self.path, timeout=self._patience, isolation_level=None, check_same_thread=False
         )
         try:
-            _prepare(connection, cache_kib)
+            self._prepare(connection, cache_kib)
         except BaseException:
             connection.close()
             raise
         return connection
+
+    def _prepare(self, connection: sqlite3.Connection, cache_kib: int) -> None:
+        """SQLite waits for no lock while a new file becomes one with a log, so this does."""
+        until = time.monotonic() + self._patience
+        while True:
+            try:
+                _prepare(connection, cache_kib)
+                return
+            except sqlite3.OperationalError as error:
+                busy = error.sqlite_errorcode & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
+                if not busy or time.monotonic() >= until:
+                    raise
+            time.sleep(0.002)
 
     def close(self) -> None:
         """It opens again when it is next used."""

@@ -157,6 +157,25 @@ async def test_adding_comparing_and_prolonging_are_one_step_for_all_processes(tm
     await two.close()
 
 
+async def test_a_new_file_is_made_by_one_of_many(tmp_path: Path) -> None:
+    """Who opens it while another makes it waits, and is not refused."""
+    for attempt in range(25):
+        layers = [DiskLayer(tmp_path / f"{attempt}.db") for _ in range(3)]
+        added = await asyncio.gather(*(layer.add("lock", b"1") for layer in layers), return_exceptions=True)
+        assert sum(answer is True for answer in added) == 1
+        assert [layer.file.errors for layer in layers] == [0, 0, 0]
+        for layer in layers:
+            await layer.close()
+
+
+async def test_what_cannot_be_written_was_not_added(tmp_path: Path) -> None:
+    layer = DiskLayer(tmp_path / "folder")
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(ValueError, match="could not be added"):
+        await layer.add("lock", b"1")
+    await layer.close()
+
+
 async def test_a_file_that_is_no_database_is_set_aside(tmp_path: Path) -> None:
     path = tmp_path / "c.db"
     path.write_bytes(b"no database at all " * 1_000)
