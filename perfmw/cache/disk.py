@@ -120,7 +120,7 @@ class DiskLayer(BaseCache):  # type: ignore[misc]  # aiocache is untyped
         stored = await self._run(self.file.update, key, change)
         if taken:
             raise ValueError(f"Key {key} already exists, use .set to update the value")
-        if stored is None:  # aiocache says True whenever nothing is raised, and a lock nobody holds is no lock
+        if stored is None:  # where nothing is raised aiocache says True, as if the lock were held
             raise ValueError(f"Key {key} could not be added: {self.file.path} cannot be written")
         return True
 
