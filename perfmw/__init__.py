@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from perfmw._lazy import lazily
 
 if TYPE_CHECKING:
-    from perfmw.cache.cached import cached
+    from perfmw.cache.functions.single import cached
     from perfmw.cache.tagging import tag
     from perfmw.hookspecs import hookimpl
     from perfmw.middleware import PerfMiddleware
@@ -35,7 +35,7 @@ _HOMES = {
     "PerfMiddleware": "perfmw.middleware",
     "Runtime": "perfmw.runtime",
     "Settings": "perfmw.settings",
-    "cached": "perfmw.cache.cached",
+    "cached": "perfmw.cache.functions.single",
     "hookimpl": "perfmw.hookspecs",
     "invalidate": "perfmw.runtime",
     "tag": "perfmw.cache.tagging",

@@ -11,7 +11,7 @@ from heapq import nlargest
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from perfmw.cache.callspec import FunctionInfo, function_infos
+from perfmw.cache.functions.callspec import FunctionInfo, function_infos
 from perfmw.cache.spaces import layer_name
 from perfmw.contracts import CacheLayerInfo, CacheStatistics, CacheUse
 from perfmw.http.messages import StoredResponse

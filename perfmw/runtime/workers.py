@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import msgspec
 
-from perfmw.cache.callspec import FunctionInfo
+from perfmw.cache.functions.callspec import FunctionInfo
 from perfmw.contracts import CacheLayerInfo, ProcessHealth
 from perfmw.profiles.sketch import SketchState
 

@@ -16,8 +16,8 @@ from types import CodeType
 from typing import Any
 
 from perfmw.cache.entries import Entry
-from perfmw.cache.identity import digest
-from perfmw.cache.options import Options, Template, check_names, finite, seconds
+from perfmw.cache.functions.identity import digest
+from perfmw.cache.functions.options import Options, Template, check_names, finite, seconds
 from perfmw.cache.packing import can_register, is_registered, register
 from perfmw.settings.namespaces import NAMESPACE_TYPES, type_of
 

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from perfmw.cache import cached_many
-from perfmw.cache.cached_many import CachedMany
+from perfmw.cache.functions.many import CachedMany
 from tests.cache.scopes import OwnScope, own_scope
 
 pytestmark = pytest.mark.anyio

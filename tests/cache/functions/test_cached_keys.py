@@ -14,7 +14,7 @@ import pydantic
 import pytest
 
 from perfmw.cache import cached
-from perfmw.cache.identity import UnstableArgumentError, digest
+from perfmw.cache.functions.identity import UnstableArgumentError, digest
 from tests.cache.scopes import OwnScope, own_scope
 
 pytestmark = pytest.mark.anyio

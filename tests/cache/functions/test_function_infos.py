@@ -7,7 +7,7 @@ import gc
 import pytest
 
 from perfmw.cache import cached, cached_many
-from perfmw.cache.callspec import FunctionInfo, function_infos
+from perfmw.cache.functions.callspec import FunctionInfo, function_infos
 
 pytestmark = pytest.mark.anyio
 

@@ -8,10 +8,10 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping
 from functools import partial
 from typing import Any, Concatenate, Generic, ParamSpec, Protocol, Self, TypeVar, overload
 
-from perfmw.cache.cached_wrappers import OfClass, mark_async
-from perfmw.cache.callspec import CallSpec, FunctionInfo
+from perfmw.cache.functions.callspec import CallSpec, FunctionInfo
+from perfmw.cache.functions.options import Key, make_options
+from perfmw.cache.functions.wrappers import OfClass, mark_async
 from perfmw.cache.memo import Memo, Noted, current_memo
-from perfmw.cache.options import Key, make_options
 from perfmw.cache.scope import current_scope
 
 P = ParamSpec("P")

@@ -9,7 +9,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, fields
 from typing import Any, TypedDict
 
-from perfmw.cache.identity import UnstableArgumentError, digest, identify
+from perfmw.cache.functions.identity import UnstableArgumentError, digest, identify
 
 Seconds = float | dt.timedelta
 TTL = Seconds | Callable[[Any], Seconds | None] | None

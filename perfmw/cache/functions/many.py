@@ -11,12 +11,12 @@ from collections.abc import Callable, Coroutine, Hashable, Iterable, Mapping
 from functools import partial
 from typing import Any, Generic, NamedTuple, Protocol, Self, TypeVar, overload
 
-from perfmw.cache.cached_calls import MISSING
-from perfmw.cache.callspec import FunctionInfo, count_in, name_in, space_of, unique_name
 from perfmw.cache.coalescing import Flight, Leading, deadline, left
-from perfmw.cache.identity import digest
+from perfmw.cache.functions.calls import MISSING
+from perfmw.cache.functions.callspec import FunctionInfo, count_in, name_in, space_of, unique_name
+from perfmw.cache.functions.identity import digest
+from perfmw.cache.functions.options import Options, Seconds, Template, check_names, make_options
 from perfmw.cache.isolation import isolate, release
-from perfmw.cache.options import Options, Seconds, Template, check_names, make_options
 from perfmw.cache.scope import Scope, current_scope, scope_of
 from perfmw.cache.sizes import size_of
 

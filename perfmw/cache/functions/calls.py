@@ -9,9 +9,9 @@ from collections.abc import Mapping
 from types import TracebackType
 from typing import Any
 
-from perfmw.cache.callspec import CallSpec
 from perfmw.cache.entries import Entry
 from perfmw.cache.failures import Failure
+from perfmw.cache.functions.callspec import CallSpec
 from perfmw.cache.isolation import isolate, release
 from perfmw.cache.memo import Memo, Noted, current_memo
 from perfmw.cache.scope import Scope

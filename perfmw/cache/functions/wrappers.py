@@ -10,9 +10,9 @@ from collections.abc import Coroutine
 from functools import partial
 from typing import Any, Concatenate, Generic, ParamSpec, Protocol, Self, TypeVar, overload
 
-from perfmw.cache.cached_calls import MISSING, Call, Fill, Result, released
-from perfmw.cache.callspec import CallSpec, FunctionInfo
 from perfmw.cache.coalescing import Flight, deadline, left
+from perfmw.cache.functions.calls import MISSING, Call, Fill, Result, released
+from perfmw.cache.functions.callspec import CallSpec, FunctionInfo
 from perfmw.cache.scope import Scope, current_scope, scope_of
 
 logger = logging.getLogger(__name__)

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Coroutine
 from typing import Any, ParamSpec, Protocol, TypeVar, Unpack, overload
 
-from perfmw.cache.cached_wrappers import AsyncCached, Cached, OfClass, SyncCached, wrap
-from perfmw.cache.callspec import CallSpec, FunctionInfo
-from perfmw.cache.options import CachedOptions, make_options
+from perfmw.cache.functions.callspec import CallSpec, FunctionInfo
+from perfmw.cache.functions.options import CachedOptions, make_options
+from perfmw.cache.functions.wrappers import AsyncCached, Cached, OfClass, SyncCached, wrap
 from perfmw.cache.scope import set_provider
 
 __all__ = ["AsyncCached", "CachedOptions", "FunctionInfo", "SyncCached", "cached", "set_provider"]

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 import pytest
 
 from perfmw.cache import Coalescer, MemoryLayer, TieredCache, cached
-from perfmw.cache.callspec import CallSpec, Options
 from perfmw.cache.entries import Entry
+from perfmw.cache.functions.callspec import CallSpec, Options
 from perfmw.cache.scope import set_provider
 from tests.cache.clock import FakeClock
 

@@ -18,7 +18,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from perfmw.cache import Coalescer, MemoryLayer, TieredCache, cached
-from perfmw.cache.identity import UnstableArgumentError, digest
+from perfmw.cache.functions.identity import UnstableArgumentError, digest
 from perfmw.cache.scope import current_scope, set_provider
 from tests.cache.clock import FakeClock
 
