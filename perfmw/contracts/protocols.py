@@ -78,9 +78,11 @@ class Controls(Protocol):
         methods: Sequence[str] = ("GET",),
         vary: Sequence[str] = (),
         tags: Sequence[str] = (),
+        stale_while_revalidate: float = 0.0,
     ) -> None:
         """Add or replace a dynamic cache rule; it takes effect with the next request.
 
+        ``stale_while_revalidate``: seconds after ``ttl`` in which the old response answers still.
         Putting in again what was removed finds what is still fresh of what was stored under it.
         """
 

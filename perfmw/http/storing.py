@@ -300,6 +300,8 @@ def _stored(
     strict, control, fields = policy.rfc_strict, terms.control, head.fields
     age = initial_age(fields, terms.date, request_time, response_time, strict=strict)
     lifetime = terms.lifetime or 0.0
+    ruled = rule if terms.source == "rule" else None
+    behind = control.stale_while_revalidate or (ruled.stale_while_revalidate if ruled is not None else 0)
     return StoredResponse(
         status=head.status,
         headers=replayed(head.headers, fields, control),
@@ -315,7 +317,7 @@ def _stored(
         last_modified=fields.get(b"last-modified"),
         always_revalidate=control.no_cache,
         must_revalidate=_no_stale(control, strict=strict),
-        stale_while_revalidate=float(control.stale_while_revalidate or 0),
+        stale_while_revalidate=float(behind),
         stale_if_error=float(control.stale_if_error or 0),
         immutable=control.immutable,
         heuristic=terms.source == "heuristic",
@@ -324,7 +326,7 @@ def _stored(
         vary=names,
         vary_values=selecting_values(request.fields, names, strict=strict),
         range=parse_content_range(fields.get(b"content-range", b"")) if head.status == 206 else None,
-        rule=(rule.name or rule.path) if rule is not None and terms.source == "rule" else "",
+        rule=(ruled.name or ruled.path) if ruled is not None else "",
     )
 
 

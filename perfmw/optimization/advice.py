@@ -101,12 +101,13 @@ class AdviceOptimizer:
         for rule in snapshot.cache_rules:
             if str(rule.get("name", "")).startswith("cache_route:") and rule.get("ttl"):
                 path, ttl = rule["path"], float(rule["ttl"])
+                behind = float(rule.get("stale_while_revalidate") or ttl)
                 yield OptimizationRecommendation(
                     f"Send the freshness of {path} from the app",
                     f"A rule keeps {path} for {ttl:.0f} s here. The header says so to browsers and CDNs as "
                     "well; stale-while-revalidate lets nobody wait while an answer is fetched anew.",
                     f'response.headers["Cache-Control"] = '
-                    f'"public, max-age={ttl:.0f}, stale-while-revalidate={ttl:.0f}"',
+                    f'"public, max-age={ttl:.0f}, stale-while-revalidate={behind:.0f}"',
                     type="cache_header",
                 )
 

@@ -83,6 +83,8 @@ class CacheRouteOptimizer:
     seconds is stale for a share of about ``r*T/2`` of its reads, so ``T = 2 * share / r``, where the share
     is 5% at the basic level; never longer than the route has been watched, nor than the level's cap (60 s
     at basic), and 5 s at least: below that, a route whose body was seen to change is not proposed.
+    T is the oldest that an answer may become: for its first half it is fresh, in the second it still answers
+    while a new one is fetched behind the visitor's back, so that nobody waits for a page that is in demand.
 
     Only anonymous answers are evidence, and the rule never says ``shared``: requests with Cookie or
     Authorization still go to the app.
@@ -125,11 +127,10 @@ class CacheRouteOptimizer:
 
     def apply(self, opportunity: OptimizationOpportunity, controls: Controls) -> None:
         """Raises ValueError for parameters that are not a rule's."""
-        rule_id, path, ttl = _rule(opportunity)
-        controls.put_cache_rule(rule_id, path=path, ttl=ttl, methods=("GET",))
+        put_rule(opportunity, controls, "ttl", "stale_while_revalidate")
 
     def revert(self, opportunity: OptimizationOpportunity, controls: Controls) -> None:
-        controls.remove_cache_rule(_rule(opportunity)[0])
+        controls.remove_cache_rule(rule_of(opportunity, "ttl", "stale_while_revalidate")[0])
 
     def _objection(self, case: _Case, cases: Sequence[_Case], snapshot: RuntimeSnapshot) -> str | None:
         return (
@@ -183,7 +184,7 @@ class CacheRouteOptimizer:
     def _no_gain(self, case: _Case) -> str | None:
         gain = self._gain(case)
         if gain < self._limits.min_gain:
-            return f"too few repeats within {self.ttl(case.route):.0f} s: {gain:.0%} of requests would hit"
+            return f"too few repeats within {self.oldest(case.route):.0f} s: {gain:.0%} of requests would hit"
         return None
 
     def _looks_shared(self, case: _Case) -> bool:
@@ -197,8 +198,8 @@ class CacheRouteOptimizer:
             and self._unsafe(case) is None
         )
 
-    def ttl(self, route: RouteObservation) -> float:
-        """Whole seconds, by the rule that the class states."""
+    def oldest(self, route: RouteObservation) -> float:
+        """Whole seconds that an answer may be old, by the rule that the class states."""
         longest = min(TTL_CAP[self._level], route.watched)
         return float(max(self._limits.min_ttl, math.floor(min(self._ttl_unbounded(route), longest))))
 
@@ -207,31 +208,48 @@ class CacheRouteOptimizer:
         return 2 * STALE_SHARE[self._level] * route.exposure / change_bound(changes)
 
     def _gain(self, case: _Case) -> float:
-        """Predicted hit share, as if all URLs were equally popular: with a skew it is higher.
-
-        A URL asked for at rate ``λ`` and kept for ``T`` seconds hits with a share of ``λT / (1 + λT)``.
-        """
+        """Predicted hit share, as if all URLs were equally popular: with a skew it is higher."""
         urls = max(case.route.distinct_urls / max(case.route.sampled, 1e-9), 1.0)
         per_url = case.route.requests * case.eligible / case.active / urls
-        expected = per_url * self.ttl(case.route)
-        return case.eligible * expected / (1 + expected)
+        return case.eligible * hit_share(per_url, *halves(self.oldest(case.route)))
 
     def _opportunity(self, case: _Case) -> OptimizationOpportunity:
-        route, ttl, gain = case.route, self.ttl(case.route), self._gain(case)
+        route, oldest, gain = case.route, self.oldest(case.route), self._gain(case)
+        ttl, behind = halves(oldest)
         saved = gain * case.origin_mean * route.requests / case.window * DAY
         return OptimizationOpportunity(
             id=f"{TYPE}:{route.route}",
             type=TYPE,
             target=route.route,
-            title=f"Cache {case.pattern} for {ttl:.0f} s",
+            title=f"Cache {case.pattern} for {oldest:.0f} s",
             optimizer=self.name,
-            parameters={"rule_id": f"{TYPE}:{case.pattern}", "path": case.pattern, "ttl": ttl},
+            parameters={
+                "rule_id": f"{TYPE}:{case.pattern}",
+                "path": case.pattern,
+                "ttl": ttl,
+                "stale_while_revalidate": behind,
+            },
             evidence=_evidence(case),
             expected_gain=gain,
             saved_seconds_per_day=saved,
             risk="low" if case.changes == 0 else "medium",
             level=self._level,
         )
+
+
+def halves(oldest: float) -> tuple[float, float]:
+    """How long an answer is fresh that may become so old, and how long it then answers still."""
+    fresh = float(math.ceil(oldest / 2))
+    return fresh, oldest - fresh
+
+
+def hit_share(rate: float, ttl: float, behind: float) -> float:
+    """The share of hits of a URL asked for ``rate`` times a second, at random times.
+
+    An answer is fetched, serves for ``ttl`` seconds, and is fetched anew by the next request; that one waits
+    only if it comes more than ``behind`` seconds later.
+    """
+    return 1 - math.exp(-rate * behind) / (1 + rate * ttl)
 
 
 def change_bound(changes: int) -> float:
@@ -285,19 +303,31 @@ def _evidence(case: _Case) -> dict[str, Any]:
     }
 
 
-def _rule(opportunity: OptimizationOpportunity) -> tuple[str, str, float]:
+def rule_of(opportunity: OptimizationOpportunity, ttl: str, behind: str) -> tuple[str, str, float, float]:
+    """Id, path, lifetime and seconds behind it, by the names of two parameters; the last may be missing.
+
+    :raises ValueError: they are not those of a rule.
+    """
     parameters = opportunity.parameters
     try:
-        rule_id, path, ttl = parameters["rule_id"], parameters["path"], float(parameters["ttl"])
+        rule_id, path = parameters["rule_id"], parameters["path"]
+        seconds = float(parameters[ttl]), float(parameters.get(behind, 0.0))
     except (KeyError, TypeError, ValueError) as error:
         raise ValueError(f"{opportunity.id}: not the parameters of a cache rule: {error!r}") from error
-    if not (isinstance(rule_id, str) and isinstance(path, str) and path.startswith("/") and 0 < ttl < DAY):
+    named = isinstance(rule_id, str) and isinstance(path, str) and path.startswith("/")
+    if not (named and 0 < seconds[0] < DAY and 0 <= seconds[1] < DAY):
         raise ValueError(f"{opportunity.id}: not the parameters of a cache rule: {dict(parameters)!r}")
-    return rule_id, path, ttl
+    return rule_id, path, *seconds
+
+
+def put_rule(opportunity: OptimizationOpportunity, controls: Controls, ttl: str, behind: str) -> None:
+    """Put the rule of ``rule_of`` in force. Raises ValueError as it does."""
+    rule_id, path, seconds, more = rule_of(opportunity, ttl, behind)
+    controls.put_cache_rule(rule_id, path=path, ttl=seconds, methods=("GET",), stale_while_revalidate=more)
 
 
 def _state_freshness(opportunity: OptimizationOpportunity) -> OptimizationRecommendation:
-    ttl, path = float(opportunity.parameters["ttl"]), str(opportunity.parameters["path"])
+    _, path, ttl, behind = rule_of(opportunity, "ttl", "stale_while_revalidate")
     return OptimizationRecommendation(
         title=f"Say how long {opportunity.target} stays fresh",
         detail=(
@@ -306,8 +336,10 @@ def _state_freshness(opportunity: OptimizationOpportunity) -> OptimizationRecomm
             f"and CDNs obey too, or keep a rule in the settings."
         ),
         snippet=(
-            f'response.headers["Cache-Control"] = "public, max-age={ttl:.0f}"\n'
-            f'# or: Settings(cache_rules=[CacheRule(path="{path}", ttl={ttl:.0f})])'
+            f'response.headers["Cache-Control"] = '
+            f'"public, max-age={ttl:.0f}, stale-while-revalidate={behind:.0f}"\n'
+            f'# or: Settings(cache_rules=[CacheRule(path="{path}", ttl={ttl:.0f}, '
+            f"stale_while_revalidate={behind:.0f})])"
         ),
         saved_seconds_per_day=opportunity.saved_seconds_per_day,
         target=opportunity.target,

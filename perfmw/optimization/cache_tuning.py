@@ -15,21 +15,24 @@ from perfmw.contracts import (
     RouteObservation,
     RuntimeSnapshot,
 )
-from perfmw.optimization.cache_route import DAY, CacheRouteOptimizer
+from perfmw.optimization.cache_route import DAY, CacheRouteOptimizer, halves, hit_share, put_rule
 from perfmw.optimization.host import EVERYTHING
 from perfmw.optimization.paths import contains, pattern_of
 
 LONGEST_STEP = 3.0
 """One change multiplies a lifetime by at most so much: what is learned from it justifies the next."""
 WORTHWHILE = 1.5
+Lifetime = tuple[float, float]
+"""Seconds of freshness, and seconds after it in which an old answer still serves."""
 
 
 class RuleTtlOptimizer:
     """Longer or shorter lifetimes for rules that ``cache_route`` put in, as evidence grows.
 
-    The lifetime is the one that ``cache_route`` would choose now, from how often bodies were seen to change;
-    longer by at most a factor of three at a time, shorter at once. What is stored under another lifetime is
-    dropped, so the change cannot be switched to and fro: it is measured before and after.
+    The lifetime, fresh and stale together, is the one that ``cache_route`` would choose now, from how often
+    bodies were seen to change; longer by at most a factor of three at a time, shorter at once. What is stored
+    under another lifetime is dropped, so the change cannot be switched to and fro: it is measured before and
+    after.
     """
 
     name = "rule_ttl"
@@ -45,28 +48,37 @@ class RuleTtlOptimizer:
 
     def apply(self, opportunity: OptimizationOpportunity, controls: Controls) -> None:
         """Raises ValueError for parameters that are not a rule's."""
-        _put(opportunity, controls, "ttl")
+        put_rule(opportunity, controls, "ttl", "stale_while_revalidate")
 
     def revert(self, opportunity: OptimizationOpportunity, controls: Controls) -> None:
-        _put(opportunity, controls, "before")
+        put_rule(opportunity, controls, "before", "stale_before")
 
     def _opportunity(
         self, rule: Mapping[str, Any], route: RouteObservation, snapshot: RuntimeSnapshot
     ) -> OptimizationOpportunity | None:
-        now = float(rule["ttl"])
-        ttl = float(math.floor(min(self._judge.ttl(route), LONGEST_STEP * now)))
+        before = float(rule["ttl"]), float(rule.get("stale_while_revalidate", 0.0))
+        now = sum(before)
+        oldest = float(math.floor(min(self._judge.oldest(route), LONGEST_STEP * now)))
         changes = route.repeats - route.equal_repeats
-        if now / WORTHWHILE < ttl < WORTHWHILE * now or route.repeats < 20:
+        if now / WORTHWHILE < oldest < WORTHWHILE * now or route.repeats < 20:
             return None
-        saved = _saved_by(route, now, ttl, snapshot)
-        longer = ttl > now
+        after = halves(oldest)
+        saved = _saved_by(route, before, after, snapshot)
+        longer = oldest > now
         return OptimizationOpportunity(
-            id=f"{self.name}:{rule['name']}:{ttl:.0f}",
+            id=f"{self.name}:{rule['name']}:{oldest:.0f}",
             type=self.name,
             target=route.route,
-            title=f"Cache {rule['path']} for {ttl:.0f} s instead of {now:.0f} s",
+            title=f"Cache {rule['path']} for {oldest:.0f} s instead of {now:.0f} s",
             optimizer=self.name,
-            parameters={"rule_id": rule["name"], "path": rule["path"], "ttl": ttl, "before": now},
+            parameters={
+                "rule_id": rule["name"],
+                "path": rule["path"],
+                "ttl": after[0],
+                "stale_while_revalidate": after[1],
+                "before": before[0],
+                "stale_before": before[1],
+            },
             evidence={"repeats": route.repeats, "changes": changes, "url_seconds_watched": route.exposure},
             expected_gain=max(saved[0], 0.0),
             saved_seconds_per_day=max(saved[1], 0.0),
@@ -90,7 +102,7 @@ def _ruled(snapshot: RuntimeSnapshot) -> Iterator[tuple[Mapping[str, Any], Route
 
 
 def _saved_by(
-    route: RouteObservation, before: float, after: float, snapshot: RuntimeSnapshot
+    route: RouteObservation, before: Lifetime, after: Lifetime, snapshot: RuntimeSnapshot
 ) -> tuple[float, float]:
     """The share of requests that would hit besides, and the seconds that saves a day."""
     profile = next((one for one in snapshot.profiles if one.name == route.route), None)
@@ -99,25 +111,10 @@ def _saved_by(
     window = max(snapshot.window_seconds, 1e-9)
     urls = max(route.distinct_urls / max(route.sampled, 1e-9), 1.0)
     rate = route.requests / window
-    gain = _hit_share(rate / urls * after) - _hit_share(rate / urls * before)
+    gain = hit_share(rate / urls, *after) - hit_share(rate / urls, *before)
     latency, hits = profile.metrics.latency, profile.metrics.throughput.hits
     origin = latency.mean * latency.count / max(latency.count - hits, 1)
     return gain, gain * origin * rate * DAY
-
-
-def _hit_share(expected: float) -> float:
-    return expected / (1 + expected)
-
-
-def _put(opportunity: OptimizationOpportunity, controls: Controls, which: str) -> None:
-    parameters = opportunity.parameters
-    try:
-        rule_id, path, ttl = parameters["rule_id"], parameters["path"], float(parameters[which])
-    except (KeyError, TypeError, ValueError) as error:
-        raise ValueError(f"{opportunity.id}: not the parameters of a cache rule: {error!r}") from error
-    if not (isinstance(rule_id, str) and isinstance(path, str) and path.startswith("/") and 0 < ttl < DAY):
-        raise ValueError(f"{opportunity.id}: not the parameters of a cache rule: {dict(parameters)!r}")
-    controls.put_cache_rule(rule_id, path=path, ttl=ttl, methods=("GET",))
 
 
 class MemoryLayerOptimizer:

@@ -90,7 +90,10 @@ class Trial:
         if self.usual_p99 is not None and count:
             slow = count - seen.sketch.count_below(self.usual_p99)
         timed = count if self.usual_p99 is not None else 0
-        return Window(on, count, seen.errors, slow, timed, seen.traffic.stale, self.host.memory())
+        # a change that has old answers serve for a while is not stopped for doing so
+        behind = self.opportunity.parameters.get("stale_while_revalidate", 0.0)
+        stale = 0 if behind else seen.traffic.stale
+        return Window(on, count, seen.errors, slow, timed, stale, self.host.memory())
 
     def _others(self) -> ReadingLike | None:
         """All requests, as the control of a change of one route that can not be toggled."""

@@ -27,13 +27,22 @@ class RuntimeControls:
         methods: Sequence[str] = ("GET",),
         vary: Sequence[str] = (),
         tags: Sequence[str] = (),
+        stale_while_revalidate: float = 0.0,
     ) -> None:
         """Add or replace a dynamic rule; what was stored under another one of that id is dropped.
 
         The same rule, put in again after it was taken out, finds what is still fresh of before, so that an
         experiment measures a cache at work and not one that is filling.
         """
-        rule = CacheRule(path=path, ttl=ttl, methods=methods, vary=vary, tags=tags, name=rule_id)
+        rule = CacheRule(
+            path=path,
+            ttl=ttl,
+            methods=methods,
+            vary=vary,
+            tags=tags,
+            stale_while_revalidate=stale_while_revalidate,
+            name=rule_id,
+        )
         if self._last.get(rule_id, rule) != rule:
             self._cache.invalidate_nowait(tags=[f"rule:{rule_id}"])
         self._last[rule_id] = rule
@@ -69,4 +78,5 @@ def rule_row(rule: CacheRule) -> dict[str, Any]:
         "vary": list(rule.vary),
         "tags": list(rule.tags),
         "shared": rule.shared,
+        "stale_while_revalidate": rule.stale_while_revalidate,
     }

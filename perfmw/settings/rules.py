@@ -35,6 +35,8 @@ class CacheRule:
     ``shared``: True says that Cookie and Authorization do not change the response.
     ``max_stale``: the share of reads, 0..1, that may be answered with an old value; where ``dynamic_ttl`` is
     on, each URL then gets a learned lifetime of at most ``ttl``.
+    ``stale_while_revalidate``: seconds after ``ttl`` in which the old response still answers, while a new one
+    is fetched behind the visitor's back (RFC 5861 section 3).
     Sequences are kept as tuples, header names in lower case. Raises SettingsError.
     """
 
@@ -45,6 +47,7 @@ class CacheRule:
     vary: Sequence[str] = ()
     shared: bool = False
     max_stale: float | None = None
+    stale_while_revalidate: float = 0.0
     name: str = ""
 
     def __post_init__(self) -> None:
@@ -118,6 +121,7 @@ _RULE_KINDS: dict[str, Kind] = {
     "max_stale": optional(
         bounded(read_number, "a number above 0, at most 0.5", 0, 0.5, above=True), "`ttl` holds"
     ),
+    "stale_while_revalidate": SECONDS_OR_ZERO,
     "name": Kind("a text", _label),
 }
 
@@ -132,6 +136,8 @@ RULE_REFERENCE: dict[str, tuple[str, str]] = {
         "shared": "Whether Cookie and Authorization leave the response as it is, so that all may share it.",
         "max_stale": "With `dynamic_ttl`: the share of reads that may be answered with an old value; `ttl` is"
         " then the longest lifetime, and each URL's own is learned.",
+        "stale_while_revalidate": "Seconds after `ttl` in which the old response still answers, while a new"
+        " one is fetched behind the visitor's back.",
         "name": "A name for the rule in logs and on the dashboard.",
     }.items()
 }

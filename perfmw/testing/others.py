@@ -86,8 +86,11 @@ class RecordingControls:
         methods: Sequence[str] = ("GET",),
         vary: Sequence[str] = (),
         tags: Sequence[str] = (),
+        stale_while_revalidate: float = 0.0,
     ) -> None:
         rule = {"path": path, "ttl": ttl, "methods": methods, "vary": vary, "tags": tags}
+        if stale_while_revalidate:
+            rule["stale_while_revalidate"] = stale_while_revalidate
         self.rules[rule_id] = {
             name: list(v) if isinstance(v, list | tuple) else v for name, v in rule.items()
         }

@@ -278,3 +278,32 @@ async def test_rules_give_grace_too(clock: Clock) -> None:
     await client.get("/")
     clock.ahead = 5
     assert (await client.get("/")).body == b"one"
+
+
+async def test_a_rule_lets_an_old_answer_serve_while_a_new_one_is_fetched(clock: Clock) -> None:
+    rule = CacheRule(path="/**", ttl=2, stale_while_revalidate=20)
+    app = Script((200, b"one"), (200, b"two"))
+    middleware = wrapped(app, cache_rules=[rule])
+    client = Client(middleware)
+    await client.get("/a")
+    clock.ahead = 5.0
+    behind = await client.get("/a")
+    assert behind.body == b"one"
+    assert "hit; ttl=-" in str(behind.header("cache-status"))
+    for _ in range(100):
+        if len(app.scopes) == 2:
+            break
+        await asyncio.sleep(0.01)
+    assert (await client.get("/a")).body == b"two"
+    clock.ahead = 40.0  # too old by now to answer anybody
+    assert "fwd=stale" in str((await client.get("/a")).header("cache-status"))
+    assert len(app.scopes) == 3
+    await middleware.runtime.stop()
+
+
+async def test_what_the_app_says_of_stale_answers_holds_before_a_rule(clock: Clock) -> None:
+    rule = CacheRule(path="/**", ttl=2, stale_while_revalidate=60)
+    client = Client(wrapped(Script((200, b"one", SHORT), (200, b"two", SHORT)), cache_rules=[rule]))
+    await client.get("/a")
+    clock.ahead = 5.0
+    assert (await client.get("/a")).body == b"two"

@@ -285,7 +285,7 @@ async def test_the_cache_route_end_to_end(world: World) -> None:
     world.routes = [make_route()]
     engine = world.engine(CacheRouteOptimizer())
     result = await engine.optimize(QUICK)
-    assert world.controls.rules == {"cache_route:/items/*": 24.0}
+    assert world.controls.rules == {"cache_route:/items/*": 12.0}
     assert result.applied_optimizations[0].parameters["path"] == "/items/*"
     assert result.performance_improvement == pytest.approx(0.9, abs=0.05)
     assert engine.recommendations(ROUTE)[0].snippet.startswith("response.headers")

@@ -37,7 +37,14 @@ def query(name: str = "SELECT 1", **facts: Any) -> PerformanceProfile:
 
 def test_a_lifetime_grows_with_the_evidence_but_not_in_one_leap() -> None:
     [found] = RuleTtlOptimizer().propose(snapshot(routes=(make_route(exposure=100_000.0, watched=10_000.0),)))
-    assert found.parameters == {"rule_id": RULE["name"], "path": "/items/*", "ttl": 30.0, "before": 10.0}
+    assert found.parameters == {
+        "rule_id": RULE["name"],
+        "path": "/items/*",
+        "ttl": 15.0,
+        "stale_while_revalidate": 15.0,
+        "before": 10.0,
+        "stale_before": 0.0,
+    }
     assert found.title == "Cache /items/* for 30 s instead of 10 s"
     assert not found.toggles
     assert found.saved_seconds_per_day > 0
@@ -63,7 +70,7 @@ def test_a_lifetime_is_put_in_and_back() -> None:
     [found] = optimizer.propose(snapshot())
     for _ in range(2):
         optimizer.apply(found, controls)
-        assert controls.rules == {RULE["name"]: 24.0}
+        assert controls.rules == {RULE["name"]: found.parameters["ttl"]}
     for _ in range(2):
         optimizer.revert(found, controls)
         assert controls.rules == {RULE["name"]: 10.0}
