@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Hashable
+from zlib import crc32
 
 _MASK = (1 << 64) - 1
 _SEEDS = (0xC3A5C85C97CB3127, 0xB492B66FBE98F273, 0x9AE16A3B2F90404F, 0xCBF29CE484222325)
 _MOST = 15
-_LEAST_BITS = 12
-"""Of few keys too: where a cache is small, most of what it is shown is not in it, and would collide."""
+_LEAST_BITS = 14
+"""For few keys too, 64 KiB in all: what a small cache is shown is mostly not in it, and would collide."""
 
 
 class FrequencySketch:
@@ -40,10 +41,10 @@ class FrequencySketch:
     def see(self, key: Hashable) -> None:
         """Count ``key`` once."""
         shift = 64 - self._bits
-        mixed = hash(key) & _MASK
+        mixed = _number(key) + 1
         counted = False
         for row, seed in zip(self._rows, _SEEDS, strict=True):
-            place = ((mixed + 1) * seed & _MASK) >> shift
+            place = (mixed * seed & _MASK) >> shift
             if row[place] < _MOST:
                 row[place] += 1
                 counted = True
@@ -55,12 +56,23 @@ class FrequencySketch:
     def estimate(self, key: Hashable) -> int:
         """How often ``key`` was seen, 0 to 15."""
         shift = 64 - self._bits
-        mixed = (hash(key) & _MASK) + 1
+        mixed = _number(key) + 1
         return min(row[(mixed * seed & _MASK) >> shift] for row, seed in zip(self._rows, _SEEDS, strict=True))
 
     def _halve(self) -> None:
         self._rows = [row.translate(_HALVES) for row in self._rows]
         self._seen //= 2
+
+
+def _number(key: Hashable) -> int:
+    """The same in every process, unlike the hash of a text, so that a trace gives the same result again."""
+    if isinstance(key, str):
+        return crc32(key.encode("utf-8", "surrogatepass"))
+    if isinstance(key, bytes):
+        return crc32(key)
+    if isinstance(key, tuple):
+        return hash(tuple(map(_number, key))) & _MASK
+    return hash(key) & _MASK
 
 
 def _twice(row: bytearray) -> bytearray:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import random
+import subprocess
+import sys
 from collections import OrderedDict
 
 import pytest
@@ -126,3 +129,38 @@ def test_wtinylfu_widens_its_window_where_recency_pays() -> None:
                 layer.set_nowait(key, True)
     assert policy._share > 0.1  # type: ignore[attr-defined]
     assert layer.hits > 20_000
+
+
+_REPLAY = """
+import random
+from perfmw.cache.eviction import POLICIES
+from perfmw.cache.simulation import simulate
+
+draw = random.Random(3)
+keys = [f"page {int(draw.paretovariate(0.6)) % 900}" for _ in range(6_000)]
+print([simulate([(key, 1) for key in keys], name, 60).hits for name in sorted(POLICIES)])
+"""
+
+
+def test_a_trace_gives_the_same_result_in_every_process() -> None:
+    hits = [
+        subprocess.run(
+            [sys.executable, "-c", _REPLAY],
+            env={**os.environ, "PYTHONHASHSEED": seed},
+            capture_output=True,
+            check=True,
+            text=True,
+        ).stdout
+        for seed in ("1", "2")
+    ]
+    assert hits[0] == hits[1]
+    assert hits[0].count(",") == len(POLICIES) - 1
+
+
+def test_the_sketch_tells_keys_of_every_kind_apart() -> None:
+    sketch = FrequencySketch(1_000)
+    seen = ["k", b"\xff", "\udc80", 7, -1, ("k", 7), ("k", (b"k", 8)), None, 2.5]
+    for key in seen:
+        sketch.see(key)
+    assert [sketch.estimate(key) for key in seen] == [1] * len(seen)
+    assert [sketch.estimate(key) for key in ("l", b"\xfe", 8, ("k", 8), ("l", 7))] == [0] * 5
