@@ -151,9 +151,9 @@ class ConcurrencyLimiter:
         :param dropped: it failed for want of capacity behind.
         """
         self.cancel(ticket)
-        if 2 * self.in_flight < self.limit and self._credit < _BURST * self._limit:
-            self._credit += _EARNED
         window = self._window
+        if not (window.full or self._was_full):
+            self._earn()
         if self._before_probe is not None and ticket.begun < window.begun:
             return  # it waited in what the probe is to look behind
         window.count += 1
@@ -162,6 +162,11 @@ class ConcurrencyLimiter:
         enough = _WINDOW if window.count >= _LEAST_SAMPLES else _LONGEST_WINDOW
         if now - window.begun >= enough:
             self._close(now)
+
+    def _earn(self) -> None:
+        """Handlers that compute leave the limit empty after each turn, so that says nothing in overload."""
+        if 2 * self.in_flight < self.limit and self._credit < _BURST * self._limit:
+            self._credit += _EARNED
 
     def _close(self, now: float) -> None:
         window, self._window = self._window, _Measured(now)
