@@ -25,7 +25,7 @@ from perfmw.asgi.hops import (
     response_headers,
     trailers,
 )
-from perfmw.asgi.types import COMPLETE, COVERED, HeaderList, Message, Receive, Scope, Send
+from perfmw.asgi.types import COMPLETE, COVERED, MUST_REVALIDATE, HeaderList, Message, Receive, Scope, Send
 
 if TYPE_CHECKING:
     import httpcore
@@ -393,6 +393,8 @@ def _refusing(send: Send) -> Send:
 async def _answer_for(send: Send, scope: Scope, error: Exception) -> None:
     """Tell the client that the origin could not be asked."""
     status = _status_of(error)
+    if status == 502 and MUST_REVALIDATE in scope:
+        status = 504  # RFC 9111 section 5.2.2.2: what a cache without its origin says
     log.warning("%s %s: %d: %r", scope["method"], scope["path"], status, error)
     await _answer(send, scope, status, ())
 

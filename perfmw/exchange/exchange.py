@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from time import perf_counter
 
-from perfmw.asgi.types import COVERED, HeaderList
+from perfmw.asgi.types import COVERED, MUST_REVALIDATE, HeaderList
 from perfmw.exchange.forwarding import Forwarding
 from perfmw.http import status as cache_status
 from perfmw.http.messages import ResponseHead, StoredResponse
@@ -108,8 +108,11 @@ class Exchange(Forwarding):
         if decision.conditionals:
             self.asking = decision.action
             self.scope = {**self.scope, "headers": forwarded_headers(self.request, decision)}
-        if stored is not None and self.fwd == "stale" and self._covers(stored):
-            self.scope = {**self.scope, COVERED: True}
+        if stored is not None and self.fwd == "stale":
+            if self._covers(stored):
+                self.scope = {**self.scope, COVERED: True}
+            elif stored.must_revalidate:
+                self.scope = {**self.scope, MUST_REVALIDATE: True}
         await self.forward()
 
     # ---- answering without the app's response

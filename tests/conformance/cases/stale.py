@@ -54,6 +54,17 @@ for _FAILING_HOW, _FAILING_FAILURE in (("503", {"status": 503}), ("close", {"clo
     ]
 _FAILING += [
     case(
+        f"stale-close-etag-{name.replace('=', '-')}",
+        "9111 5.2.2.2",
+        "optimal",
+        f"close to a validation with {name}: 504",
+        Step(answer=[cc(f"max-age=1, {name}"), ETAG], wait=2.2),
+        Step(close=True, expect_status=504),
+    )
+    for name in ("must-revalidate", "proxy-revalidate", "s-maxage=1")
+]
+_FAILING += [
+    case(
         "stale-404",
         "9111 4.3.3",
         "required",
