@@ -22,7 +22,7 @@ async def proxied(origin: Origin, *options: str) -> AsyncIterator[int]:
         "-m",
         "perfmw.cli",
         "proxy",
-        f"http://127.0.0.1:{origin.port}",
+        f"{getattr(origin, 'scheme', 'http')}://127.0.0.1:{origin.port}",
         "--port",
         "0",
         *options,
