@@ -20,6 +20,14 @@ SERVER = click.option(
     envvar="PERFMW_SERVER",
     help="The dashboard of a running perfmw, such as http://127.0.0.1:8000/_perfmw.",
 )
+LOCAL_SERVER = click.option(
+    "--server",
+    metavar="URL",
+    envvar="PERFMW_SERVER",
+    default=f"http://127.0.0.1:8000{DASHBOARD_PATH}",
+    show_default=True,
+    help="The dashboard of a running perfmw.",
+)
 TOKEN = click.option(
     "--token", envvar="PERFMW_DASHBOARD_TOKEN", help="The dashboard's token, if it wants one."
 )

@@ -9,13 +9,10 @@ from typing import Literal
 import click
 
 from perfmw.cli.api import DASHBOARD_PATH, TOKEN, Api
-from perfmw.cli.output import Failure, Refusal
+from perfmw.cli.output import OUTPUT, Failure, Refusal, write
 
 _DASHBOARD = click.argument(
     "url", envvar="PERFMW_SERVER", default=f"http://127.0.0.1:8000{DASHBOARD_PATH}", required=False
-)
-_OUTPUT = click.option(
-    "-o", "--output", type=click.Path(path_type=Path, dir_okay=False), help="A file; default: stdout."
 )
 
 
@@ -29,35 +26,35 @@ def export() -> None:
     "--histograms", "durations", flag_value="histograms", help="For a perfmw with prometheus_histograms."
 )
 @click.option("--native", "durations", flag_value="native", help="For one with prometheus_native.")
-@_OUTPUT
+@OUTPUT
 def grafana(durations: Literal["histograms", "native"] | None, output: Path | None) -> None:
     """Write a Grafana dashboard for the metrics that Prometheus scrapes from perfmw."""
     from perfmw.exporters.grafana import dashboard
 
-    _write(json.dumps(dashboard(durations or "quantiles"), indent=2).encode() + b"\n", output)
+    write(json.dumps(dashboard(durations or "quantiles"), indent=2).encode() + b"\n", output)
 
 
 @export.command()
 @_DASHBOARD
 @TOKEN
-@_OUTPUT
+@OUTPUT
 def prometheus(url: str, token: str | None, output: Path | None) -> None:
     """Write the metrics of a running perfmw in Prometheus' text format. URL is that of its dashboard."""
-    _write(_fetch(url, "/metrics", "text/plain", token), output)
+    write(_fetch(url, "/metrics", "text/plain", token), output)
 
 
 @export.command("json")
 @_DASHBOARD
 @TOKEN
-@_OUTPUT
+@OUTPUT
 def as_json(url: str, token: str | None, output: Path | None) -> None:
     """Write the profiles of a running perfmw as JSON. URL is that of its dashboard."""
-    _write(_fetch(url, "/api/v1/profiles?limit=1000", "application/json", token) + b"\n", output)
+    write(_fetch(url, "/api/v1/profiles?limit=1000", "application/json", token) + b"\n", output)
 
 
 @export.command()
 @click.argument("state_dir", type=click.Path(path_type=Path, file_okay=False, exists=True))
-@_OUTPUT
+@OUTPUT
 def profiles(state_dir: Path, output: Path | None) -> None:
     """Write the profiles kept in STATE_DIR, with all they counted, as JSON that can be imported elsewhere."""
     import asyncio
@@ -66,7 +63,7 @@ def profiles(state_dir: Path, output: Path | None) -> None:
 
     if not (state_dir / FILE).exists():
         raise Refusal(f"{state_dir} holds no profiles ({FILE})")
-    _write(asyncio.run(_kept(state_dir / FILE)) + b"\n", output)
+    write(asyncio.run(_kept(state_dir / FILE)) + b"\n", output)
 
 
 async def _kept(path: Path) -> bytes:
@@ -87,13 +84,3 @@ async def _kept(path: Path) -> bytes:
 def _fetch(url: str, path: str, kind: str, token: str | None) -> bytes:
     with Api(url, token) as api:
         return api.read(path, kind)
-
-
-def _write(data: bytes, output: Path | None) -> None:
-    if output is None:
-        click.echo(data, nl=False)
-        return
-    try:
-        output.write_bytes(data)
-    except OSError as error:
-        raise Refusal(f"{output} cannot be written: {error.strerror}") from None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import click
@@ -31,6 +32,22 @@ def note(message: str) -> None:
 
 def print_json(data: Any) -> None:
     click.echo(json.dumps(data, indent=2, sort_keys=False, ensure_ascii=False))
+
+
+OUTPUT = click.option(
+    "-o", "--output", type=click.Path(path_type=Path, dir_okay=False), help="A file; default: stdout."
+)
+
+
+def write(data: bytes, output: Path | None) -> None:
+    """To the file that ``OUTPUT`` named, or to stdout."""
+    if output is None:
+        click.echo(data, nl=False)
+        return
+    try:
+        output.write_bytes(data)
+    except OSError as error:
+        raise Refusal(f"{output} cannot be written: {error.strerror or error}") from None
 
 
 def printable(text: str) -> str:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from perfmw.cli.api import TOKEN, Api
+from perfmw.cli.api import LOCAL_SERVER, TOKEN, Api
 from perfmw.cli.looking import (
     CACHE_HEAD,
     POOL_HEAD,
@@ -32,21 +32,13 @@ if TYPE_CHECKING:
     from rich.console import Console, Group
     from rich.table import Table
 
-DEFAULT_SERVER = "http://127.0.0.1:8000/_perfmw"
 _FEWEST_ROUTES = 3
 _FIXED_LINES = 9
 """Lines that are neither rows nor alerts: the head, the tables' heads and gaps, the foot."""
 
 
 @click.command()
-@click.option(
-    "--server",
-    metavar="URL",
-    envvar="PERFMW_SERVER",
-    default=DEFAULT_SERVER,
-    show_default=True,
-    help="The dashboard of a running perfmw.",
-)
+@LOCAL_SERVER
 @TOKEN
 @click.option(
     "--interval",
