@@ -280,3 +280,8 @@ def test_every_field_has_a_sentence() -> None:
     for field in dataclasses.fields(Settings):
         if field.init:
             assert field.metadata["doc"].endswith("."), field.name
+
+
+def test_a_path_may_be_one_of_pathlib(tmp_path: Path) -> None:
+    settings = Settings.load(env={}, cwd=tmp_path, disk_path=tmp_path / "c.db", state_dir=tmp_path / "state")
+    assert (settings.disk_path, settings.state_dir) == (str(tmp_path / "c.db"), str(tmp_path / "state"))

@@ -96,6 +96,11 @@ class Spaces:
             for info in cache.infos()
         ]
 
+    def live_on(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Let code that is not async reach the layers through this event loop."""
+        for cache in self.caches.values():
+            cache.bridge.loop = None if cache.all_memory else loop
+
     async def close(self) -> None:
         for cache in self.caches.values():
             await cache.close()

@@ -10,6 +10,7 @@ from typing import Any
 from aiocache.base import BaseCache
 from aiocache.serializers import NullSerializer
 
+from perfmw.cache.bridge import Bridge
 from perfmw.cache.bulletin import Bulletin, News
 from perfmw.cache.counting import count_far, count_near, meant_by
 from perfmw.cache.entries import Entry
@@ -84,6 +85,8 @@ class TieredCache(BaseCache):  # type: ignore[misc]  # aiocache is untyped
         """The nearest layer, if it is in memory: what the synchronous methods work on."""
         self._nearest: Callable[[str], Any] = self.memory.get_nowait if self.memory is not None else _nothing
         self.all_memory = not self._far
+        self.bridge = Bridge()
+        """For code that is not async: the way to layers beyond memory."""
 
     def now(self) -> float:
         """Unix time, as entries are dated."""
@@ -464,6 +467,7 @@ class TieredCache(BaseCache):  # type: ignore[misc]  # aiocache is untyped
         return await self._delete(key) if await self._get(key) == value else 0
 
     async def _close(self, *args: Any, **kwargs: Any) -> None:
+        await self.bridge.close()
         for layer in self._layers:
             await layer.close()
 

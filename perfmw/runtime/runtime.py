@@ -151,6 +151,7 @@ class Runtime:
             return
         self._tasks.clear()  # a closed loop has cancelled what ran in it
         self.started, self._loop = True, loop
+        self.spaces.live_on(loop)
         if self.settings.state_dir is not None:
             self.optimizing.start()
         self.spans.watch()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import math
+import os
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -104,6 +105,11 @@ def read_text(value: object) -> str:
     if not isinstance(value, str) or not value.strip() or not value.isprintable():
         raise BadValueError
     return value.strip()
+
+
+def read_path(value: object) -> str:
+    """A path as a text, or as pathlib has it."""
+    return read_text(os.fspath(value) if isinstance(value, os.PathLike) else value)
 
 
 def read_items(value: object) -> list[Any]:

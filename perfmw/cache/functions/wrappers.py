@@ -6,11 +6,13 @@ import asyncio
 import functools
 import inspect
 import logging
+from abc import ABC, abstractmethod
 from collections.abc import Coroutine
 from functools import partial
 from typing import Any, Concatenate, Generic, ParamSpec, Protocol, Self, TypeVar, overload
 
 from perfmw.cache.coalescing import Flight, deadline, left
+from perfmw.cache.entries import Entry
 from perfmw.cache.functions.calls import MISSING, Call, Fill, Result, released
 from perfmw.cache.functions.callspec import CallSpec, FunctionInfo
 from perfmw.cache.scope import Scope, current_scope, scope_of
@@ -25,8 +27,12 @@ _ATTEMPTS = 3
 """How often a caller waits for others whose results are invalidated before it has them."""
 
 
-class Cached(Generic[P, T]):
-    """What sync and async cached functions share."""
+class Cached(ABC, Generic[P, T]):
+    """What sync and async cached functions share.
+
+    How a miss is met is written once, as coroutines. For an async function they wait where they must. For
+    another one nothing in them ever waits for an event loop, so that they end at the first step.
+    """
 
     def __init__(self, spec: CallSpec) -> None:
         self._spec = spec
@@ -71,18 +77,71 @@ class Cached(Generic[P, T]):
             self._spec.hits += 1
         return value
 
-    def _renew(self, call: Call) -> None:
-        """Compute anew what is still served, unless somebody is at it."""
-        raise NotImplementedError
-
-    def _renewal_failed(self, error: Exception) -> None:
-        logger.warning("@cached %s: a refresh failed: %r", self._spec.name, error)
-
     def _forget(self, call: Call) -> list[str]:
         """The keys to invalidate for a call, which the request forgets at once."""
         if call.memo is not None:
             call.memo.forget(call.key)
         return [call.key]
+
+    # ---- a miss
+
+    async def _miss(self, call: Call) -> T:
+        self._spec.learn_types()
+        until = deadline(self._spec.options.wait)
+        for _ in range(_ATTEMPTS):
+            result = await self._alone(call, left(until))
+            if result.call is call:
+                return result.value  # type: ignore[no-any-return]
+            if result.kept is MISSING:
+                break
+            value = call.shared(result)
+            if value is not MISSING:
+                return value  # type: ignore[no-any-return]
+        return (await self._compute(call)).value  # type: ignore[no-any-return]
+
+    async def _find(self, call: Call) -> Result:
+        """In a layer further away, or where another caller has put it just now; else by computing it."""
+        found = call.found(await self._look(call))
+        if found is None:
+            self._spec.misses += 1
+        return found or await self._compute(call)
+
+    async def _compute(self, call: Call) -> Result:
+        with Fill(call) as fill:
+            value = await self._value(call)
+        result, storing = fill.finished(value)
+        if storing is not None:
+            await self._keep(call, result.kept, storing)
+        return result
+
+    async def _renewal(self, call: Call, flight: Flight) -> None:
+        """Compute anew what is still served; should it fail, what is kept is served as long as it may be."""
+        with flight:
+            try:
+                await self._compute(call)
+                self._spec.refreshes += 1
+            except Exception as error:
+                logger.warning("@cached %s: a refresh failed: %r", self._spec.name, error)
+
+    @abstractmethod
+    def _renew(self, call: Call) -> None:
+        """Have a ``_renewal``, unless somebody is at it."""
+
+    @abstractmethod
+    async def _alone(self, call: Call, timeout: float | None) -> Result:
+        """``_find``, or the result of another caller who is at it."""
+
+    @abstractmethod
+    async def _look(self, call: Call) -> Entry | None:
+        """What the layers have."""
+
+    @abstractmethod
+    async def _value(self, call: Call) -> Any:
+        """What the function returns."""
+
+    @abstractmethod
+    async def _keep(self, call: Call, kept: Any, storing: dict[str, Any]) -> None:
+        """Put it into the layers."""
 
 
 class AsyncCached(Cached[P, T]):
@@ -107,49 +166,23 @@ class AsyncCached(Cached[P, T]):
         self._spec.refreshes += 1
         return (await self._compute(self._call(args, kwargs))).value  # type: ignore[no-any-return]
 
-    async def _miss(self, call: Call) -> T:
-        self._spec.learn_types()
-        until = deadline(self._spec.options.wait)
-        for _ in range(_ATTEMPTS):
-            find = partial(self._find, call)
-            result = await call.scope.coalescer.run(call.key, find, timeout=left(until))
-            if result.call is call:
-                return result.value  # type: ignore[no-any-return]
-            if result.kept is MISSING:
-                break
-            value = call.shared(result)
-            if value is not MISSING:
-                return value  # type: ignore[no-any-return]
-        return (await self._compute(call)).value  # type: ignore[no-any-return]
-
-    async def _find(self, call: Call) -> Result:
-        """In a layer further away, else by computing it."""
-        found = call.found(await call.cache.get_entry(call.key))
-        if found is None:
-            self._spec.misses += 1
-        return found or await self._compute(call)
-
-    async def _compute(self, call: Call) -> Result:
-        with Fill(call) as fill:
-            value = await self._spec.function(*call.args, **call.kwargs)
-        result, storing = fill.finished(value)
-        if storing is not None:
-            await call.cache.put(call.key, result.kept, **storing)
-        return result
-
     def _renew(self, call: Call) -> None:
-        """In the background; should it fail, what is kept is served as long as it may be."""
+        """In the background."""
         flight = call.scope.coalescer.enter(("renew", call.key))
         if flight.leader:
             _in_background(call.scope, self._renewal(call, flight), flight)
 
-    async def _renewal(self, call: Call, flight: Flight) -> None:
-        with flight:
-            try:
-                await self._compute(call)
-                self._spec.refreshes += 1
-            except Exception as error:
-                self._renewal_failed(error)
+    async def _alone(self, call: Call, timeout: float | None) -> Result:
+        return await call.scope.coalescer.run(call.key, partial(self._find, call), timeout=timeout)
+
+    async def _look(self, call: Call) -> Entry | None:
+        return await call.cache.get_entry(call.key)
+
+    async def _value(self, call: Call) -> Any:
+        return await self._spec.function(*call.args, **call.kwargs)
+
+    async def _keep(self, call: Call, kept: Any, storing: dict[str, Any]) -> None:
+        await call.cache.put(call.key, kept, **storing)
 
     @overload
     def __get__(self, instance: None, owner: Any = None) -> AsyncCached[P, T]: ...
@@ -164,65 +197,58 @@ class AsyncCached(Cached[P, T]):
 
 
 class SyncCached(Cached[P, T]):
-    """A cached function that is not async; it uses the nearest layer, which is in memory."""
+    """A cached function that is not async.
+
+    In a thread it uses every layer. On an event loop it must not wait, so there it reads memory alone, and
+    what goes to further layers goes there in the background.
+    """
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> T:
         call = self._call(args, kwargs)
         value = self._recall(call)
-        return value if value is not MISSING else self._miss(call)
+        return value if value is not MISSING else _at_once(self._miss(call))
 
     def invalidate(self, *args: P.args, **kwargs: P.kwargs) -> int:
-        """Forget the result of a call with these arguments; how many layers had it."""
+        """Forget the result of a call with these arguments, in every layer; how many layers had it.
+
+        On an event loop, how many memory layers: it holds in this process at once, elsewhere a moment later.
+        """
         call = self._call(args, kwargs)
-        return call.cache.invalidate_nowait(keys=self._forget(call))
+        keys = self._forget(call)
+        removed = call.cache.invalidate_nowait(keys=keys)
+        return removed + call.cache.bridge.tell(partial(call.cache.invalidate_beyond, keys), 0)
 
     def invalidate_all(self) -> int:
         """Forget every result of this function; how many this process had in memory."""
-        return self._scope().cache.invalidate_nowait(prefix=self._spec.prefix)
+        cache, prefix = self._scope().cache, self._spec.prefix
+        removed = cache.invalidate_nowait(prefix=prefix)
+        return removed + cache.bridge.tell(partial(cache.invalidate_beyond, prefix=prefix), 0)
 
     def refresh(self, *args: P.args, **kwargs: P.kwargs) -> T:
         """Call the function now, and keep the result in place of what was kept."""
         self._spec.refreshes += 1
-        return self._compute(self._call(args, kwargs)).value  # type: ignore[no-any-return]
-
-    def _miss(self, call: Call) -> T:
-        until = deadline(self._spec.options.wait)
-        for _ in range(_ATTEMPTS):
-            find = partial(self._find, call)
-            result = call.scope.coalescer.run_blocking(call.key, find, timeout=left(until))
-            if result.call is call:
-                return result.value  # type: ignore[no-any-return]
-            if result.kept is MISSING:
-                break
-            value = call.shared(result)
-            if value is not MISSING:
-                return value  # type: ignore[no-any-return]
-        return self._compute(call).value  # type: ignore[no-any-return]
-
-    def _find(self, call: Call) -> Result:
-        """Another thread may have finished between our look and our becoming the leader."""
-        found = call.found(call.cache.get_nowait(call.key))
-        if found is None:
-            self._spec.misses += 1
-        return found or self._compute(call)
-
-    def _compute(self, call: Call) -> Result:
-        with Fill(call) as fill:
-            value = self._spec.function(*call.args, **call.kwargs)
-        result, storing = fill.finished(value)
-        if storing is not None:
-            call.cache.put_nowait(call.key, result.kept, **storing)
-        return result
+        return _at_once(self._compute(self._call(args, kwargs))).value  # type: ignore[no-any-return]
 
     def _renew(self, call: Call) -> None:
-        """By the caller who finds it due, while others are served; should it fail, so is the caller."""
+        """By the caller who finds it due, while others are served."""
         with call.scope.coalescer.enter(("renew", call.key)) as flight:
             if flight.leader:
-                try:
-                    self._compute(call)
-                    self._spec.refreshes += 1
-                except Exception as error:
-                    self._renewal_failed(error)
+                _at_once(self._renewal(call, flight))
+
+    async def _alone(self, call: Call, timeout: float | None) -> Result:
+        run = call.scope.coalescer.run_blocking
+        return run(call.key, lambda: _at_once(self._find(call)), timeout=timeout)
+
+    async def _look(self, call: Call) -> Entry | None:
+        near = call.cache.get_nowait(call.key)
+        return near or call.cache.bridge.ask(partial(call.cache.get_entry, call.key), None)
+
+    async def _value(self, call: Call) -> Any:
+        return self._spec.function(*call.args, **call.kwargs)
+
+    async def _keep(self, call: Call, kept: Any, storing: dict[str, Any]) -> None:
+        near = call.cache.put_nowait(call.key, kept, **storing)
+        call.cache.bridge.tell(partial(call.cache.put, call.key, kept, **storing), near, must=False)
 
     @overload
     def __get__(self, instance: None, owner: Any = None) -> SyncCached[P, T]: ...
@@ -234,6 +260,16 @@ class SyncCached(Cached[P, T]):
 
     def __get__(self, instance: Any, owner: Any = None) -> SyncCached[Any, T]:
         return self if instance is None else self.bound_to(instance)
+
+
+def _at_once(work: Coroutine[Any, Any, T]) -> T:
+    """The result of a coroutine that never waits for an event loop."""
+    try:
+        work.send(None)
+    except StopIteration as end:
+        return end.value  # type: ignore[no-any-return]
+    work.close()
+    raise RuntimeError("a function that is not async waited for an event loop")
 
 
 class _Bindable(Protocol):
@@ -276,7 +312,7 @@ _background: set[asyncio.Task[None]] = set()
 
 
 def _in_background(scope: Scope, work: Coroutine[Any, Any, None], flight: Flight) -> None:
-    spawn = getattr(scope, "spawn", None)
+    spawn = getattr(scope, "spawn", None) or getattr(current_scope(), "spawn", None)
     if spawn is not None:
         task = spawn(work, name="perfmw-refresh")
     else:
