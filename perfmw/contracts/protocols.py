@@ -53,7 +53,12 @@ class EvictionPolicy(Protocol):
 
 
 EvictionPolicyFactory = Callable[[int], EvictionPolicy]
-"""``capacity`` (entries or bytes) -> a new policy."""
+"""``capacity`` (entries or bytes) -> a new policy.
+
+It may have an attribute ``rivals``, names of other policies: chosen by name, it then acts only while it does
+better than each of them, as ``adaptive`` finds out. Its policies may have ``anew(capacity)``, which makes an empty
+one that goes on with what this one learned.
+"""
 
 
 class Codec(Protocol):
@@ -167,9 +172,14 @@ class AlertChannel(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class DashboardPanel:
-    """A panel on the dashboard's overview. ``rows`` returns plain text cells; the page escapes them."""
+    """A panel of the dashboard. ``rows`` returns plain text cells; the page escapes them.
+
+    ``page``: the title of a page of its own, which panels of the same ``page`` share; without it the panel
+    stands on the overview.
+    """
 
     id: str
     title: str
     columns: Sequence[str]
     rows: Callable[[], Sequence[Sequence[str]]]
+    page: str = ""

@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Iterable, Mapping
+from typing import Any, Final
 
 from starlette.requests import Request
 
 from perfmw.contracts import RuntimeSnapshot
-from perfmw.dashboard.details import WINDOWS, Details, details
+from perfmw.dashboard.details import WINDOWS, Details, VitalsRow, details
 from perfmw.dashboard.host import Host
 from perfmw.dashboard.problems import ProblemError
+from perfmw.dashboard.scoring import Explained, explain_score
+from perfmw.dashboard.site import Event, Site, events_from, site_of
+from perfmw.monitoring.history import Means
 from perfmw.profiles.management import Comparison
 from perfmw.profiles.traces import Trace, Traces
 
+DEFAULT_WINDOW: Final = 300.0
 
-def window_of(request: Request, default: float = 300.0) -> float:
+
+def window_of(request: Request, default: float = DEFAULT_WINDOW) -> float:
     """The window in seconds that was asked for. Raises ProblemError 422."""
     text = request.query_params.get("window", "")
     if not text:
@@ -25,6 +30,54 @@ def window_of(request: Request, default: float = 300.0) -> float:
     if text not in known:
         raise ProblemError(422, f"window must be one of {', '.join(known)} (seconds).")
     return known[text]
+
+
+def reach_of(host: Any, now: float, window: float) -> float:
+    """The part of ``window`` that a young process has lived, rounded up to a range there is."""
+    profiles = getattr(host, "profiles", None)
+    age = now - profiles.started_at if profiles is not None else window
+    return min(window, next((seconds for seconds, _ in WINDOWS if age <= seconds), window))
+
+
+def site_of_host(host: Host, now: float, window: float) -> Site | None:
+    """All routes together; None where nobody counts."""
+    profiles = getattr(host, "profiles", None)
+    return site_of(profiles.whole, now, window) if profiles is not None else None
+
+
+def events_of_host(host: Any, now: float, window: float) -> list[Event]:
+    """What was done and noticed in the last ``window`` seconds, the newest first."""
+    rounds = getattr(host, "rounds", None)
+    return events_from(rounds.watching, now - window) if rounds is not None else []
+
+
+def history_of_host(host: Any, now: float, window: float) -> list[Means]:
+    """How busy the pools of this worker were."""
+    rounds = getattr(host, "rounds", None)
+    return rounds.history.course(window, now) if rounds is not None else []
+
+
+def score_of_host(host: Host, now: float) -> Explained | None:
+    """Why the score of all routes is what it is; None while there is none."""
+    profiles = getattr(host, "profiles", None)
+    if profiles is None:
+        return None
+    return explain_score(
+        (one.id, one.recorder.name, one.weight(), one.current_parts(now))
+        for one in profiles.everything()
+        if one.recorder.type == "component"
+    )
+
+
+def vital_reports(host: Host, rows: Iterable[VitalsRow]) -> dict[str, int]:
+    """Profile id -> how many browsers told of it."""
+    found = {}
+    for row in rows:
+        tracked = host.profiles.tracked(row.id)
+        extras = tracked.known_extras() if tracked is not None else None
+        if extras is not None:
+            found[row.id] = max((sketch.count for sketch in extras.vitals.values()), default=0)
+    return found
 
 
 def traces_of(host: Host) -> Traces | None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from perfmw.profiles.breakdown import Part
@@ -30,7 +30,7 @@ class Line:
 class Chart:
     """Lines in a frame of ``WIDTH`` by ``HEIGHT``; ``top`` is the value at its upper edge.
 
-    ``marks`` are horizontal lines: name and height in the frame.
+    ``marks`` are horizontal lines: name and height in the frame; ``events`` upright ones.
     """
 
     lines: list[Line]
@@ -38,6 +38,7 @@ class Chart:
     start: float
     end: float
     marks: list[Line]
+    events: list[Line] = field(default_factory=list)
 
     @property
     def empty(self) -> bool:

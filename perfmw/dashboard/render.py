@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -43,14 +44,23 @@ def load_templates() -> Environment | None:
     return environment
 
 
-def render(context: Context, request: Request, template: str, **values: Any) -> Response:
+async def render(context: Context, request: Request, template: str, **values: Any) -> Response:
     """A page or a part of one. Raises ProblemError 501 without jinja2."""
-    if context.templates is None:
+    templates = context.templates
+    if templates is None:
         raise ProblemError(501, NEEDS_JINJA)
+    if templates.cache is not None and not len(templates.cache):
+        await asyncio.to_thread(_compile, templates)
     depth = local_path(request.scope).count("/") - 1
     visitor = {"role": role_of(request.scope), "signed_in": request.scope.get("perfmw.signed_in", False)}
-    text = context.templates.get_template(template).render(base="../" * depth or "./", **visitor, **values)
+    text = templates.get_template(template).render(base="../" * depth or "./", **visitor, **values)
     return compressed(HTMLResponse(text), request.headers)
+
+
+def _compile(templates: Environment) -> None:
+    """All of them, beforehand and not in the event loop: it takes longer than a request may wait."""
+    for name in templates.list_templates(extensions=["html"]):
+        templates.get_template(name)
 
 
 def _clock(moment: float) -> str:

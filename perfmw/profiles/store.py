@@ -25,9 +25,10 @@ from perfmw.profiles.baseline import TargetFactors
 from perfmw.profiles.reading import Reading
 from perfmw.profiles.recorder import Counts, Recorder
 from perfmw.profiles.score import total, weighted_mean
+from perfmw.profiles.tally import tally_of
 from perfmw.profiles.topk import Candidates
 from perfmw.profiles.tracked import Tracked, profile_id
-from perfmw.profiles.windows import COARSE, LEVELS
+from perfmw.profiles.windows import COARSE, LEVELS, Windows
 
 OTHER: Final = "other"
 MANY: Final = 2_000
@@ -40,6 +41,8 @@ PATIENCE: Final = 0.008
 """Seconds that a snapshot of many profiles may take for describing those that changed."""
 _STEP: Final = 64
 SERIES_POINTS: Final = 600
+WHOLE: Final = ((5.0, 12), (15.0, 20), (60.0, 60), (600.0, 144))
+"""Slots of what all routes did together: finer than those of one profile, as there is only one of them."""
 
 
 @dataclass(slots=True, frozen=True)
@@ -95,6 +98,8 @@ class ProfileStore:
         self._lock = threading.Lock()
         self._ticked_at = self._reviewed_at = self.started_at
         self._series: deque[SeriesPoint] = deque(maxlen=series_points)
+        self.whole = Windows(self.started_at, WHOLE)
+        """The last day of all components together, since this process started."""
         self._candidates: Candidates[tuple[ProfileType, str]] = Candidates()
         self._retired: list[tuple[Recorder, Recorder]] = []
         self._turn = 0
@@ -180,6 +185,9 @@ class ProfileStore:
             if number % _STEP == _STEP - 1:
                 yield
         self._series.append(_point(whole, now, now - self._ticked_at))
+        if whole.count:
+            self.whole.add(whole, tally_of(whole, self.apdex_t), self._ticked_at)
+        self.whole.close(now)
         self._ticked_at = now
         if now - self._reviewed_at >= REVIEW_SECONDS:
             self._reviewed_at = now

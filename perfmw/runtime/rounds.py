@@ -18,9 +18,11 @@ from perfmw.contracts import (
     ProcessHealth,
     ResourceUsageMetrics,
 )
+from perfmw.monitoring.history import History
 from perfmw.monitoring.overview import overview_of
 from perfmw.resources import ProcessUsage, ResourceSampler, efficiency
 from perfmw.runtime.guarding import Guard
+from perfmw.runtime.owncost import OwnCost
 from perfmw.runtime.scaling import Scaling
 from perfmw.runtime.watching import Watching
 
@@ -52,6 +54,9 @@ class Rounds:
         self._process_at = 0.0
         self._used = ResourceUsageMetrics()
         self.pools: Sequence[PoolSample] = ()
+        self.history = History(time.time())
+        """How busy each pool was over the last day, as a share."""
+        self.cost = OwnCost()
 
     async def run(self) -> None:
         """Tick until cancelled; a round that fails is logged and the next one comes all the same."""
@@ -59,7 +64,7 @@ class Rounds:
         while True:
             await asyncio.sleep(self._runtime.settings.sample_interval)
             try:
-                for _ in self.steps(time.time()):
+                for _ in self.cost.timed(self.steps(time.time())):
                     await asyncio.sleep(0)  # requests go first
             except Exception:
                 log.exception("a round of sampling failed")
@@ -72,6 +77,7 @@ class Rounds:
     def steps(self, now: float) -> Iterator[None]:
         """``tick`` in steps, so that a round over many profiles does not hold up the event loop."""
         self.pools = self._sampler.sample(now)
+        self.history.add(now, {pool.name: pool.utilization for pool in self.pools})
         self._used = self._usage.sample(now)
         self._runtime.watch_process()
         self._efficiencies.append((now, efficiency(self.pools)))

@@ -77,7 +77,9 @@ async def test_settings_hide_the_token(make_client: MakeClient) -> None:
         answer = await client.get(f"{API}/settings")
     assert "top-secret-word" not in answer.text
     values = {item["name"]: item for item in answer.json()["items"]}
-    assert values["dashboard"] == {"name": "dashboard", "value": "loopback", "origin": "keyword"}
+    shown = values["dashboard"]
+    assert (shown["value"], shown["origin"]) == ("loopback", "keyword")
+    assert shown["doc"].startswith("Who sees the dashboard")
     assert values["dashboard_token"]["value"].strip("*") == ""
 
 

@@ -16,6 +16,7 @@ from perfmw.dashboard.api import (
     limits,
     optimization,
     overview,
+    panels,
     plugins,
     pools,
     profiles,
@@ -23,6 +24,7 @@ from perfmw.dashboard.api import (
     routes,
     rules,
     settings,
+    site,
     traces,
 )
 from perfmw.dashboard.api.endpoint import Context, Endpoint, answer
@@ -38,6 +40,7 @@ async def get_openapi(context: Context, request: Request) -> Response:
 
 ENDPOINTS: tuple[Endpoint, ...] = (
     *overview.ENDPOINTS,
+    *site.ENDPOINTS,
     *alerts.ENDPOINTS,
     *traces.ENDPOINTS,
     *profiles.ENDPOINTS,
@@ -51,6 +54,7 @@ ENDPOINTS: tuple[Endpoint, ...] = (
     *optimization.ENDPOINTS,
     *rules.ENDPOINTS,
     *plugins.ENDPOINTS,
+    *panels.ENDPOINTS,
     *settings.ENDPOINTS,
     *report.ENDPOINTS,
     *events.ENDPOINTS,

@@ -45,6 +45,9 @@ PAGING: Mapping[str, Any] = {
     "offset": {"type": "integer", "minimum": 0, "default": 0},
 }
 
+WINDOW: Mapping[str, Any] = {"window": {"type": "number", "enum": [60, 300, 3600, 86400], "default": 300}}
+"""The time range in seconds."""
+
 
 def answer(request: Request, value: Any, status: int = 200) -> Response:
     """JSON of a dataclass or builtins, compressed when the client likes it; 304 when the client has it.
@@ -121,4 +124,15 @@ async def json_object(request: Request, most: int = MAX_BODY) -> dict[str, Any]:
     return value
 
 
-__all__ = ["NOTHING", "PAGING", "Context", "Endpoint", "answer", "json_object", "page", "page_of", "paging"]
+__all__ = [
+    "NOTHING",
+    "PAGING",
+    "WINDOW",
+    "Context",
+    "Endpoint",
+    "answer",
+    "json_object",
+    "page",
+    "page_of",
+    "paging",
+]

@@ -9,7 +9,16 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from perfmw.contracts import PerformanceBaseline
-from perfmw.dashboard.api.endpoint import NOTHING, PAGING, Context, Endpoint, answer, json_object, page
+from perfmw.dashboard.api.endpoint import (
+    NOTHING,
+    PAGING,
+    WINDOW,
+    Context,
+    Endpoint,
+    answer,
+    json_object,
+    page,
+)
 from perfmw.dashboard.asked import compared, details_of, window_of
 from perfmw.dashboard.problems import ProblemError
 
@@ -51,7 +60,6 @@ BASELINE_SCHEMA: dict[str, Any] = {
         "resource_utilization": {"type": ["number", "null"]},
     },
 }
-WINDOW: dict[str, Any] = {"window": {"type": "number", "enum": [60, 300, 3600, 86400], "default": 300}}
 
 
 async def list_profiles(context: Context, request: Request) -> Response:

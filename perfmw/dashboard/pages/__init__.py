@@ -5,7 +5,16 @@ from __future__ import annotations
 from starlette.routing import Route
 
 from perfmw.dashboard.context import Context, bind
-from perfmw.dashboard.pages import caching, optimization, overview, profiles, report, resources
+from perfmw.dashboard.pages import (
+    caching,
+    operating,
+    optimization,
+    overview,
+    panels,
+    profiles,
+    report,
+    resources,
+)
 
 PAGES = {
     **overview.PAGES,
@@ -13,6 +22,8 @@ PAGES = {
     **caching.PAGES,
     **resources.PAGES,
     **optimization.PAGES,
+    **operating.PAGES,
+    **panels.PAGES,
     **report.PAGES,
 }
 

@@ -8,9 +8,11 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from perfmw.contracts import CacheStatistics, CacheUse, RuntimeSnapshot
+from perfmw.dashboard.asked import site_of_host
 from perfmw.dashboard.context import Context, Handler
 from perfmw.dashboard.pages.shell import common
 from perfmw.dashboard.render import render
+from perfmw.dashboard.site import cache_charts
 from perfmw.dashboard.view import reasons
 from perfmw.dashboard.whatif import LEAST, curve_chart
 
@@ -48,11 +50,15 @@ def _stampedes(snapshot: RuntimeSnapshot) -> CacheStatistics | None:
 
 async def show(context: Context, request: Request) -> Response:
     snapshot = context.snapshots.get(0.5)
-    return render(
+    shared = common(context, request, "caching", snapshot, ranged=True)
+    site = site_of_host(context.host, snapshot.taken_at, shared["reach"])
+    return await render(
         context,
         request,
         "caching.html",
-        **common(context, "caching", snapshot),
+        **shared,
+        site=site,
+        charts=cache_charts(site, snapshot.taken_at) if site is not None else {},
         layers=snapshot.layers,
         uses=uses(snapshot),
         rules=snapshot.cache_rules,

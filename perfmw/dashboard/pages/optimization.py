@@ -24,11 +24,11 @@ def automatic(host: Any) -> bool:
 
 async def show(context: Context, request: Request) -> Response:
     snapshot, host = context.snapshots.get(0.5), context.host
-    return render(
+    return await render(
         context,
         request,
         "optimization.html",
-        **common(context, "optimization", snapshot),
+        **common(context, request, "optimization", snapshot),
         opportunities=opportunities(snapshot)[:ROWS],
         potentials=potentials(snapshot)[:ROWS],
         advice=advice(snapshot)[:ROWS],

@@ -10,12 +10,11 @@ from starlette.responses import Response
 
 from perfmw.contracts import PerformanceProfile
 from perfmw.dashboard.api.profiles import TYPES
-from perfmw.dashboard.asked import compared, details_of, trace_of, traces_of, window_of
+from perfmw.dashboard.asked import compared, details_of, trace_of, traces_of, vital_reports, window_of
 from perfmw.dashboard.charts import WIDTH, flame_graph, spark_of, waterfall
 from perfmw.dashboard.context import Context, Handler
 from perfmw.dashboard.details import (
     SORTS,
-    WINDOWS,
     chosen,
     latency_chart,
     rate_chart,
@@ -39,11 +38,11 @@ async def show_list(context: Context, request: Request) -> Response:
     rows = chosen(snapshot.profiles, kind, text, sort)
     page = _page(query.get("page", "0"))
     shown = rows[page * ROWS : (page + 1) * ROWS]
-    return render(
+    return await render(
         context,
         request,
         "profiles.html",
-        **common(context, "profiles", snapshot),
+        **common(context, request, "profiles", snapshot),
         rows=[(row, _spark(context, row.id)) for row in shown],
         total=len(rows),
         everything=len(snapshot.profiles),
@@ -51,7 +50,8 @@ async def show_list(context: Context, request: Request) -> Response:
         pages=(len(rows) + ROWS - 1) // ROWS,
         types=TYPES,
         sorts=SORTS,
-        vitals=vitals(snapshot.profiles),
+        vitals=(told := vitals(snapshot.profiles)),
+        reports=vital_reports(context.host, told),
         names=[profile.name for profile in snapshot.profiles][:200],
     )
 
@@ -72,15 +72,13 @@ async def show_profile(context: Context, request: Request) -> Response:
     traces = traces_of(context.host)
     slowest = traces.find(found.slow[0].trace_id) if traces is not None and found.slow else None
     session = context.flames.get(wanted)
-    return render(
+    return await render(
         context,
         request,
         "profile.html",
-        **common(context, "profiles"),
+        **common(context, request, "profiles", ranged=True),
         found=found,
         profile=found.profile,
-        window=window,
-        windows=WINDOWS,
         latency=latency_chart(found, now),
         rates=rate_chart(found, now),
         slowest=slowest,
@@ -95,11 +93,11 @@ async def show_profile(context: Context, request: Request) -> Response:
 
 async def show_trace(context: Context, request: Request) -> Response:
     trace = trace_of(context.host, request.query_params.get("id", ""))
-    return render(
+    return await render(
         context,
         request,
         "trace.html",
-        **common(context, "profiles"),
+        **common(context, request, "profiles"),
         trace=trace,
         profile=profile_id("component", trace.route),
         bars=waterfall(trace.parts, trace.at, trace.seconds),
@@ -113,16 +111,14 @@ async def show_comparison(context: Context, request: Request) -> Response:
     asked = {name: request.query_params.get(name, "") for name in ("first", "second")}
     profiles = context.snapshots.get(1.0).profiles
     found = compared(context.host, asked["first"], asked["second"], window) if asked["first"] else None
-    return render(
+    return await render(
         context,
         request,
         "compare.html",
-        **common(context, "profiles"),
+        **common(context, request, "profiles", ranged=found is not None),
         found=found,
         asked=asked,
         title=_title(profiles, asked["first"], asked["second"]),
-        window=window,
-        windows=WINDOWS,
         names=[profile.name for profile in profiles][:200],
     )
 

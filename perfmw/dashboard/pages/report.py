@@ -16,7 +16,7 @@ async def show(context: Context, request: Request) -> Response:
     report = gather(context.host, context.snapshots.get())
     download = request.query_params.get("download") == "1"
     style = asset_text("app.css") if download else ""
-    response = render(
+    response = await render(
         context, request, "report.html", report=report, style=style, charts=charts_of(report.course)
     )
     if download:

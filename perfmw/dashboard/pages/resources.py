@@ -6,23 +6,36 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from perfmw.contracts import RuntimeSnapshot
-from perfmw.dashboard.asked import forecast_of, limits_of
+from perfmw.dashboard.asked import forecast_of, history_of_host, limits_of
 from perfmw.dashboard.context import Context, Handler
+from perfmw.dashboard.details import Details, details, latency_chart
+from perfmw.dashboard.host import Host
 from perfmw.dashboard.pages.shell import common
 from perfmw.dashboard.render import render
+from perfmw.dashboard.site import pool_chart, pool_names
 from perfmw.dashboard.view import SlowRow
+from perfmw.profiles.tracked import profile_id
 from perfmw.resources.efficiency import efficiency
 
 SLOW_ROWS = 30
 
 
 async def show(context: Context, request: Request) -> Response:
-    snapshot = context.snapshots.get(0.5)
-    return render(
+    snapshot, host = context.snapshots.get(0.5), context.host
+    shared = common(context, request, "resources", snapshot, ranged=True)
+    now, reach = snapshot.taken_at, shared["reach"]
+    moments = history_of_host(host, now, reach)
+    lag = loop_lag(host, now, reach)
+    return await render(
         context,
         request,
         "resources.html",
-        **common(context, "resources", snapshot),
+        **shared,
+        moments=moments,
+        busy=pool_chart(moments, reach, now),
+        busiest=pool_names(moments),
+        lag=lag,
+        lags=latency_chart(lag, now) if lag is not None else None,
         pools=snapshot.pools,
         efficiency=efficiency(snapshot.pools),
         processes=snapshot.processes,
@@ -35,6 +48,13 @@ async def show(context: Context, request: Request) -> Response:
             key=lambda one: -(one.metrics.resource_usage.cpu_seconds or 0.0),
         )[:SLOW_ROWS],
     )
+
+
+def loop_lag(host: Host, now: float, window: float) -> Details | None:
+    """How late the event loop came; None where nobody watches it."""
+    profiles = getattr(host, "profiles", None)
+    tracked = profiles.tracked(profile_id("system", "process")) if profiles is not None else None
+    return details(tracked, None, now, window) if tracked is not None else None
 
 
 def waste(snapshot: RuntimeSnapshot) -> list[tuple[str, float]]:

@@ -23,7 +23,8 @@ export function python(value) {
 
 async function settings(names) {
   const { items } = await json("api/v1/settings");
-  const known = items.filter((item) => names.includes(item.name));
+  const chosen = (item) => (names[0] === "*" ? item.origin !== "default" : names.includes(item.name));
+  const known = items.filter(chosen);
   const lines = known.map((item) => `    ${item.name}=${python(item.value)},  # from ${item.origin}`);
   return `Settings(\n${lines.join("\n")}\n)`;
 }

@@ -1,6 +1,7 @@
 // The first page: joins the event stream to the cards, the route table and the slower parts.
 import { watchActions } from "./actions.js";
 import { showCards, watchTables } from "./cards.js";
+import { watchCharts } from "./charts.js";
 import { watchCopies } from "./copy.js";
 import { listen } from "./live.js";
 import { due, refresh } from "./parts.js";
@@ -22,5 +23,6 @@ addEventListener("perfmw:acted", () => refresh().catch(() => {}));
 watchTables();
 watchRoutes();
 watchActions();
+watchCharts();
 watchCopies();
 listen(onState);

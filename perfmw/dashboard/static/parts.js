@@ -1,8 +1,8 @@
 // Sections that the server renders again: those that changed are put in the place of the old ones.
-const root = document.getElementById("parts");
+const roots = [...document.querySelectorAll("[data-parts]")];
 const sections = (node) => [...node.querySelectorAll("section[id]")];
 const pictures = (node) => new Map(sections(node).map((section) => [section.id, section.outerHTML]));
-let shown = root ? pictures(root) : new Map();
+const shown = new Map(roots.map((root) => [root, pictures(root)]));
 let asked = Date.now();
 let pause = 5000; // what takes the server long is asked for less often
 
@@ -24,32 +24,36 @@ function swap(old, fresh) {
   if (focused) fresh.querySelector(`[data-post="${CSS.escape(focused)}"]`)?.focus();
 }
 
-function place(fresh) {
+function place(root, fresh) {
   const now = pictures(fresh);
-  if ([...now.keys()].join() !== [...shown.keys()].join()) {
+  const old = shown.get(root);
+  if ([...now.keys()].join() !== [...old.keys()].join()) {
     root.replaceChildren(...fresh.childNodes);
   } else {
     for (const section of sections(fresh)) {
-      const old = document.getElementById(section.id);
-      if (shown.get(section.id) === now.get(section.id)) continue;
-      if (inUse(old)) now.set(section.id, shown.get(section.id));
-      else swap(old, section);
+      const there = document.getElementById(section.id);
+      if (old.get(section.id) === now.get(section.id)) continue;
+      if (inUse(there)) now.set(section.id, old.get(section.id));
+      else swap(there, section);
     }
   }
-  shown = now;
-  dispatchEvent(new Event("perfmw:placed"));
+  shown.set(root, now);
 }
 
 export const due = () => Date.now() - asked > pause;
-export const busy = () => root?.querySelector("[data-busy]") != null;
+export const busy = () => document.querySelector("[data-parts] [data-busy]") != null;
 
 export async function refresh() {
-  if (!root) return;
+  if (!roots.length) return;
   asked = Date.now();
-  const answer = await fetch(root.dataset.url ?? location.href);
+  const answer = await fetch(roots[0].dataset.url ?? location.href);
   if (!answer.ok) return;
   // the text is our own template's, escaped there; a parsed document runs no scripts
   const page = new DOMParser().parseFromString(await answer.text(), "text/html");
   pause = Math.min(Math.max(5000, 300 * (Date.now() - asked)), 30000);
-  place(page.getElementById("parts") ?? page.body);
+  for (const root of roots) {
+    const fresh = page.getElementById(root.id);
+    if (fresh) place(root, fresh);
+  }
+  dispatchEvent(new Event("perfmw:placed"));
 }

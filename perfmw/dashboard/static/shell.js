@@ -28,4 +28,4 @@ tablist.addEventListener("keydown", (event) => {
   for (const tab of tabs) tab.tabIndex = tab === tabs[next] ? 0 : -1;
   tabs[next].focus();
 });
-tablist.querySelector('[aria-selected="true"]').scrollIntoView?.({ block: "nearest", inline: "nearest" });
+tablist.querySelector('[aria-selected="true"]')?.scrollIntoView?.({ block: "nearest", inline: "nearest" });
