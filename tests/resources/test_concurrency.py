@@ -142,3 +142,20 @@ def test_a_burst_goes_over_the_limit_but_not_far() -> None:
         limiter.done(answer, now + 0.01)
     admitted = sum(isinstance(limiter.admit(now, Priority.HIGH), Ticket) for _ in range(100))
     assert 4 < admitted <= 16
+
+
+def test_handlers_that_compute_earn_no_bursts_in_overload() -> None:
+    """Each turn of the event loop leaves the limit empty, though far more came than were let in."""
+    limiter, now, beyond = ConcurrencyLimiter(initial=4, least=2), 0.0, []
+    for turn in range(3000):
+        limit = limiter.limit
+        tickets = [
+            one for _ in range(1 if turn < 100 else 20) if isinstance(one := limiter.admit(now), Ticket)
+        ]
+        beyond.append(len(tickets) - limit)
+        for ticket in tickets:
+            now += 0.01
+            limiter.done(ticket, now)
+        now += 0.001
+    assert max(beyond[300:]) == 0
+    assert limiter.limit <= 4

@@ -38,6 +38,8 @@ _EARNED: Final = 1.0
 _WAITS: Final = 1.3
 _PROBE_EVERY: Final = 20.0
 _PROBE_SHARE: Final = 0.5
+_FEW: Final = 8.0
+"""Below this limit one at a time is looked at: of two that compute, one waits for the other."""
 
 
 class Ticket:
@@ -55,8 +57,8 @@ class ConcurrencyLimiter:
 
     A window of requests (at least 0.1 s and 10 requests) gives their mean latency; the least of recent
     windows is what a request takes when nothing waits. Under lasting load nothing shows that any more: then
-    the limit is halved for one window every 20 s to look. Without overload nothing is probed, and bursts go
-    over the limit with what they have earned while it was half empty.
+    the limit is halved, or 1 where it is small, for one window every 20 s to look. Without overload nothing
+    is probed, and bursts go over the limit with what they have earned while it was half empty.
 
     Pure: ``now`` is any clock that only goes forward, in seconds. Not made for several threads.
 
@@ -95,7 +97,7 @@ class ConcurrencyLimiter:
     @property
     def limit(self) -> int:
         """The requests that may be under way at once, now."""
-        return max(self._least, int(self._limit))
+        return max(self._least if self._before_probe is None else 1, int(self._limit))
 
     def admit(self, now: float, priority: int = Priority.NORMAL) -> Ticket | Refusal:
         """A ticket, or why not.
@@ -184,8 +186,7 @@ class ConcurrencyLimiter:
         if self._starting:
             limit = self._start(limit, measured)
         self._limit = max(float(self._least), min(float(self._most), limit))
-        if window.full:
-            self._maybe_probe(now)
+        self._maybe_probe(now)
 
     def _needed(self, unloaded: float) -> float:
         """What has to be under way for the most that was served lately, if nothing waited.
@@ -205,11 +206,13 @@ class ConcurrencyLimiter:
         return limit
 
     def _maybe_probe(self, now: float) -> None:
-        if self._probed_at is None:
+        if not self._was_full:
+            self._probed_at = None
+        elif self._probed_at is None:
             self._probed_at = now
         elif now - self._probed_at >= _PROBE_EVERY:
             self._before_probe = self._limit
-            self._limit = max(float(self._least), self._limit * _PROBE_SHARE)
+            self._limit = 1.0 if self._limit < _FEW else self._limit * _PROBE_SHARE
 
     def _end_probe(self, now: float, latency: float) -> None:
         self._lows.clear()
