@@ -1,7 +1,10 @@
 """The shop's pages.
 
-Public pages say nothing about how long they stay fresh: nobody thought of it. ``/news`` does. Every page
-greets a visitor who is signed in (the cookie ``shop_user``), so the same URL differs between people.
+Public pages say nothing about how long they stay fresh: nobody thought of it. ``/news`` does; ``/deals`` is
+another page every second. What changes with time says which time it is of, and how long it lasts
+(``data-moment``, ``data-lasts``, in unix seconds and seconds).
+Every page greets a visitor who is signed in (the cookie ``shop_user``), so the same URL differs between
+people.
 """
 
 from __future__ import annotations
@@ -11,7 +14,8 @@ import hashlib
 import os
 import secrets
 import tempfile
-from collections.abc import AsyncIterator, Sequence
+import time
+from collections.abc import AsyncIterator, Callable, Sequence
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -25,10 +29,14 @@ from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Re
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from .catalogue import CATEGORIES, Catalogue, Item, build
+from .catalogue import CATEGORIES, Catalogue, Item, Product, build
 
 COOKIE = "shop_user"
 NEWS = "<p>Our winter catalogue is out. The spring one will be in the shops in March.</p>"
+NEWS_SECONDS, DEAL_SECONDS = 20, 1
+"""How long one edition of the news, and one price of the deal of the day, lasts."""
+NOT_SHARED = ("/account", "/cart", "/welcome", "/deals")
+"""Paths whose answers are for one browser, or for one second."""
 
 
 def page(request: Request, title: str, body: str, **fields: str) -> HTMLResponse:
@@ -48,17 +56,19 @@ def money(cents: float) -> str:
     return f"{cents / 100:.2f} €"
 
 
-def listing(items: Sequence[Item]) -> str:
+async def listing(request: Request, items: Sequence[Item]) -> str:
+    """Products with what they cost today."""
+    prices = await partner_prices(request, items)
     rows = (
-        f'<li><a href="/product/{item.id}">{escape(item.name)}</a> {money(item.price)} ({item.rank:.1f})</li>'
-        for item in items
+        f'<li><a href="/product/{item.id}">{escape(item.name)}</a> {money(price)} ({item.rank:.1f})</li>'
+        for item, price in zip(items, prices, strict=True)
     )
     return f"<ol>{''.join(rows)}</ol>"
 
 
 async def home(request: Request) -> Response:
     items = await run_in_threadpool(request.app.state.catalogue.bestsellers)
-    return page(request, "Bestsellers", listing(items), page="home")
+    return page(request, "Bestsellers", await listing(request, items), page="home")
 
 
 async def category(request: Request) -> Response:
@@ -66,32 +76,33 @@ async def category(request: Request) -> Response:
     if name not in CATEGORIES:
         raise HTTPException(404)
     items = await run_in_threadpool(request.app.state.catalogue.category, name)
-    return page(request, name, listing(items), category=name)
+    return page(request, name, await listing(request, items), category=name)
 
 
 async def search(request: Request) -> Response:
     words = request.query_params.get("q", "").strip().lower()[:40]
     items = await run_in_threadpool(request.app.state.catalogue.search, words) if words else []
-    return page(request, f"Search: {words}", listing(items), search=words)
+    return page(request, f"Search: {words}", await listing(request, items), search=words)
 
 
 async def product(request: Request) -> Response:
     found = await run_in_threadpool(request.app.state.catalogue.product, request.path_params["number"])
     if found is None:
         raise HTTPException(404)
-    price = await partner_price(request, found.id, found.price)
+    [price] = await partner_prices(request, [found])
     reviews = "".join(f"<li>{'★' * stars} {escape(text)}</li>" for stars, text in found.reviews)
     body = f"<p>{escape(found.description)}</p><p>Today: {money(price)}</p><ul>{reviews}</ul>"
     return page(request, found.name, body, product=str(found.id))
 
 
-async def partner_price(request: Request, number: int, list_price: int) -> int:
-    """What the partner asks for the product; the list price where there is no partner."""
+async def partner_prices(request: Request, items: Sequence[Item | Product]) -> list[int]:
+    """What the partner asks for the products; their list prices where there is no partner."""
     partner: httpx.AsyncClient | None = request.app.state.partner
-    if partner is None:
-        return list_price
-    answer = await partner.get(f"/price/{number}", params={"list": list_price})
-    return int(answer.raise_for_status().json()["price"])
+    if partner is None or not items:
+        return [item.price for item in items]
+    wanted = ",".join(f"{item.id}:{item.price}" for item in items)
+    answer = await partner.get("/prices", params={"items": wanted})
+    return [int(price) for price in answer.raise_for_status().json()["prices"]]
 
 
 async def about(request: Request) -> Response:
@@ -100,13 +111,29 @@ async def about(request: Request) -> Response:
 
 async def news(request: Request) -> Response:
     """The one page whose author knew about caching."""
-    response = page(request, "News", NEWS, page="news")
+    at = moment(request, NEWS_SECONDS)
+    edition = f"<p>Edition {at // NEWS_SECONDS}.</p>"
+    response = page(request, "News", NEWS + edition, page="news", moment=str(at), lasts=str(NEWS_SECONDS))
     tag = f'"{hashlib.sha256(bytes(response.body)).hexdigest()[:16]}"'
     headers = {"etag": tag, "cache-control": "public, max-age=30", "vary": "cookie"}
     if tag in request.headers.get("if-none-match", ""):
         return Response(status_code=304, headers=headers)
     response.headers.update(headers)
     return response
+
+
+async def deals(request: Request) -> Response:
+    """A price that falls by the second: whoever kept this page would show a wrong one."""
+    at = moment(request, DEAL_SECONDS)
+    price = money(20_000 - at % 10_000)
+    marks = {"page": "deals", "moment": str(at), "lasts": str(DEAL_SECONDS)}
+    return page(request, "Deal of the day", f"<p>{price}, and falling</p>", **marks)
+
+
+def moment(request: Request, period: int) -> int:
+    """The unix time at which what is shown now began to hold, if it changes every ``period`` seconds."""
+    now: float = request.app.state.clock()
+    return int(now // period) * period
 
 
 async def account(request: Request) -> Response:
@@ -141,8 +168,9 @@ async def sign_in(request: Request) -> Response:
 
 
 async def calls(request: Request) -> Response:
-    """How many requests reached the shop, itself not counted."""
-    return JSONResponse({"calls": request.app.state.calls}, headers={"cache-control": "no-store"})
+    """How many requests reached the shop, itself not counted, and how many of them for what all may share."""
+    state = request.app.state
+    return JSONResponse({"calls": state.calls, "shared": state.shared}, headers={"cache-control": "no-store"})
 
 
 class CountCalls:
@@ -153,28 +181,38 @@ class CountCalls:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and scope["path"] != "/calls":
-            scope["app"].state.calls += 1
+            state = scope["app"].state
+            state.calls += 1
+            anonymous = all(name != b"cookie" for name, _ in scope["headers"])
+            state.shared += anonymous and scope["path"] not in NOT_SHARED
         await self.app(scope, receive, send)
 
 
 @contextlib.asynccontextmanager
 async def lifespan(app: Starlette) -> AsyncIterator[None]:
     """Open the catalogue (making it first if need be) and the connection to the partner."""
-    with contextlib.ExitStack() as stack:
+    async with contextlib.AsyncExitStack() as stack:
         named = os.environ.get("SHOP_DATABASE")
         folder = named or stack.enter_context(tempfile.TemporaryDirectory(prefix="shop-"))
-        path = Path(named) if named else Path(folder) / "shop.sqlite3"
+        path = app.state.database or (Path(named) if named else Path(folder) / "shop.sqlite3")
         if not path.exists():
             await run_in_threadpool(build, path)
         app.state.catalogue = Catalogue(path)
         url = os.environ.get("SHOP_PARTNER_URL")
-        app.state.partner = httpx.AsyncClient(base_url=url, timeout=10) if url else None
+        if app.state.partner is None and url:
+            app.state.partner = await stack.enter_async_context(httpx.AsyncClient(base_url=url, timeout=10))
         yield
-        if app.state.partner is not None:
-            await app.state.partner.aclose()
 
 
-def make_app() -> Starlette:
+def make_app(
+    database: Path | None = None,
+    partner: httpx.AsyncClient | None = None,
+    clock: Callable[[], float] = time.time,
+) -> Starlette:
+    """The shop; ``database`` and ``partner`` are by default those of the environment.
+
+    :param clock: unix seconds.
+    """
     routes: list[Any] = [
         Route("/", home),
         Route("/category/{name}", category),
@@ -182,6 +220,7 @@ def make_app() -> Starlette:
         Route("/product/{number:int}", product),
         Route("/about", about),
         Route("/news", news),
+        Route("/deals", deals),
         Route("/account", account),
         Route("/cart", cart),
         Route("/welcome", welcome),
@@ -189,7 +228,8 @@ def make_app() -> Starlette:
         Route("/calls", calls),
     ]
     made = Starlette(routes=routes, lifespan=lifespan)
-    made.state.calls = 0
+    made.state.calls = made.state.shared = 0
+    made.state.database, made.state.partner, made.state.clock = database, partner, clock
     made.add_middleware(CountCalls)
     return made
 

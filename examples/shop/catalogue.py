@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 PRODUCTS = 5_000
-REVIEWS = 28_000
+REVIEWS = 6_000
 CATEGORIES = (
     "lamps", "chairs", "tables", "shelves", "rugs", "curtains", "mirrors", "clocks", "vases", "candles",
     "cushions", "blankets", "frames", "baskets", "hooks", "bowls", "plates", "cups", "knives", "pans",

@@ -42,7 +42,8 @@ def demo(seconds: float, no_browser: bool, as_json: bool, stay: bool | None) -> 
     """Run a sample shop under real traffic, optimize it while it runs, and show before and after.
 
     The first line is the dashboard's URL. Everything runs on this machine, on free ports of 127.0.0.1, and
-    ends with the command. Exit code 1 if a visitor got an error or a page made for somebody else.
+    ends with the command. Every answer is compared with that of the same shop without a cache. Exit code 1 if
+    one differs, or a visitor got an error or a page made for somebody else.
     """
     deadline = perf_counter() + max(seconds, _SHORTEST)
     terminal = sys.stdout.isatty() and not as_json
@@ -57,7 +58,7 @@ def demo(seconds: float, no_browser: bool, as_json: bool, stay: bool | None) -> 
             shown = asyncio.run(_show(demonstration, deadline, as_json=as_json, stay=stay))
     except (ChildError, WireError) as error:
         raise Failure(str(error)) from None
-    if not shown.watch.clean:
+    if not shown.clean:
         raise SystemExit(FAILURE_FOUND)
 
 
@@ -117,41 +118,48 @@ def _plain_progress() -> Callable[[Stage], None]:
 
 
 def as_data(shown: Shown, url: str) -> dict[str, Any]:
-    """The result as JSON values: seconds, rates 0..1, calls counted and per 1,000 requests."""
+    """The result as JSON values: seconds, rates 0..1, calls counted and per 1,000 requests.
+
+    Cacheable are requests without cookies for pages that are the same for all, and for more than a moment.
+    """
     before, after = _phase_data(shown.before), _phase_data(shown.after)
-    watch = shown.watch
+    watch, twin = shown.watch, shown.twin
     return {
         "dashboard": url,
         "before": before,
         "after": after,
-        "change": {
-            name: _change(before[name], after[name])
-            for name in ("score", "p50", "p95", "shop_calls_per_1000", "partner_calls_per_1000")
-        },
+        "change": {name: _change(before[name], after[name]) for name in ("score", "p50", "p95", *_CALLS)},
         "optimizations": shown.steps,
         "personal_pages": {"checked": shown.personal_checked, "leaks": watch.leaks},
-        "wrong_pages": watch.wrong,
+        "twin": {"compared": twin.checked, "different": twin.wrong, "not_compared": twin.waiting},
         "errors": watch.errors,
-        "examples": watch.examples,
+        "examples": [*watch.examples, *twin.examples],
     }
 
 
+_CALLS = ("origin_calls_per_1000", "shop_calls_per_1000", "partner_calls_per_1000")
+
+
 def _phase_data(phase: Phase) -> dict[str, Any]:
-    tally = phase.tally
+    tally, calls = phase.tally, phase.calls
     p50, p95 = tally.latency(0.5, 0.95)
     return {
         "seconds": round(tally.elapsed, 2),
         "requests": tally.requests,
         "score": phase.score,
+        "apdex": tally.apdex,
         "p50": p50,
         "p95": p95,
         "hit_rate": tally.hit_rate,
-        "cacheable_hit_rate": tally.anonymous_hit_rate,
+        "cacheable_hit_rate": tally.cacheable_hit_rate,
+        "cacheable": {
+            kind: {"requests": count, "hits": tally.hits[kind]}
+            for kind, count in tally.cacheable.most_common()
+        },
         "cache_status": dict(tally.outcomes.most_common()),
-        "shop_calls": phase.shop_calls,
-        "shop_calls_per_1000": phase.per_thousand(phase.shop_calls),
-        "partner_calls": phase.partner_calls,
-        "partner_calls_per_1000": phase.per_thousand(phase.partner_calls),
+        "origin_calls_per_1000": phase.origin_calls,
+        "shop_calls_per_1000": phase.per_thousand(calls.shop),
+        "partner_calls_per_1000": phase.per_thousand(calls.partner),
     }
 
 
@@ -164,25 +172,31 @@ def as_text(shown: Shown) -> str:
     """The result for people."""
     lines = ["", _comparison(shown), "", "What was tried, each switched on and off on the live traffic:"]
     lines += [_step_text(step) for step in shown.steps] or ["  nothing: no route was worth it yet"]
-    watch = shown.watch
+    watch, twin = shown.watch, shown.twin
     lines += [
         "",
         f"{shown.personal_checked:,} answers to signed-in visitors checked: "
         + (f"{watch.leaks:,} WERE MADE FOR SOMEBODY ELSE" if watch.leaks else "each was their own"),
+        f"{twin.checked:,} answers compared with those of the same shop without a cache: "
+        + (f"{twin.wrong:,} DIFFERED" if twin.wrong else "each was the same, byte for byte"),
     ]
-    if watch.wrong or watch.errors:
-        lines.append(f"{watch.errors:,} requests failed, {watch.wrong:,} got another page")
-    return "\n".join([*lines, *(f"  {example}" for example in watch.examples)])
+    if watch.errors:
+        lines.append(f"{watch.errors:,} requests failed")
+    if twin.waiting:
+        lines.append(f"{twin.waiting:,} answers were not compared: there was no time")
+    return "\n".join([*lines, *(f"  {example}" for example in (*watch.examples, *twin.examples))])
 
 
 def _comparison(shown: Shown) -> str:
     before, after = _phase_data(shown.before), _phase_data(shown.after)
     kinds: tuple[tuple[str, str, Callable[[float], str]], ...] = (
         ("performance score", "score", lambda value: f"{value:.0f}"),
+        ("Apdex", "apdex", lambda value: f"{value:.2f}"),
         ("p50, ms", "p50", lambda value: f"{value * 1e3:.1f}"),
         ("p95, ms", "p95", lambda value: f"{value * 1e3:.1f}"),
         ("hit rate", "hit_rate", lambda value: f"{value:.0%}"),
         ("hit rate, cacheable requests", "cacheable_hit_rate", lambda value: f"{value:.0%}"),
+        ("shop calls per 1,000 cacheable requests", "origin_calls_per_1000", lambda value: f"{value:.0f}"),
         ("shop calls per 1,000 requests", "shop_calls_per_1000", lambda value: f"{value:.0f}"),
         ("partner calls per 1,000 requests", "partner_calls_per_1000", lambda value: f"{value:.0f}"),
         ("requests per second", "rate", lambda value: f"{value:.0f}"),

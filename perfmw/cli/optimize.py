@@ -60,6 +60,13 @@ def list_all(server: str | None, token: str | None, limit: int, as_json: bool) -
 @click.option(
     "--block-seconds", default=10.0, show_default=True, type=click.FloatRange(0.05, 3_600), help="Of a block."
 )
+@click.option(
+    "--at-once",
+    default=1,
+    show_default=True,
+    type=click.IntRange(1, 50),
+    help="Changes of different routes on trial at a time.",
+)
 @click.option("--profile", help="Only what concerns the profile with this id.")
 @click.option("--type", "types", multiple=True, help="Only changes of this type, such as cache_route.")
 @click.option("--dry-run", is_flag=True, help="Only write down what would be tried.")

@@ -13,12 +13,14 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from time import perf_counter
-from typing import Any
+from typing import Any, NamedTuple
+from urllib.parse import quote
 
 import perfmw
 from perfmw.cli.children import Child
 from perfmw.cli.listening import free_port
 from perfmw.cli.shoppers import Shoppers, Tally, Watch
+from perfmw.cli.twin import Twin, open_twin
 from perfmw.cli.wire import Origin, WireClient, WireError, WireResponse
 
 DASHBOARD = "/_perfmw/"
@@ -26,46 +28,67 @@ _API = f"{DASHBOARD}api/v1"
 _MIN_BASELINE, _MIN_OPTIMIZATION, _MIN_AFTER = 6.0, 2.4, 0.7
 _FEWEST_BLOCKS = 6
 """Below three pairs of blocks no experiment is decided."""
+_AT_ONCE = 5
+"""Changes that are on trial at a time, each of another route."""
 _PAUSE = 0.1
+_SETTLE = 6.0
+"""Seconds that the twin may go on comparing after the visitors left."""
 
 
 @dataclass(frozen=True, slots=True)
 class Schedule:
-    """How long each part takes, in seconds, and the experiments that the middle part has room for."""
+    """How long each part takes, in seconds, and the runs of experiments that the middle part has room for."""
 
     baseline: float
     optimization: float
     after: float
-    experiments: int
+    runs: int
     blocks: int
 
     def request(self, left: float) -> dict[str, Any] | None:
         """What to ask of the optimizer with so many seconds ``left``; None when they are too few."""
-        share = self.optimization / self.experiments
-        steps = max(1, round(left / share))
-        if left < 0.6 * share:
+        if left < 0.6 * self.optimization / self.runs:
             return None
-        return {"max_steps": steps, "blocks": self.blocks, "block_seconds": left / steps / self.blocks}
+        seconds = left / max(1, round(left * self.runs / self.optimization))
+        return {
+            "max_steps": _AT_ONCE,
+            "at_once": _AT_ONCE,
+            "blocks": self.blocks,
+            "block_seconds": seconds / self.blocks,
+        }
 
 
 def schedule(seconds: float) -> Schedule:
     """Divide the demonstration's time: a look long enough to know the shop, then room for experiments."""
-    baseline = max(_MIN_BASELINE, 0.33 * seconds)
+    baseline = max(_MIN_BASELINE, 0.36 * seconds)
     after = max(_MIN_AFTER, 0.15 * seconds)
     optimization = max(_MIN_OPTIMIZATION, seconds - baseline - after)
-    experiments = max(1, min(4, int(optimization // 12)))
-    blocks = max(_FEWEST_BLOCKS, min(12, 2 * int(optimization / experiments / 2)))
-    return Schedule(baseline, optimization, after, experiments, blocks)
+    runs = max(1, min(4, int(optimization // 25)))
+    blocks = max(_FEWEST_BLOCKS, min(16, 2 * int(optimization / runs / 4)))
+    return Schedule(baseline, optimization, after, runs, blocks)
+
+
+class Calls(NamedTuple):
+    """Requests that reached the shop, those of them for cacheable pages, and those to its partner."""
+
+    shop: int
+    shared: int
+    partner: int
 
 
 @dataclass(slots=True)
 class Phase:
-    """The shop in one phase. ``shop_calls`` and ``partner_calls`` count requests that reached them."""
+    """The shop in one phase. ``calls`` counts requests that reached it and its partner."""
 
     tally: Tally
-    shop_calls: int
-    partner_calls: int
+    calls: Calls
     score: float | None
+
+    @property
+    def origin_calls(self) -> float | None:
+        """Calls of the shop for cacheable pages, per 1,000 requests for them."""
+        wanted = self.tally.cacheable.total()
+        return 1000 * self.calls.shared / wanted if wanted else None
 
     def per_thousand(self, calls: int) -> float | None:
         return 1000 * calls / self.tally.requests if self.tally.requests else None
@@ -79,7 +102,13 @@ class Shown:
     after: Phase
     steps: list[dict[str, Any]]
     watch: Watch
+    twin: Twin
     personal_checked: int
+
+    @property
+    def clean(self) -> bool:
+        """Whether every visitor got what was meant for him, as an uncached shop would have sent it."""
+        return self.watch.clean and not self.twin.wrong
 
 
 @dataclass(slots=True)
@@ -121,10 +150,10 @@ class Demonstration:
 
         :raises ChildError: one of them did not start.
         """
-        package, folder = _shop_package()
+        package, folder = self._package = _shop_package()
         # An empty working directory: the settings of the user's own project are not the demo's.
         scratch = Path(self._stack.enter_context(tempfile.TemporaryDirectory(prefix="perfmw-demo-")))
-        self._log = scratch / "log"
+        self._log, self._database = scratch / "log", scratch / "shop.sqlite3"
         served = partial(Child, app_dir=folder, cwd=scratch, log=self._log, without=_settings_in_env())
         self.partner = Origin("127.0.0.1", free_port())  # chosen here, so that both start at the same time
         partner = self._stack.enter_context(
@@ -132,7 +161,7 @@ class Demonstration:
         )
         env = {
             "SHOP_PARTNER_URL": self.partner.url,
-            "SHOP_DATABASE": str(scratch / "shop.sqlite3"),
+            "SHOP_DATABASE": str(self._database),
             "PERFMW_DASHBOARD": "loopback",
             "PERFMW_DASHBOARD_TOKEN": self._token,
         }
@@ -143,31 +172,43 @@ class Demonstration:
 
     async def show(self, seconds: float, *, stay: bool = False) -> Shown:
         """Baseline, optimization, after: ``seconds`` in all. With ``stay`` the visitors go on afterwards."""
-        plan = schedule(seconds)
-        client, api = WireClient(self.shop), WireClient(self.shop)
-        shoppers = Shoppers(client)
-        try:
-            before = await self._phase(shoppers, api, "the shop as it is", plan.baseline)
-            checked = before.tally.personal_checked
-            steps = await self._optimize(shoppers, api, plan)
-            checked += shoppers.new_phase().personal_checked
-            after = await self._phase(shoppers, api, "the shop after it", plan.after)
-            checked += after.tally.personal_checked
-            return Shown(before, after, steps, shoppers.watch, checked)
-        finally:
-            if not stay:
-                await shoppers.stop()
-                client.close()
-            api.close()
+        async with open_twin(*self._package, self._database) as twin, WireClient(self.shop) as api:
+            client = WireClient(self.shop)
+            shoppers = Shoppers(client, answered=twin.see)
+            try:
+                return await self._course(shoppers, api, twin, schedule(seconds))
+            finally:
+                if not stay:
+                    await shoppers.stop()
+                    client.close()
 
-    async def _phase(self, shoppers: Shoppers, api: WireClient, name: str, seconds: float) -> Phase:
+    async def _course(self, shoppers: Shoppers, api: WireClient, twin: Twin, plan: Schedule) -> Shown:
+        before = await self._phase(shoppers, api, "the shop as it is", plan.baseline, pin=True)
+        checked = before.tally.personal
+        steps = await self._optimize(shoppers, api, plan)
+        checked += shoppers.new_phase().personal
+        after = await self._phase(shoppers, api, "the shop after it", plan.after)
+        checked += after.tally.personal
+        await twin.settle(_SETTLE)
+        return Shown(before, after, steps, shoppers.watch, twin, checked)
+
+    async def _phase(
+        self, shoppers: Shoppers, api: WireClient, name: str, seconds: float, *, pin: bool = False
+    ) -> Phase:
         shoppers.new_phase()
-        shop, partner = await self._calls(api)
+        began = await self._calls(api)
         await self._watch(shoppers, name, seconds)
         tally = shoppers.new_phase()
+        if pin:
+            await self._pin(api)
         score = await self._score(api)
-        shop_now, partner_now = await self._calls(api)
-        return Phase(tally, shop_now - shop, partner_now - partner, score)
+        ended = await self._calls(api)
+        return Phase(tally, Calls(*(late - early for late, early in zip(ended, began, strict=True))), score)
+
+    async def _pin(self, api: WireClient) -> None:
+        """The score measures against a baseline: let it be this phase, and not the first requests of all."""
+        for profile in _json(await api.get(f"{_API}/profiles?type=component&limit=100"))["items"]:
+            await self._post(api, f"{_API}/profiles/{quote(profile['id'], safe='')}/baseline", {})
 
     async def _watch(self, shoppers: Shoppers, name: str, seconds: float) -> None:
         began = perf_counter()
@@ -179,12 +220,10 @@ class Demonstration:
     def _tell(self, shoppers: Shoppers, name: str, done: float, detail: str) -> None:
         self.on_stage(Stage(name, min(done, 1.0), detail, shoppers.tally.requests))
 
-    async def _calls(self, api: WireClient) -> tuple[int, int]:
-        """How often the shop and its partner have been called."""
+    async def _calls(self, api: WireClient) -> Calls:
         async with WireClient(self.partner) as partner:
-            answers = [await api.get("/calls"), await partner.get("/calls")]
-        shop, other = (int(json.loads(answer.body)["calls"]) for answer in answers)
-        return shop, other
+            shop, other = [json.loads((await one.get("/calls")).body) for one in (api, partner)]
+        return Calls(shop["calls"], shop["shared"], other["calls"])
 
     async def _score(self, api: WireClient) -> float | None:
         overview = _json(await api.get(f"{_API}/overview"))["overview"]
@@ -210,9 +249,9 @@ class Demonstration:
             if state["status"] != "running":
                 steps = (state.get("last") or {}).get("steps", [])
                 return [{"title": titles.get(step["step_id"], step["step_id"]), **step} for step in steps]
-            step = state.get("step") or {"id": "", "title": ""}
-            titles[step["id"]] = step["title"]
-            self._tell(shoppers, "optimizing", (perf_counter() - began) / planned, step["title"])
+            titles |= {step["id"]: step["title"] for step in state["trying"]}
+            said = ", ".join(step["title"] for step in state["trying"])
+            self._tell(shoppers, "optimizing", (perf_counter() - began) / planned, said)
             await asyncio.sleep(_PAUSE)
 
     async def _post(self, api: WireClient, target: str, value: Mapping[str, Any]) -> WireResponse:

@@ -298,6 +298,7 @@ class OptimizationRequest:
     """What to try. Empty ``types`` means all; ``block_seconds`` and ``blocks`` size the experiment.
 
     With ``approval`` nothing is tried: each step waits in the ledger until somebody approves or rejects it.
+    ``at_once``: so many changes may be on trial at a time, if each concerns another route.
     """
 
     types: tuple[str, ...] = ()
@@ -308,6 +309,7 @@ class OptimizationRequest:
     dry_run: bool = False
     requested_by: str = "user"
     approval: bool = False
+    at_once: int = 1
 
 
 @dataclass(slots=True)

@@ -36,6 +36,7 @@ from perfmw.optimization.planning import (
     Objects,
     Recommends,
     as_row,
+    batches,
     check_request,
     choose,
     conclude,
@@ -43,7 +44,7 @@ from perfmw.optimization.planning import (
     mean_score,
     share_out,
 )
-from perfmw.optimization.progress import Run
+from perfmw.optimization.progress import Run, Trying
 from perfmw.optimization.session import MonitoringSession
 from perfmw.optimization.survey import Survey, applied_of, built_upon, chosen_for
 from perfmw.optimization.trial import Trial
@@ -285,7 +286,7 @@ class PerformanceOptimizationEngine:
     ) -> LedgerEntry:
         for later in built_upon(opportunity, self.ledger.kept()):
             self._revert(later, who, f"with {opportunity.title}: {why}", kind)
-        if self._run is not None and self._run.step is not None and self._run.step.id == opportunity.id:
+        if self._run is not None and opportunity.id in self._run.trying:
             self.cancel()  # it is on trial again: the trial must not end by keeping it
         self._optimizer(opportunity).revert(opportunity, self._host.controls)
         self._tell("reverted", opportunity)
@@ -334,11 +335,15 @@ class PerformanceOptimizationEngine:
     ) -> None:
         run.planned = len(steps)
         lengths = share_out(steps, self._host.snapshot().profiles, request.block_seconds)
-        for opportunity, seconds in zip(steps, lengths, strict=True):
-            run.step, run.blocks_done, run.blocks = opportunity, 0, 0
+        for batch in batches(steps, lengths, request.at_once):
+            run.trying = {step.id: Trying(step) for step, _ in batch}
             self._tell("state", self.state())
-            result = await self._step(run, opportunity, replace(request, block_seconds=seconds))
-            if opportunity.critical and not result.success:
+            trials = [
+                self._step(run, step, replace(request, block_seconds=seconds)) for step, seconds in batch
+            ]
+            # several have all undone theirs when a cancellation passes
+            results = [await trials[0]] if len(trials) == 1 else await asyncio.gather(*trials)
+            if batch[0][0].critical and not results[0].success:
                 break
 
     async def _step(
@@ -383,7 +388,7 @@ class PerformanceOptimizationEngine:
 
     def _trial(self, run: Run, opportunity: OptimizationOpportunity, request: OptimizationRequest) -> Trial:
         def progress(done: int, planned: int) -> None:
-            run.blocks_done, run.blocks = done, planned
+            run.trying[opportunity.id] = Trying(opportunity, done, planned)
             self._tell("state", self.state())
 
         optimizer, seed = self._optimizer(opportunity), self._random.getrandbits(32)

@@ -52,8 +52,8 @@ def check_request(request: OptimizationRequest) -> None:
     """Raises ValueError naming the field that makes no sense."""
     if request.level not in LEVELS:
         raise ValueError(f"level must be one of {', '.join(LEVELS)}, not {request.level!r}")
-    if request.max_steps < 1 or request.blocks < 1:
-        raise ValueError("max_steps and blocks must be at least 1")
+    if min(request.max_steps, request.blocks, request.at_once) < 1:
+        raise ValueError("max_steps, blocks and at_once must be at least 1")
     if not (math.isfinite(request.block_seconds) and request.block_seconds > 0):
         raise ValueError(f"block_seconds must be a positive number, not {request.block_seconds!r}")
 
@@ -86,6 +86,31 @@ def share_out(
     busiest = max(known, default=0.0)
     weights = [min(MOST_LONGER, math.sqrt(busiest / rate)) if rate > 0 else 1.0 for rate in known]
     return [seconds * len(steps) * weight / sum(weights) for weight in weights]
+
+
+def batches(
+    steps: Sequence[OptimizationOpportunity], lengths: Sequence[float], at_once: int
+) -> list[list[tuple[OptimizationOpportunity, float]]]:
+    """The steps that are on trial at a time, in order, each with the seconds of its blocks.
+
+    Each of them has an order of blocks of its own, drawn by lot: what one does to the load of another may be
+    in its blocks with the change as well as in those without, so it makes the verdict less sure, not wrong.
+    What concerns everything, is critical, or can not be toggled is tried alone.
+    """
+    found: list[list[tuple[OptimizationOpportunity, float]]] = []
+    for step, seconds in zip(steps, lengths, strict=True):
+        batch = found[-1] if found else []
+        room = 0 < len(batch) < at_once and not _alone(step) and not _alone(batch[0][0])
+        if room and all(step.target != other.target for other, _ in batch):
+            batch.append((step, seconds))
+        else:
+            found.append([(step, seconds)])
+    means = [sum(seconds for _, seconds in batch) / len(batch) for batch in found]
+    return [[(step, mean) for step, _ in batch] for batch, mean in zip(found, means, strict=True)]
+
+
+def _alone(step: OptimizationOpportunity) -> bool:
+    return step.critical or not step.toggles or step.target == EVERYTHING
 
 
 def conclude(

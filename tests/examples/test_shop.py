@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -89,6 +90,11 @@ def test_news_is_kept_and_validated(ask: Ask) -> None:
     assert ask("/news", if_none_match=tag.decode()).status == 304
 
 
+def test_a_deal_is_never_kept(ask: Ask) -> None:
+    for _ in range(2):
+        assert cache_outcome(ask("/deals")) != "hit"
+
+
 def test_cookies_are_never_replayed(ask: Ask) -> None:
     first, second = ask("/welcome"), ask("/welcome")
     assert first.header(b"set-cookie") is not None
@@ -101,6 +107,9 @@ def test_what_there_is_not(ask: Ask, target: str) -> None:
 
 
 def test_calls_are_counted(ask: Ask) -> None:
-    before = int(ask("/calls").body.split(b":")[1].strip(b"} "))
+    before = json.loads(ask("/calls").body)
     ask("/about", "ann")
-    assert int(ask("/calls").body.split(b":")[1].strip(b"} ")) == before + 1
+    ask("/about")
+    ask("/welcome")
+    after = json.loads(ask("/calls").body)
+    assert (after["calls"], after["shared"]) == (before["calls"] + 3, before["shared"] + 1)

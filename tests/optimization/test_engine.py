@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -15,6 +16,7 @@ from perfmw.contracts import (
     PerformanceTargets,
 )
 from perfmw.optimization import CacheRouteOptimizer, EngineBusyError, Ledger
+from perfmw.profiles.recorder import Recorder
 from tests.optimization.world import ROUTE, FakeOptimizer, World, make_opportunity, make_profile, make_route
 
 pytestmark = pytest.mark.anyio
@@ -139,6 +141,32 @@ async def test_cancelling_reverts_and_tells(world: World) -> None:
     assert not engine.cancel(), "nothing is left to cancel"
     world.on_sleep = lambda: None
     assert (await engine.optimize(QUICK)).successful_steps == 1, "the engine is usable again"
+
+
+async def test_changes_of_two_routes_are_on_trial_at_once(world: World) -> None:
+    world.recorders["GET /other"] = Recorder("GET /other")
+    world.profiles["GET /other"] = make_profile("GET /other")
+    world.hit_share = {"a": 0.8, "b": 0.8}
+    world.concerns = {"a": ROUTE, "b": "GET /other"}
+    both = FakeOptimizer([make_opportunity(), make_opportunity("b", target="GET /other")])
+    engine = world.engine(both)
+    result = await engine.optimize(replace(QUICK, at_once=2))
+    assert result.successful_steps == 2
+    assert set(world.controls.rules) == {"a", "b"}
+    trying = [state["trying"] for name, state in world.events if name == "state" and state.get("trying")]
+    assert all([one["id"] for one in both] == ["a", "b"] for both in trying)
+    applied = [entry.opportunity.id for entry in engine.ledger.entries() if entry.kind in ("applied", "kept")]
+    assert applied[:2] == ["a", "b"], "neither waits for the other's verdict"
+
+
+async def test_cancelling_undoes_all_that_is_on_trial(world: World) -> None:
+    world.recorders["GET /other"] = Recorder("GET /other")
+    both = FakeOptimizer([make_opportunity(), make_opportunity("b", target="GET /other")])
+    engine = world.engine(both)
+    world.on_sleep = lambda: engine.cancel() if len(world.controls.rules) == 2 else None
+    result = await engine.optimize(replace(QUICK, at_once=2))
+    assert world.controls.rules == {}
+    assert [step.verdict for step in result.steps] == ["rolled_back", "rolled_back"]
 
 
 async def test_cancelling_too_late_harms_nobody(world: World) -> None:

@@ -1,9 +1,18 @@
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from perfmw.contracts import AppliedOptimization, Measurement, OptimizationStepResult
-from perfmw.optimization.planning import conclude, find_profile, mean_score, overall_improvement, share_out
+from perfmw.optimization.planning import (
+    batches,
+    conclude,
+    find_profile,
+    mean_score,
+    overall_improvement,
+    share_out,
+)
 from tests.optimization.world import make_opportunity, make_profile
 
 
@@ -19,6 +28,25 @@ def step(name: str, improvement: float | None, *, kept: bool, mean: float = 0.1)
 
 def applied(target: str, result: OptimizationStepResult) -> AppliedOptimization:
     return AppliedOptimization(result.step_id, "fake", target, {}, 0.0, result)
+
+
+def test_changes_of_different_routes_may_be_tried_at_once() -> None:
+    steps = [make_opportunity(name, target=f"GET /{name}") for name in "abcd"]
+    assert [len(batch) for batch in batches(steps, [1.0] * 4, 1)] == [1, 1, 1, 1]
+    together = batches(steps, [1.0, 2.0, 3.0, 4.0], 3)
+    assert [[step.id for step, _ in batch] for batch in together] == [["a", "b", "c"], ["d"]]
+    assert [seconds for _, seconds in together[0]] == [2.0, 2.0, 2.0]
+
+
+@pytest.mark.parametrize(
+    "special", [{"critical": True}, {"toggles": False}, {"target": "all"}, {"target": "GET /a"}]
+)
+def test_what_concerns_others_is_tried_alone(special: dict[str, Any]) -> None:
+    steps = [
+        make_opportunity("a", target="GET /a"),
+        make_opportunity("b", **({"target": "GET /b"} | special)),
+    ]
+    assert [len(batch) for batch in batches(steps, [1.0, 1.0], 5)] == [1, 1]
 
 
 def test_improvements_of_one_target_compound() -> None:

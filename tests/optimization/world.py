@@ -129,12 +129,14 @@ class World:
         self.hit_share: dict[str, float] = {"a": 0.8}
         self.failing: dict[str, float] = {}
         self.slowing: dict[str, float] = {}
+        self.concerns: dict[str, str] = {}
+        """The route that a rule is for; without an entry it is for all."""
         self.controls = RuleControls()
         self.recorders = {ROUTE: Recorder(ROUTE)}
         self.profiles: dict[str, PerformanceProfile] = {ROUTE: make_profile()}
         self.routes: list[RouteObservation] = []
         self.events: list[tuple[str, Any]] = []
-        self.on_sleep: Callable[[], None] = lambda: None
+        self.on_sleep: Callable[[], object] = lambda: None
         self.raised: Callable[[PerformanceProfile, float], Sequence[Any]] = lambda _profile, _now: ()
         self.ensured: list[tuple[str, str]] = []
 
@@ -150,7 +152,8 @@ class World:
         await asyncio.sleep(0)
 
     def _request(self, recorder: Recorder) -> None:
-        rules = self.controls.rules
+        name = recorder.name
+        rules = [rule for rule in self.controls.rules if self.concerns.get(rule, name) == name]
         if self.random.random() < max((self.hit_share.get(rule, 0.0) for rule in rules), default=0.0):
             recorder.hit(0.0002)
             return

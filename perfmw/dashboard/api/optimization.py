@@ -27,6 +27,13 @@ START_SCHEMA: dict[str, Any] = {
         "max_steps": {"type": "integer", "minimum": 1, "maximum": 50, "default": 3},
         "blocks": {"type": "integer", "minimum": 2, "maximum": 1_000, "default": 8},
         "block_seconds": {"type": "number", "minimum": 0.05, "maximum": 3_600, "default": 10.0},
+        "at_once": {
+            "type": "integer",
+            "minimum": 1,
+            "maximum": 50,
+            "default": 1,
+            "description": "changes of different routes on trial at a time",
+        },
         "dry_run": {"type": "boolean", "default": False},
         "approval": {"type": "boolean", "default": False, "description": "only ask; nothing is tried"},
     },
