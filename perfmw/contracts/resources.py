@@ -14,6 +14,8 @@ class PoolSample:
     """One reading of a pool. ``utilization`` is used/capacity, 0..1; ``wait_seconds`` queueing time.
 
     ``unit`` names what capacity and used count: ``cores``, ``bytes``, ``bytes/s``, ``connections``.
+    ``saturation``: work that waits or is lost, as a share, 0..1. ``waiting``: how many wait at the moment;
+    ``errors``: how often something was lost or given up since the start; None where nobody counts.
     """
 
     name: str
@@ -24,6 +26,8 @@ class PoolSample:
     saturation: float | None = None
     wait_seconds: float | None = None
     sampled_at: float = 0.0
+    waiting: int | None = None
+    errors: int | None = None
 
 
 @dataclass(slots=True)

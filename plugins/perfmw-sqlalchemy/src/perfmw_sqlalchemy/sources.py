@@ -1,0 +1,163 @@
+"""What the pools of SQLAlchemy, asyncpg and psycopg tell of themselves, in one form.
+
+None of the three libraries is imported here: who hands in a pool has imported it.
+"""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from perfmw_sqlalchemy.waits import Waits
+
+_ATTRIBUTE = "_perfmw_waits"
+"""Under which a pool remembers that its waits are counted, so that two who watch it count them once."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """A pool at one moment. ``capacity``: connections it may open, None for as many as one likes.
+
+    ``ended``, ``seconds`` and ``gave_up`` are of waits that are over, since the start.
+    """
+
+    capacity: int | None
+    used: int
+    waiting: int = 0
+    ended: int = 0
+    seconds: float = 0.0
+    gave_up: int = 0
+
+
+class Source(Protocol):
+    """A pool that is watched."""
+
+    def read(self) -> Reading | None:
+        """None where the pool is gone, or pools nothing."""
+
+
+def source_of(pool: Any) -> Source:
+    """What reads an engine of SQLAlchemy (sync or async), one of its pools, or a pool of asyncpg or psycopg.
+
+    :raises TypeError: for anything else.
+    """
+    pool = getattr(pool, "sync_engine", pool)
+    pool = getattr(pool, "pool", pool)
+    if callable(getattr(pool, "get_stats", None)):
+        return Psycopg(pool)
+    if callable(getattr(pool, "get_idle_size", None)):
+        return Asyncpg(pool)
+    if callable(getattr(pool, "recreate", None)) and callable(getattr(pool, "connect", None)):
+        return SqlAlchemy(pool)
+    raise TypeError(f"{type(pool).__name__} is no engine of SQLAlchemy and no pool of it, asyncpg or psycopg")
+
+
+def _waits_of(owner: Any) -> tuple[Waits, bool]:
+    """The counter that ``owner`` remembers, and whether it is new."""
+    known = vars(owner).get(_ATTRIBUTE)
+    if known is not None:
+        return known, False
+    waits = Waits()
+    setattr(owner, _ATTRIBUTE, waits)
+    return waits, True
+
+
+class SqlAlchemy:
+    """A pool of SQLAlchemy. Its ``connect`` is timed where no connection is free; else it costs a look.
+
+    ``NullPool``, ``StaticPool`` and ``SingletonThreadPool`` pool nothing that could run out.
+    """
+
+    def __init__(self, pool: Any) -> None:
+        self._pool = weakref.ref(pool)
+        self._waits, new = _waits_of(pool)
+        if new and callable(getattr(pool, "checkedout", None)):
+            pool.connect = _timed(pool.connect, self._pool, self._waits)
+
+    def read(self) -> Reading | None:
+        pool, waits = self._pool(), self._waits
+        if pool is None or not callable(getattr(pool, "checkedout", None)):
+            return None
+        used = max(0, pool.checkedout())
+        return Reading(_capacity(pool), used, waits.waiting, waits.ended, waits.seconds, waits.gave_up)
+
+
+def _capacity(pool: Any) -> int | None:
+    overflow: int = getattr(pool, "_max_overflow", 0)
+    size: int = pool.size()
+    return None if overflow < 0 or size == 0 else size + overflow
+
+
+def _timed(connect: Callable[[], Any], pool: Callable[[], Any | None], waits: Waits) -> Callable[[], Any]:
+    def timed() -> Any:
+        at = pool()
+        capacity = None if at is None else _capacity(at)
+        if at is None or capacity is None or at.checkedout() < capacity:
+            return connect()
+        with waits.one():
+            return connect()
+
+    return timed
+
+
+class Asyncpg:
+    """A pool of asyncpg. It tells no waits, so that the queue behind it is timed."""
+
+    def __init__(self, pool: Any) -> None:
+        self._pool = weakref.ref(pool) if hasattr(type(pool), "__weakref__") else (lambda: pool)
+        self._waits = Waits()
+        self._queue: Any = None
+        self._find_queue(pool)
+
+    def _find_queue(self, pool: Any) -> None:
+        """It is made when the pool is opened, which may be later."""
+        queue = getattr(pool, "_queue", None)
+        if queue is None or queue is self._queue:
+            return
+        self._queue = queue
+        self._waits, new = _waits_of(queue)
+        if new:
+            queue.get = _timed_get(queue, self._waits)
+
+    def read(self) -> Reading | None:
+        pool = self._pool()
+        if pool is None:
+            return None
+        self._find_queue(pool)
+        waits, used = self._waits, pool.get_size() - pool.get_idle_size()
+        return Reading(pool.get_max_size(), used, waits.waiting, waits.ended, waits.seconds, waits.gave_up)
+
+
+def _timed_get(queue: Any, waits: Waits) -> Callable[[], Any]:
+    get = queue.get
+
+    async def timed() -> Any:
+        if not queue.empty():
+            return await get()
+        with waits.one():
+            return await get()
+
+    return timed
+
+
+class Psycopg:
+    """A pool of psycopg, sync or async: it keeps statistics itself."""
+
+    def __init__(self, pool: Any) -> None:
+        self._pool = weakref.ref(pool)
+
+    def read(self) -> Reading | None:
+        pool = self._pool()
+        if pool is None:
+            return None
+        told: Mapping[str, int] = pool.get_stats()
+        return Reading(
+            told.get("pool_max"),
+            max(0, told.get("pool_size", 0) - told.get("pool_available", 0)),
+            told.get("requests_waiting", 0),
+            told.get("requests_queued", 0),
+            told.get("requests_wait_ms", 0) / 1000.0,
+            told.get("requests_errors", 0),
+        )
