@@ -25,7 +25,7 @@ from perfmw.settings import Settings
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), *sorted(ROOT.glob("plugins/*/README.md"))]
 HOOKS = [name for name in vars(hookspecs) if name.startswith("perfmw_")]
-EXCERPTS = {"perfmw-twoq"}
+EXCERPTS = {"perfmw-ml", "perfmw-twoq"}
 """Pages whose blocks show one line of an app and are no programs."""
 
 

@@ -12,7 +12,7 @@ from typing import Any
 from aiocache.base import BaseCache
 from aiocache.serializers import NullSerializer
 
-from perfmw.cache.eviction import POLICIES, LRUPolicy
+from perfmw.cache.eviction import POLICIES, LRUPolicy, where_it_wins
 from perfmw.cache.expiry import FOR_EVER, FactBook, Facts
 from perfmw.cache.reading import Read, Reader, Touch
 from perfmw.cache.sizes import room_of_a_copy, weigh
@@ -279,7 +279,7 @@ class MemoryLayer(BaseCache):  # type: ignore[misc]  # aiocache is untyped
             if policy not in self._policies:
                 allowed = ", ".join(sorted(self._policies))
                 raise ValueError(f"eviction_policy: {policy!r} is not a known policy; allowed: {allowed}")
-            factory, name = self._policies[policy], policy
+            factory, name = where_it_wins(policy, self._policies[policy], self._policies), policy
         assert callable(factory)
         self._policy: EvictionPolicy = factory(self._capacity)
         self._policy_name = name

@@ -4,7 +4,7 @@ A policy that sets ``lock_free_hits = True`` promises that its ``on_hit`` may ru
 thread inserts or evicts; the cache takes its lock around the ``on_hit`` of every other policy.
 """
 
-from perfmw.cache.eviction.adaptive import ADAPTIVE, AdaptivePolicy
+from perfmw.cache.eviction.adaptive import ADAPTIVE, AdaptivePolicy, where_it_wins
 from perfmw.cache.eviction.arc import ARCPolicy
 from perfmw.cache.eviction.fifo import FIFOPolicy
 from perfmw.cache.eviction.gdsf import GDSFPolicy
@@ -41,4 +41,5 @@ __all__ = [
     "S3FIFOPolicy",
     "SievePolicy",
     "WTinyLFUPolicy",
+    "where_it_wins",
 ]

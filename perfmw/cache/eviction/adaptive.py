@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import math
 from collections import OrderedDict, deque
-from collections.abc import Callable, Hashable, Iterable
+from collections.abc import Callable, Hashable, Iterable, Mapping
 from functools import partial
 from typing import Literal
 
@@ -45,13 +45,14 @@ FAMILY: dict[str, EvictionPolicyFactory] = {
 _NEVER = math.inf
 _WAITING = 256
 _MOST_SHADOWED = 4_096
-_FADE = 0.999
-"""What a lead keeps of itself with each access that is learnt from."""
-_SHARE, _MOST_SHARE = 0.12, 0.35
+_LEAST_MEMORY, _MEMORY = 1_000, 2
+"""Over how many accesses a lead fades, at least, and for each entry: the larger the cache, the more it has to
+fetch anew when it follows another, and the larger a lead must be able to grow."""
+_SHARE, _MOST_SHARE = 0.1, 0.35
 """Of what the cache would have to fetch anew, how much counts as the price of following another."""
 _CALM = 30
 """After this many times as many accesses as there are entries, the share is half of what it was."""
-_DEPTH = 1.0
+_DEPTH = 0.5
 """How far a lead may fall below none, in hits an entry: what is better on the whole stands its bad spells."""
 _TOLD_FOR = 256
 _CHANCE = 5
@@ -64,14 +65,21 @@ class AdaptivePolicy:
 
     :param objective: what there shall be most of: hits, bytes served from the cache, or time saved, which is
         the cost of what was hit (of unknown cost: one second).
+    :param family: who may be followed, by name, in place of ``FAMILY``; the first leads at first.
     """
 
     lock_free_hits = True
 
-    def __init__(self, capacity: int, objective: Objective = "hits") -> None:
+    def __init__(
+        self,
+        capacity: int,
+        objective: Objective = "hits",
+        family: Mapping[str, EvictionPolicyFactory] = FAMILY,
+    ) -> None:
         self._capacity = capacity
         self._objective = objective
-        family = FAMILY if objective != "bytes" else {**FAMILY, "gdsf": LFUPolicy}
+        if objective == "bytes":
+            family = {**family, "gdsf": LFUPolicy}
         self._shadows = [Shadow(name, factory, capacity) for name, factory in family.items()]
         self._leader = self._shadows[0]
         self._resident: dict[Hashable, int] = {}
@@ -85,6 +93,7 @@ class AdaptivePolicy:
         self._thin = 0
         self._share = _SHARE
         self._floor = 0.0
+        self._fade = 1 - 1 / _LEAST_MEMORY
         self._since = self.switches = 0
         self._waiting: deque[Hashable] = deque(maxlen=_WAITING)
         self.on_hit: Callable[[Hashable], object] = self._waiting.append
@@ -225,16 +234,18 @@ class AdaptivePolicy:
             self._spare.pop(key, None)
         self._since += 1
         worth = self._worth(size, cost)
-        best = leader
+        best, fade = leader, self._fade
         for shadow in self._shadows:
             if shadow is not leader:
                 if shadow.access(key, size, cost) is not hit:
                     shadow.lead = max(self._floor, shadow.lead + (-worth if hit else worth))
-                shadow.lead *= _FADE
+                shadow.lead *= fade
                 if shadow.lead > best.lead:
                     best = shadow
         if self._since % _TOLD_FOR == 0:
-            self._floor = -_DEPTH * self._mean_worth() * len(leader.sizes)
+            entries = len(leader.sizes)
+            self._floor = -_DEPTH * self._mean_worth() * entries
+            self._fade = 1 - 1 / max(_LEAST_MEMORY, _MEMORY * entries)
         if best is not leader:
             self._challenge(best)
 
@@ -299,7 +310,7 @@ class AdaptivePolicy:
 
     def _act(self, order: list[Hashable]) -> None:
         """A new policy of the leader's kind takes over the contents; the better half counts as read again."""
-        acting = self._leader.factory(self._capacity)
+        acting = self._leader.anew(self._capacity)
         for key in order:
             acting.on_insert(key, self._resident[key], self._costs.get(key, 0.0))
         for key in order[len(order) // 2 :]:
@@ -314,3 +325,13 @@ ADAPTIVE: dict[str, EvictionPolicyFactory] = {
     "adaptive-time": partial(AdaptivePolicy, objective="time"),
 }
 """By the names that ``eviction_policy`` takes."""
+
+
+def where_it_wins(
+    name: str, factory: EvictionPolicyFactory, policies: Mapping[str, EvictionPolicyFactory]
+) -> EvictionPolicyFactory:
+    """``factory``, or where it names ``rivals``: what follows it only while it does better than they."""
+    rivals = [rival for rival in getattr(factory, "rivals", ()) if rival in policies]
+    if not rivals:
+        return factory
+    return partial(AdaptivePolicy, family={**{rival: policies[rival] for rival in rivals}, name: factory})

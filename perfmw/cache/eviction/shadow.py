@@ -40,6 +40,11 @@ class Shadow:
         self.used += size
         return False
 
+    def anew(self, capacity: int) -> EvictionPolicy:
+        """An empty policy of this kind; one that learns may go on with what it learned."""
+        make: EvictionPolicyFactory = getattr(self.policy, "anew", self.factory)
+        return make(capacity)
+
     def give_up(self, incoming: Hashable | None, size: int) -> Hashable:
         """Who leaves for ``incoming``, or that itself, as in a policy. Raises LookupError when empty."""
         victim = self.policy.evict(incoming, size)
@@ -71,7 +76,8 @@ class Shadow:
 
     def thinned(self, capacity: int, keeps: Callable[[Hashable], bool]) -> Shadow:
         """One of another capacity, with the keys that ``keeps`` says."""
-        thin = Shadow(self.name, self.factory, capacity)
+        thin = Shadow(self.name, self.anew, capacity)
+        thin.factory = self.factory
         held = self.policy.keys()
         for key in held:
             if keeps(key):

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Hashable
 
 import pytest
 
 from perfmw.cache import MemoryLayer
-from perfmw.cache.eviction import AdaptivePolicy
+from perfmw.cache.eviction import POLICIES, AdaptivePolicy, where_it_wins
 from perfmw.cache.eviction.lru import LRUPolicy
 from perfmw.cache.eviction.shadow import Shadow
 
@@ -142,3 +143,43 @@ def test_the_book_of_expiry_is_bounded() -> None:
     for number in range(5_000):
         layer.set_nowait(number, True, 10.0)
     assert len(policy._ends) <= 2 * 5 * 50 + 256 + 1
+
+
+class Worst(LRUPolicy):
+    """Gives up what was read last; asks to be followed only where that is best."""
+
+    rivals = ("s3fifo", "lru", "one that nobody registered")
+
+    def evict(self, incoming: Hashable | None, size: int) -> Hashable:
+        key = list(self.keys())[-1]
+        self.on_remove(key)
+        return key
+
+
+def test_a_policy_with_rivals_is_followed_only_where_it_does_better() -> None:
+    policies = {**POLICIES, "worst": Worst}
+    soon = read(MemoryLayer(max_entries=100, policy="worst", policies=policies), recent())
+    assert soon >= read(MemoryLayer(max_entries=100, policy="s3fifo"), recent()) - 0.02 * len(recent())
+    # in a loop, to give up what was read last is the best there is
+    looped = read(MemoryLayer(max_entries=100, policy="worst", policies=policies), loop())
+    assert looped > read(MemoryLayer(max_entries=100, policy="lru"), loop()) + 0.3 * len(loop())
+
+
+def test_without_rivals_a_policy_is_taken_as_it_is() -> None:
+    assert where_it_wins("lru", LRUPolicy, POLICIES) is LRUPolicy
+
+
+def test_what_a_policy_learned_goes_on_with_another_of_its_kind() -> None:
+    class Learning(LRUPolicy):
+        taught: list[int] = []  # noqa: RUF012 - one for all
+
+        def anew(self, capacity: int) -> Learning:
+            self.taught.append(capacity)
+            return Learning(capacity)
+
+    shadow = Shadow("learning", Learning, 8)
+    shadow.access("a", 1, 0.0)
+    thin = shadow.thinned(4, lambda _: True)
+    assert Learning.taught == [4]
+    assert list(thin.policy.keys()) == ["a"]
+    assert thin.factory is Learning
