@@ -16,6 +16,7 @@ class Origin:
         self.seen: dict[str, list[Seen]] = {}
         self.port = 0
         self._server: asyncio.Server | None = None
+        self._writers: set[asyncio.StreamWriter] = set()
 
     async def __aenter__(self) -> Origin:
         self._server = await asyncio.start_server(self._connection, "127.0.0.1", 0, limit=1 << 20)
@@ -25,12 +26,16 @@ class Origin:
     async def __aexit__(self, *exc: object) -> None:
         assert self._server is not None
         self._server.close()
+        for writer in self._writers:
+            writer.close()
 
     async def _connection(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._writers.add(writer)
         with suppress(ConnectionError, asyncio.IncompleteReadError):
             while await self._exchange(reader, writer):
                 pass
         writer.close()
+        self._writers.discard(writer)
 
     async def _exchange(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
         seen = await self._read(reader)

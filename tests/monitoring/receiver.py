@@ -19,12 +19,14 @@ class Receiver:
     bodies: list[bytes] = field(default_factory=list)
     headers: list[dict[str, str]] = field(default_factory=list)
     came: asyncio.Event = field(default_factory=asyncio.Event)
+    writers: set[asyncio.StreamWriter] = field(default_factory=set)
 
     @property
     def messages(self) -> list[Any]:
         return [json.loads(body) for body in self.bodies]
 
     async def handle(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.writers.add(writer)
         try:
             head = (await reader.readuntil(b"\r\n\r\n")).decode().split("\r\n")
             fields = {
@@ -63,3 +65,5 @@ async def receiving(*answers: int | str | None) -> AsyncIterator[Receiver]:
         yield receiver
     finally:
         server.close()
+        for writer in receiver.writers:
+            writer.close()
