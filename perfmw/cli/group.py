@@ -7,6 +7,7 @@ from importlib import import_module
 import click
 
 _COMMANDS = {
+    "alerts": ("perfmw.cli.alerts:alerts", "See what is wrong and who was told; silence, resolve, annotate."),
     "bench": ("perfmw.cli.bench:bench", "Measure an app with and without perfmw, in turns."),
     "cache": ("perfmw.cli.cache:cache", "See what the cache did and what is in it; purge it, warm it up."),
     "completion": ("perfmw.cli.completion:completion", "Write a shell's completion script."),

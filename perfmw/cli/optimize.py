@@ -5,14 +5,13 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from perfmw.cli.api import SERVER, TOKEN, Api
 from perfmw.cli.config import load_settings
-from perfmw.cli.output import FAILURE_FOUND, Failure, Refusal, note, print_json, table
+from perfmw.cli.output import FAILURE_FOUND, Failure, Refusal, note, print_json, table, when
 
 if TYPE_CHECKING:
     from perfmw.optimization import Ledger
@@ -243,14 +242,10 @@ def _named(row: dict[str, Any]) -> str:
 
 def _ledger_table(rows: list[dict[str, Any]]) -> str:
     cells = [
-        [str(row["id"]), _when(row["at"]), str(row["kind"]), str(row["title"]), _gain(row), str(row["why"])]
+        [str(row["id"]), when(row["at"]), str(row["kind"]), str(row["title"]), _gain(row), str(row["why"])]
         for row in rows
     ]
     return table(["entry", "when", "what", "change", "gain", "why"], cells, right=frozenset({0, 4}))
-
-
-def _when(at: float) -> str:
-    return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%d %H:%M:%S")
 
 
 def _gain(row: dict[str, Any]) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +54,11 @@ def write(data: bytes, output: Path | None) -> None:
 def printable(text: str) -> str:
     """``text`` in one line, without what would steer the terminal: names and URLs are other people's text."""
     return text if text.isprintable() else "".join(one if one.isprintable() else "\ufffd" for one in text)
+
+
+def when(at: float) -> str:
+    """Unix seconds as a date and time, UTC."""
+    return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%d %H:%M:%S")
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]], *, right: frozenset[int] = frozenset()) -> str:

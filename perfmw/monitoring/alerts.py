@@ -197,6 +197,18 @@ class AlertManager:
         self._past.append(resolved)
         return resolved if incident.told_at is not None else None
 
+    def resolve(self, key: str, now: float) -> Alert | None:
+        """Close an incident by hand; what to send, None if nobody was told of it.
+
+        What it tells of is raised again if it is still there.
+
+        :raises KeyError: no incident of that key is open.
+        """
+        incident = self._incidents[key]
+        for member in incident.members:
+            del self._where[member]
+        return self._resolve(incident, now)
+
     # ---- what is told
 
     def _tell(self, incident: _Incident, now: float, quiet: Quiet) -> Alert | None:

@@ -391,6 +391,15 @@ class Watching:
             known = await asyncio.to_thread(self._store.unsilence, silence_id) or known
         return known
 
+    def resolve(self, key: str) -> None:
+        """Close an incident by hand; it is raised again if what it tells of is still there.
+
+        :raises KeyError: no incident of that key is open.
+        """
+        resolved = self.manager.resolve(key, time.time())
+        if resolved is not None:
+            self._tell(resolved)
+
     # ---- looking
 
     def alerts(self) -> list[Alert]:

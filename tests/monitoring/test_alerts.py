@@ -44,6 +44,21 @@ def test_one_incident_one_alert_and_its_end() -> None:
     assert manager.recent() == [resolved]
 
 
+def test_what_is_closed_by_hand_and_still_there_is_raised_again() -> None:
+    manager = AlertManager(raise_after=2)
+    for now in (1.0, 2.0):
+        manager.update([finding(), finding("other")], now)
+    closed = manager.resolve("k", 3.0)
+    assert closed is not None
+    assert (closed.key, closed.resolved_at) == ("k", 3.0)
+    assert manager.open() == []
+    with pytest.raises(KeyError):
+        manager.resolve("k", 3.0)
+    assert manager.update([finding()], 4.0) == []
+    (again,) = manager.update([finding()], 5.0)
+    assert again.details["returned"] == 1
+
+
 def test_flapping_tells_nobody() -> None:
     manager = AlertManager(raise_after=2, resolve_after=2)
     for now in range(50):

@@ -26,6 +26,12 @@ SILENCE_SCHEMA: dict[str, Any] = {
         "by": {"type": "string"},
     },
 }
+RESOLVE_SCHEMA: dict[str, Any] = {
+    "type": "object",
+    "additionalProperties": False,
+    "required": ["key"],
+    "properties": {"key": {"type": "string", "description": "of an open incident"}},
+}
 ANNOTATION_SCHEMA: dict[str, Any] = {
     "type": "object",
     "additionalProperties": False,
@@ -48,6 +54,16 @@ async def list_alerts(context: Context, request: Request) -> Response:
     if state != "all":
         found = [alert for alert in found if (alert.resolved_at is None) == (state == "open")]
     return page(request, found)
+
+
+async def resolve(context: Context, request: Request) -> Response:
+    """What it tells of is raised again if it is still there."""
+    key = _text(await _body(request, RESOLVE_SCHEMA), "key")
+    try:
+        _watching(context).resolve(key)
+    except KeyError:
+        raise ProblemError(404, f"No incident {key!r} is open.") from None
+    return answer(request, {"resolved": key})
 
 
 async def list_channels(context: Context, request: Request) -> Response:
@@ -131,6 +147,7 @@ STATE: dict[str, Any] = {
 }
 ENDPOINTS = (
     Endpoint("GET", "/alerts", "Incidents, the newest first", list_alerts, STATE),
+    Endpoint("POST", "/alerts/resolve", "Close an incident by hand", resolve, body=RESOLVE_SCHEMA),
     Endpoint("GET", "/alerts/channels", "Who is told, and how well it goes", list_channels),
     Endpoint("GET", "/alerts/silences", "What nobody is told of, and until when", list_silences),
     Endpoint("POST", "/alerts/silences", "Silence alerts for a while", add_silence, body=SILENCE_SCHEMA),
