@@ -1,5 +1,6 @@
 """Resources: what can run out, sampled through psutil and by plugins' pools."""
 
+from perfmw.resources.clients import HttpClientPool, HttpClientPools
 from perfmw.resources.concurrency import ConcurrencyLimiter, Priority
 from perfmw.resources.efficiency import efficiency, pool_efficiency
 from perfmw.resources.forecast import Forecaster
@@ -12,6 +13,8 @@ __all__ = [
     "ConcurrencyLimiter",
     "CpuPool",
     "Forecaster",
+    "HttpClientPool",
+    "HttpClientPools",
     "MemoryPool",
     "NetworkPool",
     "Priority",

@@ -17,6 +17,8 @@ from perfmw.contracts.protocols import ResourcePool
 from perfmw.contracts.resources import PoolSample
 from perfmw.resources.cgroups import Cgroup
 from perfmw.resources.descriptors import DescriptorPool
+from perfmw.resources.eventloop import EventLoopPool
+from perfmw.resources.threads import AnyioPool, ExecutorPool
 
 _LINK_INTERVAL: Final = 60.0
 """Link speeds hardly change, and asking costs a system call a device."""
@@ -237,4 +239,7 @@ def builtin_pools(storage_path: str | Path = ".") -> dict[str, ResourcePool]:
         "storage": StoragePool(storage_path),
         "network": NetworkPool(),
         "descriptors": DescriptorPool(),
+        "event-loop": EventLoopPool(),
+        "threads": ExecutorPool(),
+        "anyio-threads": AnyioPool(),
     }

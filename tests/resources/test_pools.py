@@ -201,7 +201,8 @@ def test_a_counter_that_was_reset_gives_no_negative_rate(
 
 def test_every_builtin_pool_reads_this_machine(tmp_path: Path) -> None:
     pools = builtin_pools(tmp_path)
-    assert list(pools) == ["cpu", "memory", "storage", "network", "descriptors"]
+    names = ["cpu", "memory", "storage", "network", "descriptors", "event-loop", "threads", "anyio-threads"]
+    assert list(pools) == names
     for name, pool in pools.items():
         pool.sample(1.0)
         sample = pool.sample(2.0)
