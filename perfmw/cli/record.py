@@ -27,6 +27,13 @@ from perfmw.cli.output import Refusal, note
     "--port", type=click.IntRange(0, 65535), default=8000, show_default=True, help="0: any free one."
 )
 @click.option("--workers", type=click.IntRange(min=1), default=1, show_default=True, help="For an app.")
+@click.option(
+    "--server",
+    type=click.Choice(["uvicorn", "granian", "hypercorn"]),
+    default="uvicorn",
+    show_default=True,
+    help="The ASGI server, for an app.",
+)
 @click.option("--factory", is_flag=True, help="APP is a callable that makes the app.")
 def record(
     target: str,
@@ -36,6 +43,7 @@ def record(
     host: str,
     port: int,
     workers: int,
+    server: str,
     factory: bool,
 ) -> None:
     """Serve APP (module:attribute) or the origin at URL, and record which keys are asked for.
@@ -45,6 +53,8 @@ def record(
     `perfmw simulate FILE` says what other policies and sizes would have done; Ctrl-C ends the recording.
     """
     context = click.get_current_context()
+    if "://" in target and (server != "uvicorn" or workers > 1 or factory):
+        raise Refusal("--server, --workers and --factory are for an app, not for an origin")
     begin(output, max_size, plain=plain)
     if "://" in target:
         from perfmw.cli.proxy import proxy
@@ -53,7 +63,8 @@ def record(
     else:
         from perfmw.cli.run import run
 
-        context.invoke(run, app=target, host=host, port=port, workers=workers, factory=factory)
+        served = {"workers": workers, "server": server, "factory": factory}
+        context.invoke(run, app=target, host=host, port=port, **served)
 
 
 def begin(output: Path, max_size: str, *, plain: bool) -> None:

@@ -20,7 +20,7 @@ from perfmw.contracts import (
 )
 from perfmw.monitoring.history import History
 from perfmw.monitoring.overview import overview_of
-from perfmw.resources import ProcessUsage, ResourceSampler, efficiency
+from perfmw.resources import ProcessUsage, ResourceManagementSystem, ResourceSampler, efficiency
 from perfmw.runtime.guarding import Guard
 from perfmw.runtime.owncost import OwnCost
 from perfmw.runtime.scaling import Scaling
@@ -57,6 +57,7 @@ class Rounds:
         self.history = History(time.time())
         """How busy each pool was over the last day, as a share."""
         self.cost = OwnCost()
+        self.resources = ResourceManagementSystem(self._sampler)
 
     async def run(self) -> None:
         """Tick until cancelled; a round that fails is logged and the next one comes all the same."""

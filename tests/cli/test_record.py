@@ -155,3 +155,11 @@ def test_lines_of_traces() -> None:
     assert parse_line("key 12 0.5 1700000000.0") == ("key", 12)
     with pytest.raises(ValueError, match="a line is a key"):
         parse_line("a 1 2 3 4")
+
+
+def test_an_origin_takes_no_options_of_an_app(tmp_path: Path, run: Run) -> None:
+    answer = run("record", "http://127.0.0.1:9", "--server", "granian", "-o", "t.txt")
+    assert answer.returncode == 2
+    assert "are for an app" in answer.stderr
+    assert not (tmp_path / "t.txt").exists()
+    assert run("record", "shop:app", "--server", "nginx").returncode == 2

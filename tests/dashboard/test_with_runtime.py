@@ -47,7 +47,17 @@ async def test_everything_there_is_to_get(client: httpx.AsyncClient) -> None:
     readable = [
         e.path for e in ENDPOINTS if e.method == "GET" and "{" not in e.path and e.path not in special
     ]
-    pages = ["", "parts", "report", "report?download=1", "metrics", "healthz"]
+    pages = [
+        "",
+        "parts",
+        "alerts",
+        "plugins",
+        "settings",
+        "report",
+        "report?download=1",
+        "metrics",
+        "healthz",
+    ]
     for path in [*pages, *(f"api/v1{path}" for path in readable)]:
         answer = await client.get(f"/_perfmw/{path}")
         assert answer.status_code == 200, path

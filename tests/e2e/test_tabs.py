@@ -3,132 +3,20 @@
 from __future__ import annotations
 
 import json
-import os
 import re
-import shutil
-import subprocess
-import sys
-import threading
 import time
-import urllib.error
-import urllib.request
-from collections.abc import Iterator
-from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from perfmw import Settings
+from tests.e2e.conftest import CHROMIUM, Shop, Visit, opened
 
 sync_api = pytest.importorskip("playwright.sync_api")
 pytest.importorskip("pyinstrument", reason="the extra profiler is not installed")
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="chromium is not installed")
 TABS = ["Overview", "Performance Profiles", "Caching", "Resource Management", "Optimization"]
 PATHS = ["", "profiles", "caching", "resources", "optimization"]
-WIRE: int = 40 * 1024
-SHOTS = os.environ.get("PERFMW_SCREENSHOTS")
-"""A folder to leave pictures of the tabs in."""
-
-
-@dataclass
-class Shop:
-    """The site of ``shop.py`` as a process of its own."""
-
-    url: str
-
-    @property
-    def dashboard(self) -> str:
-        return f"{self.url}/_perfmw/"
-
-    def get(self, path: str) -> int:
-        try:
-            with urllib.request.urlopen(f"{self.url}{path}", timeout=10) as answer:
-                answer.read()
-                return int(answer.status)
-        except urllib.error.HTTPError as error:
-            return error.code
-
-    def visit(self, times: int = 1) -> None:
-        for number in range(times):
-            for path in (f"/items/{number % 5}", "/basket", "/fails"):
-                self.get(path)
-
-    def id_of(self, name: str) -> str:
-        with urllib.request.urlopen(f"{self.dashboard}api/v1/profiles?limit=1000", timeout=10) as answer:
-            return next(one["id"] for one in json.load(answer)["items"] if one["name"] == name)
-
-    def vitals(self) -> None:
-        told = json.dumps({"path": "/basket", "LCP": 1900, "INP": 320, "CLS": 0.31, "TTFB": 90}).encode()
-        headers = {"content-type": "application/json", "origin": self.url}
-        urllib.request.urlopen(
-            urllib.request.Request(f"{self.url}/_vitals", told, headers), timeout=10
-        ).close()
-
-
-@pytest.fixture(scope="module")
-def shop() -> Iterator[Shop]:
-    command = [sys.executable, "-m", "uvicorn", "shop:app", "--port", "0", "--no-access-log"]
-    with subprocess.Popen(command, cwd=Path(__file__).parent, stderr=subprocess.PIPE, text=True) as process:
-        assert process.stderr is not None
-        seen = []
-        for line in process.stderr:
-            seen.append(line)
-            found = re.search(r"running on (http://[\d.:]+)", line)
-            if found:
-                break
-        else:
-            raise AssertionError("".join(seen))
-        drain = threading.Thread(target=process.stderr.read, daemon=True)
-        drain.start()
-        shop = Shop(found[1])
-        shop.visit(25)
-        shop.get("/blocks")
-        time.sleep(1.2)
-        shop.visit(5)
-        yield shop
-        process.terminate()
-        process.wait(20)
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    with sync_api.sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(
-            executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu", "--disable-quic"]
-        )
-        yield chromium
-        chromium.close()
-
-
-@dataclass
-class Visit:
-    """A page, what it complained about (policy violations are console errors), and bytes on the wire."""
-
-    page: Any
-    complaints: list[str] = field(default_factory=list)
-    received: int = 0
-
-    def go(self, url: str) -> None:
-        self.page.goto(url)
-        self.page.wait_for_selector('#live[data-state="live"]')
-
-
-def opened(browser: Any, **options: Any) -> Visit:
-    page = browser.new_context(**options).new_page()
-    visit = Visit(page)
-    page.on("console", lambda m: visit.complaints.append(m.text) if m.type in ("error", "warning") else None)
-    page.on("pageerror", lambda error: visit.complaints.append(str(error)))
-    return visit
-
-
-@pytest.fixture
-def visit(browser: Any) -> Iterator[Visit]:
-    visit = opened(browser)
-    yield visit
-    visit.page.context.close()
-    assert visit.complaints == []
 
 
 def test_tabs_are_links_and_go_by_arrow_keys(visit: Visit, shop: Shop) -> None:
@@ -410,54 +298,3 @@ def test_a_page_can_be_paused(visit: Visit, shop: Shop) -> None:
     page.get_by_role("button", name="Pause").click()
     sync_api.expect(page.locator("#live")).to_have_text("Live")
     sync_api.expect(page.locator("[data-samples]").first).not_to_have_text(shown, timeout=15_000)
-
-
-@pytest.mark.parametrize("path", PATHS)
-def test_the_first_load_is_small(browser: Any, shop: Shop, path: str) -> None:
-    """Everything but the event stream, headers left out, as compressed on the wire."""
-    visit = opened(browser)
-    session = visit.page.context.new_cdp_session(visit.page)
-    session.send("Network.enable")
-    sizes: dict[str, float] = {}
-    session.on("Network.loadingFinished", lambda e: sizes.__setitem__(e["requestId"], e["encodedDataLength"]))
-    visit.go(f"{shop.dashboard}{path}")
-    visit.page.wait_for_timeout(500)
-    assert 5_000 < sum(sizes.values()) <= WIRE
-    assert visit.complaints == []
-    visit.page.context.close()
-
-
-@pytest.mark.parametrize("path", [*PATHS, "profile"])
-def test_a_phone_needs_no_sideways_scrolling(browser: Any, shop: Shop, path: str) -> None:
-    visit = opened(browser, viewport={"width": 360, "height": 740})
-    path = f"profile?id={shop.id_of('GET /basket')}" if path == "profile" else path
-    visit.go(f"{shop.dashboard}{path}")
-    assert visit.page.evaluate("document.documentElement.scrollWidth") == 360
-    visit.page.context.close()
-    assert visit.complaints == []
-
-
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_nothing_serious_keeps_anybody_out(browser: Any, shop: Shop, scheme: str) -> None:
-    """axe-core on every tab, in both themes."""
-    axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
-    visit = opened(browser, color_scheme=scheme)
-    ids = {name: shop.id_of(name) for name in ("GET /basket", "GET /fails")}
-    found = []
-    for path in (
-        *PATHS,
-        f"profile?id={ids['GET /basket']}",
-        f"compare?first={ids['GET /basket']}&second={ids['GET /fails']}",
-    ):
-        visit.go(f"{shop.dashboard}{path}")
-        if SHOTS:
-            name = re.sub(r"\W.*", "", path) or "overview"
-            visit.page.screenshot(path=f"{SHOTS}/{name}-{scheme}.png", full_page=True)
-        result = axe.run(visit.page).response
-        found += [
-            (path, one["id"], [node["target"] for node in one["nodes"]][:3])
-            for one in result["violations"]
-            if one["impact"] in ("serious", "critical")
-        ]
-    visit.page.context.close()
-    assert found == []

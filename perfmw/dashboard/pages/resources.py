@@ -6,6 +6,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from perfmw.contracts import RuntimeSnapshot
+from perfmw.contracts.resources import ResourceManager
+from perfmw.dashboard.api.managers import SCOPES
 from perfmw.dashboard.asked import forecast_of, history_of_host, limits_of
 from perfmw.dashboard.context import Context, Handler
 from perfmw.dashboard.details import Details, details, latency_chart
@@ -37,6 +39,8 @@ async def show(context: Context, request: Request) -> Response:
         lag=lag,
         lags=latency_chart(lag, now) if lag is not None else None,
         pools=snapshot.pools,
+        managers=managers_of(host),
+        scopes=SCOPES,
         efficiency=efficiency(snapshot.pools),
         processes=snapshot.processes,
         limits=limits_of(snapshot),
@@ -48,6 +52,12 @@ async def show(context: Context, request: Request) -> Response:
             key=lambda one: -(one.metrics.resource_usage.cpu_seconds or 0.0),
         )[:SLOW_ROWS],
     )
+
+
+def managers_of(host: Host) -> list[ResourceManager]:
+    """Those of this worker; none where nothing is sampled."""
+    rounds = getattr(host, "rounds", None)
+    return rounds.resources.managers() if rounds is not None else []
 
 
 def loop_lag(host: Host, now: float, window: float) -> Details | None:

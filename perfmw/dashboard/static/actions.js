@@ -49,6 +49,7 @@ async function act(button, done, work) {
 
 function value(field) {
   if (field.type === "checkbox") return field.checked;
+  if (field.multiple) return [...field.selectedOptions].map((option) => option.value);
   if (field.type === "number") return Number(field.value) * Number(field.dataset.scale ?? 1);
   return field.value;
 }

@@ -1,0 +1,252 @@
+"""What holds of every page: small, readable by all, one time range; and the pages beside the tabs."""
+
+from __future__ import annotations
+
+import base64
+import os
+import re
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.e2e.conftest import CHROMIUM, Shop, Visit, opened
+
+sync_api = pytest.importorskip("playwright.sync_api")
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="chromium is not installed")
+TABS = ("", "profiles", "caching", "resources", "optimization")
+PATHS = (*TABS, "alerts", "plugins", "settings")
+WIRE: int = 40 * 1024
+PICTURES = os.environ.get("PERFMW_SCREENSHOTS")
+"""A folder to leave pictures of the tabs in: ``docs/images`` for those of the documentation."""
+LOAD_SECONDS = float(os.environ.get("PERFMW_SCREENSHOT_SECONDS", "3"))
+
+
+def every_page(shop: Shop) -> list[str]:
+    basket, fails = shop.id_of("GET /basket"), shop.id_of("GET /fails")
+    return [*PATHS, f"profile?id={basket}", f"compare?first={basket}&second={fails}"]
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_the_first_load_is_small(browser: Any, shop: Shop, path: str) -> None:
+    """Everything but the event stream, headers left out, as compressed on the wire."""
+    visit = opened(browser)
+    session = visit.page.context.new_cdp_session(visit.page)
+    session.send("Network.enable")
+    sizes: dict[str, float] = {}
+    session.on("Network.loadingFinished", lambda e: sizes.__setitem__(e["requestId"], e["encodedDataLength"]))
+    visit.go(f"{shop.dashboard}{path}")
+    visit.page.wait_for_timeout(500)
+    assert 5_000 < sum(sizes.values()) <= WIRE
+    assert visit.complaints == []
+    visit.page.context.close()
+
+
+def test_a_phone_needs_no_sideways_scrolling(browser: Any, shop: Shop) -> None:
+    visit = opened(browser, viewport={"width": 360, "height": 740})
+    wide = {}
+    for path in every_page(shop):
+        visit.go(f"{shop.dashboard}{path}")
+        wide[path] = visit.page.evaluate("document.documentElement.scrollWidth")
+    visit.page.context.close()
+    assert set(wide.values()) == {360}, wide
+    assert visit.complaints == []
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_nothing_serious_keeps_anybody_out(browser: Any, shop: Shop, scheme: str) -> None:
+    """axe-core on every page, in both themes."""
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
+    visit = opened(browser, color_scheme=scheme)
+    found = []
+    for path in every_page(shop):
+        visit.go(f"{shop.dashboard}{path}")
+        result = axe.run(visit.page).response
+        found += [
+            (path, one["id"], [node["target"] for node in one["nodes"]][:3])
+            for one in result["violations"]
+            if one["impact"] in ("serious", "critical")
+        ]
+    visit.page.context.close()
+    assert found == []
+    assert visit.complaints == []
+
+
+# -- one time range -----------------------------------------------------------------------------------------
+
+
+def test_the_time_range_is_kept_from_tab_to_tab(visit: Visit, shop: Shop) -> None:
+    page = visit.page
+    visit.go(shop.dashboard)
+    page.get_by_role("link", name="1 h", exact=True).click()
+    page.wait_for_url("**/?window=3600")
+    for tab in ("Caching", "Performance Profiles", "Resource Management"):
+        page.get_by_role("tab", name=tab).click()
+        page.wait_for_url("**window=3600")
+    chosen = page.get_by_role("link", name="1 h", exact=True)
+    assert chosen.get_attribute("aria-current") == "true"
+    page.get_by_role("link", name="1 min", exact=True).click()
+    page.wait_for_url("**/resources?window=60")
+
+
+@pytest.mark.parametrize(("path", "charts"), [("", 3), ("caching", 2), ("resources", 2)])
+def test_all_charts_of_a_page_have_one_crosshair_and_zoom(
+    visit: Visit, shop: Shop, path: str, charts: int
+) -> None:
+    page = visit.page
+    visit.go(f"{shop.dashboard}{path}")
+    plots = page.locator("figure[data-start] .plot svg")
+    sync_api.expect(plots).to_have_count(charts)
+    page.get_by_role("button", name="Pause").click()
+    plots.first.scroll_into_view_if_needed()
+    box = plots.first.bounding_box()
+    assert box is not None
+    page.mouse.move(box["x"] + box["width"] * 0.95, box["y"] + 20)
+    crosses = page.locator("figure[data-start] .cross").evaluate_all(
+        "all => all.map(one => one.getAttribute('d'))"
+    )
+    assert len(set(crosses)) == 1
+    assert crosses[0].startswith("M")
+    assert "UTC: " in page.locator(".readout").first.inner_text()
+    page.mouse.down()
+    page.mouse.move(box["x"] + box["width"] * 0.5, box["y"] + 30)
+    page.mouse.up()
+    views = plots.evaluate_all("all => all.map(one => one.getAttribute('viewBox'))")
+    assert len(set(views)) == 1
+    assert views[0] != "0 0 1000 200"
+    page.keyboard.press("Tab")
+    plots.last.focus()
+    page.keyboard.press("Escape")
+    assert plots.first.get_attribute("viewBox") == "0 0 1000 200"
+
+
+def test_the_table_behind_a_chart_has_its_points(visit: Visit, shop: Shop) -> None:
+    visit.go(f"{shop.dashboard}?window=60")
+    page = visit.page
+    page.locator("#course details.data summary").click()
+    rows = page.locator("#course details.data tbody tr")
+    assert rows.count() >= 1
+    assert all(cell.endswith("Z") for cell in rows.locator("th").all_inner_texts())
+
+
+# -- the overview -------------------------------------------------------------------------------------------
+
+
+def test_the_overview_tells_what_happened_and_what_perfmw_takes(visit: Visit, shop: Shop) -> None:
+    page = visit.page
+    shop.post("api/v1/annotations", {"text": "shop 2.4.1", "who": "ci"})
+    visit.go(shop.dashboard)
+    sync_api.expect(page.locator("#timeline")).to_contain_text("shop 2.4.1")
+    assert "the process started" in page.inner_text("#timeline")
+    titles = page.locator("#course path.event title").evaluate_all("all => all.map(one => one.textContent)")
+    assert "deploy: shop 2.4.1" in titles
+    told = page.inner_text("#process").replace("\u202f", " ")
+    assert re.search(r"perfmw, a hit\s+[\d.]+ (µs|ms), mean of \d+", told), told
+    assert re.search(r"perfmw, a request\s+[\d.]+ (µs|ms) of [\d.]+ ms, mean of \d+ sampled", told), told
+    assert "of a core since the start" in told
+    assert "p95 of misses" in page.inner_text("#course")
+
+
+# -- beside the tabs ----------------------------------------------------------------------------------------
+
+
+def test_alerts_are_silenced_and_changes_noted(visit: Visit, shop: Shop) -> None:
+    page = visit.page
+    visit.go(shop.dashboard)
+    page.get_by_role("link", name="Alerts", exact=True).click()
+    page.wait_for_url("**/alerts")
+    page.fill("input[name=pattern]", "GET /reports/*")
+    page.fill("input[name=why]", "rebuilding <b>the index</b>")
+    page.get_by_role("button", name="Silence", exact=True).click()
+    sync_api.expect(page.locator("#silences tbody tr")).to_have_count(1)
+    assert "rebuilding <b>the index</b>" in page.inner_text("#silences")
+    assert re.search(r"in (59|60)", page.inner_text("#silences tbody"))
+    page.get_by_role("button", name="End the silence of GET /reports/*").click()
+    sync_api.expect(page.locator("#silences")).to_contain_text("Nothing is silenced")
+    page.fill("input[name=text]", "shop 2.5")
+    page.get_by_role("button", name="Note it").click()
+    sync_api.expect(page.locator("#notes")).to_contain_text("shop 2.5")
+
+
+def test_settings_stand_with_their_origin(visit: Visit, shop: Shop) -> None:
+    page = visit.page
+    visit.go(f"{shop.dashboard}settings")
+    row = page.locator("#chosen tr", has_text="trace_ratio")
+    assert "keyword" in row.inner_text()
+    assert "apdex_t" in page.inner_text("#defaults")
+    assert "/items/*" in page.inner_text("#rules")
+    assert re.search(r"perfmw \d+\.\d+", page.inner_text("#chosen"))
+
+
+def test_plugins_stand_with_hooks_and_version(visit: Visit, shop: Shop) -> None:
+    page = visit.page
+    visit.go(f"{shop.dashboard}plugins")
+    row = page.locator("#plugins tr", has_text="built-in").first
+    assert "active" in row.inner_text()
+    row.locator("summary").click()
+    assert "perfmw_register_eviction_policies" in row.inner_text()
+
+
+def test_a_resource_manager_is_created_and_removed(visit: Visit, shop: Shop) -> None:
+    page = visit.page
+    visit.go(f"{shop.dashboard}resources")
+    page.fill("section:has(#manager-title) input[name=name]", "disks")
+    page.select_option("select[name=pools]", ["storage"])
+    page.get_by_role("button", name="Create").click()
+    row = page.locator("#managers tr", has_text="disks")
+    sync_api.expect(row).to_contain_text("storage")
+    assert "memory" not in row.inner_text()
+    page.get_by_role("button", name="Remove disks").click()
+    sync_api.expect(row).to_have_count(0)
+
+
+def test_a_name_that_is_taken_is_refused_in_words(browser: Any, shop: Shop) -> None:
+    visit = opened(browser)
+    visit.go(f"{shop.dashboard}resources")
+    visit.page.fill("section:has(#manager-title) input[name=name]", "host")
+    visit.page.get_by_role("button", name="Create").click()
+    sync_api.expect(visit.page.locator("#message")).to_contain_text("a resource manager named")
+    visit.page.context.close()
+
+
+# -- pictures -----------------------------------------------------------------------------------------------
+
+
+@contextmanager
+def under_load(shop: Shop) -> Iterator[None]:
+    over = threading.Event()
+
+    def ask() -> None:
+        while not over.wait(0.02):
+            shop.visit()
+
+    thread = threading.Thread(target=ask)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
+
+
+def test_each_tab_is_pictured_under_load(browser: Any, shop: Shop, tmp_path: Path) -> None:
+    folder = Path(PICTURES) if PICTURES else tmp_path
+    folder.mkdir(parents=True, exist_ok=True)
+    visit = opened(browser, viewport={"width": 1200, "height": 800})
+    with under_load(shop):
+        visit.page.wait_for_timeout(LOAD_SECONDS * 1e3)
+        shop.post("api/v1/cache/what-if", {})
+        for path in TABS:
+            visit.go(f"{shop.dashboard}{path}?window=60")
+            visit.page.wait_for_timeout(300)
+            session = visit.page.context.new_cdp_session(visit.page)
+            picture = session.send("Page.captureScreenshot", {"format": "webp", "quality": 55})
+            (folder / f"{path or 'overview'}.webp").write_bytes(base64.b64decode(picture["data"]))
+    visit.page.context.close()
+    sizes = {one.name: one.stat().st_size for one in folder.glob("*.webp")}
+    assert len(sizes) == len(TABS)
+    assert all(5_000 < size < 100_000 for size in sizes.values()), sizes
+    assert visit.complaints == []
