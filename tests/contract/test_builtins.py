@@ -46,7 +46,8 @@ def test_there_are_built_ins_of_each_kind() -> None:
     assert list(BUILT_INS.optimizers) == ["cache_route", "rule_ttl", "memory_layer", "advice"]
     assert list(BUILT_INS.exporters) == ["prometheus"]
     assert list(BUILT_INS.alert_channels) == ["log"]
-    assert sorted(BUILT_INS.resource_pools) == ["cpu", "descriptors", "memory", "network", "storage"]
+    pools = ["anyio-threads", "cpu", "descriptors", "event-loop", "memory", "network", "storage", "threads"]
+    assert sorted(BUILT_INS.resource_pools) == pools
 
 
 def test_a_snapshot_file_brings_the_json_exporter(tmp_path: Path) -> None:
