@@ -18,12 +18,14 @@ class Prices:
     :param gb_hour: a GiB of memory for an hour.
     :param cpu_hour: a core for an hour.
     :param origin_call: a call of an origin that charges by the call.
+    :param currency: what they are in, for people.
     :raises ValueError: for a price below 0.
     """
 
     gb_hour: float = 0.005
     cpu_hour: float = 0.04
     origin_call: float = 0.0
+    currency: str = ""
 
     def __post_init__(self) -> None:
         if min(self.gb_hour, self.cpu_hour, self.origin_call) < 0:
@@ -76,6 +78,7 @@ class WhatIf:
     seconds_saved: float
     money_saved: float
     memory_cost: float
+    currency: str = ""
 
     @property
     def worth(self) -> float:
@@ -84,9 +87,10 @@ class WhatIf:
 
     def in_words(self, unit: str = "entries") -> str:
         """One sentence for people."""
+        money = f"{self.worth:+.4f} {self.currency}"
         return (
             f"{self.new_size:,} instead of {self.size:,} {unit} would give {self.hits:+,.0f} hits and spare"
-            f" {self.seconds_saved * 1e3:+,.0f} ms an hour; worth {self.worth:+.4f} an hour"
+            f" {self.seconds_saved * 1e3:+,.0f} ms an hour; worth {money.strip()} an hour"
         )
 
 
@@ -117,4 +121,4 @@ def what_if(
     hits = (after - before) * reads_an_hour
     cpu = miss_seconds if cpu_seconds is None else cpu_seconds
     memory = prices.memory((new - size) * entry_bytes, _HOUR)
-    return WhatIf(size, new, hits, hits * miss_seconds, prices.misses(hits, cpu), memory)
+    return WhatIf(size, new, hits, hits * miss_seconds, prices.misses(hits, cpu), memory, prices.currency)

@@ -70,6 +70,7 @@ def _settings_of(name: str, table: Namespace, settings: Settings) -> Settings:
         "memory_max_bytes": table.memory_max_bytes or settings.memory_max_bytes,
         "memory_max_entries": table.memory_max_entries or settings.memory_max_entries,
         "eviction_policy": table.eviction_policy or settings.eviction_policy,
+        "adaptive_eviction": settings.adaptive_eviction and table.eviction_policy is None,
         "disk_max_bytes": table.disk_max_bytes or settings.disk_max_bytes,
     }
     return settings.replace(**changes)

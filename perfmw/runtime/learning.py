@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections import OrderedDict, deque
 from collections.abc import Callable, Container, Sequence
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any
 
+from perfmw.cache.sizes import weigh
 from perfmw.learning.workload import Workload
+from perfmw.runtime.spaces import space_of
 
 if TYPE_CHECKING:
     from perfmw.cache.entries import Entry
     from perfmw.http.messages import StoredResponse
     from perfmw.learning import AdaptiveTTL, Prefetcher, UsagePatterns
+    from perfmw.runtime.curves import Tuner
     from perfmw.runtime.runtime import Runtime
     from perfmw.runtime.trail import Trail
     from perfmw.settings import CacheRule
@@ -105,11 +109,17 @@ class Learning:
     def __init__(self, runtime: Runtime) -> None:
         settings = runtime.settings
         self._dashboard = settings.dashboard_path if settings.dashboard != "off" else None
+        self._spaces = runtime.spaces
         self.workload = Workload()
         self.lifetimes: dict[str, _Lifetimes] | None = {} if settings.dynamic_ttl else None
         self.prefetching = Prefetching(runtime) if settings.predictive_prefetching else None
         self.patterns: UsagePatterns | None = None
         self.trail: Trail | None = None
+        self.tuner: Tuner | None = None
+        if settings.usage_pattern_learning or settings.auto_tuning:
+            from perfmw.runtime.curves import Curves, Tuner
+
+            self.tuner = Tuner(runtime, Curves(time.time()))
         if settings.usage_pattern_learning:
             from perfmw.learning.patterns import UsagePatterns
             from perfmw.runtime.trail import Trail
@@ -117,11 +127,13 @@ class Learning:
             self.patterns, self.trail = UsagePatterns(), Trail()
             self.patterns.starts.start()
         self._of: OrderedDict[str, _Lifetimes] = OrderedDict()
+        self._weights: OrderedDict[str, int] = OrderedDict()
 
     @property
     def watches(self) -> bool:
         """Whether each plain GET is to be told to ``seen``."""
-        return self.lifetimes is not None or self.prefetching is not None or self.patterns is not None
+        learners = self.lifetimes, self.prefetching, self.patterns, self.tuner
+        return any(one is not None for one in learners)
 
     def watching(self, fresh: Callable[..., StoredResponse | None]) -> Callable[..., StoredResponse | None]:
         """``fresh`` of the hit path, with every plain GET told to ``seen``."""
@@ -155,6 +167,8 @@ class Learning:
             self.patterns.read(_path(key), now)
         if self.trail is not None:
             self.trail.read(key, now)
+        if self.tuner is not None and stored is not None:
+            self._size(self.tuner, key, stored, new=False)
         if self.prefetching is not None and client is not None:
             self.prefetching.seen(client[0], key, now, stored)
 
@@ -164,6 +178,8 @@ class Learning:
         A lifetime that the app stated is its own, and is left as it is.
         """
         self._shorten(key, stored, rule, now)
+        if self.tuner is not None:
+            self._size(self.tuner, key, stored, new=True)
         if self.trail is not None:
             self.trail.stored(key, stored.body, now)
         if self.prefetching is not None:
@@ -194,6 +210,20 @@ class Learning:
             if (lifetimes := self._of.get(key)) is not None:
                 lifetimes.ttl.observe_change(key, now)
 
+    def tick(self, now: float) -> None:
+        """The runtime's timer calls it; ``now`` in unix seconds."""
+        if self.tuner is not None:
+            self.tuner.tick(now)
+
+    def _size(self, tuner: Tuner, key: str, stored: StoredResponse, *, new: bool) -> None:
+        """A page was read, from the cache or, if it is ``new``, into it."""
+        size = self._weights.get(key) if not new else None
+        if size is None:
+            size = self._weights[key] = weigh(key, stored)
+            if len(self._weights) > _MOST_KEYS:
+                self._weights.popitem(last=False)
+        tuner.curves.access(space_of(self._spaces, stored), key, _path(key), size)
+
     def told(self) -> dict[str, Any]:
         """What was learned, for people and for JSON."""
         found: dict[str, Any] = {}
@@ -212,6 +242,8 @@ class Learning:
             }
         if self.patterns is not None:
             found["patterns"] = self.patterns.summary().in_words()
+        if self.tuner is not None:
+            found["curves"] = self.tuner.told(time.time())
         return found
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING, Any, cast
 
 from perfmw.cache.coalescing import Coalescer
@@ -19,15 +20,15 @@ from perfmw.contracts import (
     ManagerType,
 )
 from perfmw.http.messages import StoredResponse
+from perfmw.learning.cost import CacheEconomy
 from perfmw.runtime.building import cache_of, cache_of_namespace
+from perfmw.runtime.economy import economy_of
 from perfmw.settings.namespaces import type_of
 
 if TYPE_CHECKING:
     from perfmw.plugins import Plugins
     from perfmw.runtime.runtime import Runtime
     from perfmw.settings import Settings
-
-_MIB = 1024 * 1024
 
 
 def spaces_of(settings: Settings, plugins: Plugins, coalescer: Coalescer) -> Spaces:
@@ -44,6 +45,13 @@ def responses_of(spaces: Spaces) -> TieredCache | ResponseCache:
     content = spaces.caches.get("content", spaces.shared)
     api = spaces.caches.get("api")
     return content if api is None else ResponseCache(content, api, _is_api)
+
+
+def space_of(spaces: Spaces, response: Any) -> str:
+    """The namespace whose cache keeps a response."""
+    if "api" in spaces.caches and _is_api(response):
+        return "api"
+    return "content" if "content" in spaces.caches else SHARED
 
 
 def _is_api(value: Any) -> bool:
@@ -79,7 +87,7 @@ def _manager(runtime: Runtime, name: str, layers: list[CacheLayerInfo]) -> Cache
         type=kind,
         layers=_by_level(layers, cdn),
         intelligence=_intelligence(settings, policies),
-        metrics=_metrics(layers),
+        metrics=_metrics(layers, economy_of(runtime, name, layers, time.time())),
         configuration=_configuration(settings, name, layers),
         metadata=CacheManagerMetadata(
             created_at=runtime.spaces.created_at,
@@ -106,19 +114,19 @@ def _by_level(layers: list[CacheLayerInfo], cdn: CacheLayerInfo | None) -> Cache
     return CacheLayers(near, disk, next((info for info in layers if info not in (near, disk)), None), cdn)
 
 
-def _metrics(layers: list[CacheLayerInfo]) -> CacheManagerMetrics:
+def _metrics(layers: list[CacheLayerInfo], money: CacheEconomy) -> CacheManagerMetrics:
     """What the farthest layer did not have is a miss of all."""
     rates = {info.name: info.hits / (info.hits + info.misses) for info in layers if info.hits + info.misses}
     hits = sum(info.hits for info in layers)
     asked = hits + (layers[-1].misses if layers else 0)
     seconds = [(info.latency.mean, info.hits) for info in layers if info.latency is not None and info.hits]
     weight = sum(count for _, count in seconds)
-    held = sum(info.bytes or 0 for info in layers if info.kind == "memory")
     return CacheManagerMetrics(
         overall_hit_rate=hits / asked if asked else 0.0,
         layer_hit_rates=rates,
         average_latency=1_000 * sum(each * count for each, count in seconds) / weight if weight else 0.0,
-        memory_efficiency=hits / (held / _MIB) if held else 0.0,
+        memory_efficiency=money.memory_efficiency,
+        cost_efficiency=money.cost_efficiency,
     )
 
 
@@ -144,5 +152,6 @@ def _configuration(settings: Settings, name: str, layers: list[CacheLayerInfo]) 
         optimization_settings={
             "auto_optimization": settings.auto_optimization,
             "optimization_level": settings.optimization_level,
+            "auto_tuning": settings.auto_tuning,
         },
     )

@@ -251,6 +251,7 @@ SECONDS = 'seconds, or a text such as "500ms", "5m" or "1h30m"'
 BYTES = 'a size in bytes, or a text such as "64MiB"'
 BOOL = Kind("true or false", read_bool)
 SHARE = bounded(read_number, "a number from 0 to 1", 0, 1)
+PRICE = bounded(read_number, "a number, 0 or more", 0)
 COUNT = bounded(read_whole, "a whole number, at least 1", 1)
 POSITIVE_SECONDS = bounded(parse_duration, f"more than 0 {SECONDS}", 0, above=True)
 SECONDS_OR_ZERO = bounded(parse_duration, f"0 or more {SECONDS}", 0)

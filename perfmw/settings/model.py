@@ -16,6 +16,7 @@ from perfmw.settings.kinds import (
     COUNT,
     HOSTS,
     POSITIVE_SECONDS,
+    PRICE,
     SECONDS_OR_ZERO,
     SHARE,
     TOKEN,
@@ -175,6 +176,9 @@ class Settings:
     )
     eviction_policy: str = option(
         "lru", Kind("the name of an eviction policy", read_name), "Who leaves a full memory layer."
+    )
+    adaptive_eviction: bool = option(
+        False, BOOL, "Whether that is whoever does best just now: the policy `adaptive`."
     )
     codecs: Sequence[str] | None = option(
         None,
@@ -350,6 +354,21 @@ class Settings:
         BOOL,
         "Whether what will probably be asked for next is fetched before, while there is nothing else to do.",
     )
+    intelligent_prefetching: bool = option(
+        False, BOOL, "The same as `predictive_prefetching`, by the name that cache strategies have for it."
+    )
+    auto_tuning: bool = option(
+        False,
+        BOOL,
+        "Whether memory that hardly gives a hit is given back, and taken again up to `memory_max_bytes` when "
+        "it does. With `usage_pattern_learning` alone that is a recommendation in the ledger.",
+    )
+    price_gb_hour: float = option(0.005, PRICE, "What a GiB of memory costs for an hour.")
+    price_cpu_hour: float = option(0.04, PRICE, "What a core costs for an hour.")
+    price_origin_call: float = option(
+        0.0, PRICE, "What a call of an origin costs that charges by the call, beside computing."
+    )
+    currency: str = option("USD", Kind("a text", read_text), "What these prices are in.")
     usage_pattern_learning: bool = option(
         False,
         BOOL,

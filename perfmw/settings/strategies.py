@@ -29,7 +29,7 @@ def layers_of_strategy(settings: Settings, origins: Mapping[str, str]) -> tuple[
 
 def settle(settings: Settings, origins: dict[str, str]) -> list[str]:
     """Give ``layers`` the value that the strategy means; what is wrong with settings taken together."""
-    problems: list[str] = []
+    problems = _switched(settings, origins)
     if settings.cache_strategy is not None:
         if origins["layers"] in (DEFAULT, FROM_STRATEGY):
             object.__setattr__(settings, "layers", layers_of_strategy(settings, origins))
@@ -53,6 +53,23 @@ def settle(settings: Settings, origins: dict[str, str]) -> list[str]:
                 f"{name!r} is not among the layers beyond memory, which are: {_beyond(settings)}"
             )
     return problems
+
+
+def _switched(settings: Settings, origins: dict[str, str]) -> list[str]:
+    """What a switch means for other settings."""
+    if settings.intelligent_prefetching and not settings.predictive_prefetching:
+        object.__setattr__(settings, "predictive_prefetching", True)
+        origins["predictive_prefetching"] = "intelligent_prefetching"
+    if not settings.adaptive_eviction or settings.eviction_policy.startswith("adaptive"):
+        return []
+    if origins["eviction_policy"] == DEFAULT:
+        object.__setattr__(settings, "eviction_policy", "adaptive")
+        origins["eviction_policy"] = "adaptive_eviction"
+        return []
+    return [
+        f"eviction_policy = {settings.eviction_policy!r} (from {origins['eviction_policy']}) and "
+        f"adaptive_eviction = true (from {origins['adaptive_eviction']}) both say who leaves; leave out one"
+    ]
 
 
 def _unused(settings: Settings, origins: Mapping[str, str]) -> list[str]:

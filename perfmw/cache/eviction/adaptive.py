@@ -45,9 +45,9 @@ FAMILY: dict[str, EvictionPolicyFactory] = {
 _NEVER = math.inf
 _WAITING = 256
 _MOST_SHADOWED = 4_096
-_LEAST_MEMORY, _MEMORY = 1_000, 2
-"""Over how many accesses a lead fades, at least, and for each entry: the larger the cache, the more it has to
-fetch anew when it follows another, and the larger a lead must be able to grow."""
+_LEAST_MEMORY, _MEMORY = 1_000, 4
+"""Over how many accesses a lead fades: at least, and for each entry of the shadow that has most. The more
+there is to fetch anew when another is followed, the larger a lead must be able to grow."""
 _SHARE, _MOST_SHARE = 0.1, 0.35
 """Of what the cache would have to fetch anew, how much counts as the price of following another."""
 _CALM = 30
@@ -174,6 +174,12 @@ class AdaptivePolicy:
         if self._acting is not None:
             self._acting.resize(capacity)
 
+    def close_gaps(self) -> None:
+        """Make the tables anew, without the places of those who left."""
+        self._resident, self._spare = dict(self._resident), self._spare.copy()
+        self._costs, self._ends = dict(self._costs), dict(self._ends)
+        getattr(self._acting, "close_gaps", bool)()
+
     def keys(self) -> Iterable[Hashable]:
         self._learn()
         if self._acting is not None:
@@ -245,7 +251,8 @@ class AdaptivePolicy:
         if self._since % _TOLD_FOR == 0:
             entries = len(leader.sizes)
             self._floor = -_DEPTH * self._mean_worth() * entries
-            self._fade = 1 - 1 / max(_LEAST_MEMORY, _MEMORY * entries)
+            most = max(len(shadow.sizes) for shadow in self._shadows)
+            self._fade = 1 - 1 / max(_LEAST_MEMORY, _MEMORY * most)
         if best is not leader:
             self._challenge(best)
 

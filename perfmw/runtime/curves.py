@@ -1,0 +1,156 @@
+"""What other sizes of the memory would give, learned from the reads of pages; and the size that is enough."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any, Final
+
+from perfmw.contracts import OptimizationOpportunity
+from perfmw.learning.cost import WhatIf, what_if
+from perfmw.learning.curves import MissRatioCurve
+from perfmw.learning.keypatterns import key_pattern
+from perfmw.runtime.economy import prices_of
+
+if TYPE_CHECKING:
+    from perfmw.cache.memory import MemoryLayer
+    from perfmw.runtime.runtime import Runtime
+
+MOST_ROUTES: Final = 50
+OTHERS: Final = "(others)"
+_NEAR, _BUDGET = 1_000, 512
+"""For a route: some 300 KiB at most."""
+TUNE_SECONDS: Final = 60.0
+LEAST_READS: Final = 2_000
+"""With fewer a curve tells too little to act on."""
+_STEPS = 16
+_HARDLY = 0.002
+"""So much of the hit ratio is not worth memory."""
+_WORTH_A_CHANGE = 0.15
+
+
+class Curves:
+    """A curve for each namespace and each route, of the reads of what can be cached. Bounded."""
+
+    def __init__(self, now: float) -> None:
+        self.since = now
+        self.spaces: dict[str, MissRatioCurve] = {}
+        self.routes: dict[str, MissRatioCurve] = {}
+
+    def access(self, space: str, key: str, path: str, size: int) -> None:
+        """A read of a page of ``size`` bytes; ``space`` is the namespace that keeps it."""
+        curve = self.spaces.get(space)
+        if curve is None:
+            curve = self.spaces[space] = MissRatioCurve()
+        curve.access(key, size)
+        route = key_pattern(path.partition("?")[0])
+        if route not in self.routes and len(self.routes) >= MOST_ROUTES:
+            route = OTHERS
+        curve = self.routes.get(route)
+        if curve is None:
+            curve = self.routes[route] = MissRatioCurve(_NEAR, _BUDGET)
+        curve.access(key, size)
+
+    def enough(self, space: str, most: int) -> int | None:
+        """The least bytes that hit hardly less than ``most`` bytes do; None while too little is known."""
+        curve = self.spaces.get(space)
+        if curve is None or curve.accesses < LEAST_READS or curve.by_bytes is None:
+            return None
+        sizes = [most * step // _STEPS for step in range(1, _STEPS + 1)]
+        ratios = curve.by_bytes.curve(sizes)
+        return next(size for size, ratio in zip(sizes, ratios, strict=True) if ratio >= ratios[-1] - _HARDLY)
+
+
+class Tuner:
+    """Tells what the curves say, and sizes the memory by them where ``auto_tuning`` allows it."""
+
+    def __init__(self, runtime: Runtime, curves: Curves) -> None:
+        self._runtime = runtime
+        self.curves = curves
+        self._tuned_at = curves.since
+        self._told: tuple[str, int] | None = None
+
+    def tick(self, now: float) -> None:
+        """Act, or recommend, once a minute; ``now`` in unix seconds."""
+        if now - self._tuned_at < TUNE_SECONDS:
+            return
+        self._tuned_at = now
+        layer = self._runtime.cache.memory
+        if layer is None or layer.max_bytes is None or self._is_shared():
+            return
+        wanted = self.curves.enough("", self._runtime.settings.memory_max_bytes)
+        if wanted is None or abs(wanted - layer.max_bytes) < _WORTH_A_CHANGE * layer.max_bytes:
+            return
+        self._change(layer, layer.max_bytes, wanted)
+
+    def told(self, now: float) -> dict[str, Any]:
+        """By namespace and by route: reads, the knee, and what twice the memory would give."""
+        return {
+            "namespaces": {name: self._of(name, one, now) for name, one in self.curves.spaces.items()},
+            "routes": {name: _plain(one) for name, one in self.curves.routes.items()},
+        }
+
+    def double(self, space: str, now: float) -> WhatIf | None:
+        """What twice the memory of ``space`` would give; None where it is not bounded by bytes."""
+        curve, size = self.curves.spaces.get(space), self._size(space)
+        if curve is None or curve.by_bytes is None or not size:
+            return None
+        hours = max(now - self.curves.since, 1.0) / 3_600
+        return what_if(
+            curve.by_bytes.curve,
+            size,
+            reads_an_hour=curve.accesses / hours,
+            miss_seconds=self._runtime.caching.seconds_of_a_miss(space),
+            prices=prices_of(self._runtime.settings),
+        )
+
+    def _of(self, space: str, curve: MissRatioCurve, now: float) -> dict[str, Any]:
+        found = _plain(curve)
+        double = self.double(space, now)
+        if double is not None and curve.by_bytes is not None:
+            found["bytes"], found["hit_ratio"] = double.size, curve.by_bytes.curve([double.size])[0]
+            found["double"] = asdict(double) | {"worth": double.worth, "words": double.in_words("bytes")}
+        return found
+
+    def _size(self, space: str) -> int | None:
+        cache = self._runtime.spaces.caches.get(space)
+        return cache.memory.max_bytes if cache is not None and cache.memory is not None else None
+
+    def _is_shared(self) -> bool:
+        """Whether cached functions use the memory too: the curves know pages only."""
+        caching = self._runtime.caching
+        return any(info.fills for info in caching.said().functions)
+
+    def _change(self, layer: MemoryLayer, before: int, wanted: int) -> None:
+        what = OptimizationOpportunity(
+            id=f"auto_tuning:memory:{wanted}",
+            type="memory_size",
+            target="memory",
+            title=f"Hold {wanted:,} bytes in memory instead of {before:,}",
+            optimizer="auto_tuning",
+            parameters={"memory_max_bytes": wanted, "before": before},
+            evidence={"reads": self.curves.spaces[""].accesses},
+        )
+        why = "the miss-ratio curve of the last reads"
+        if self._runtime.settings.auto_tuning:
+            layer.resize(max_entries=layer.max_entries, max_bytes=wanted)
+            self._write("applied", what, why)
+        elif self._told != (what.id, before):
+            self._told = what.id, before
+            self._write("proposed", what, why)
+
+    def _write(self, kind: Any, what: OptimizationOpportunity, why: str) -> None:
+        """The ledger may be a file, so a thread writes where there is a loop that would wait."""
+        ledger = self._runtime.ledger
+
+        def write() -> object:
+            return ledger.append(kind, what, who="auto_tuning", why=why)
+
+        if self._runtime.started:
+            self._runtime.spawn(asyncio.to_thread(write), name="perfmw-tuning")
+        else:
+            write()
+
+
+def _plain(curve: MissRatioCurve) -> dict[str, Any]:
+    return {"reads": curve.accesses, "knee": curve.knee(), "footprint": curve.footprint()}

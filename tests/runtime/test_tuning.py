@@ -1,0 +1,143 @@
+"""What the plan's switches do in a running cache, by configuration alone; curves, advice and money."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import pytest
+
+from perfmw import CacheRule, PerfMiddleware, Settings
+from perfmw.runtime.curves import LEAST_READS, MOST_ROUTES, OTHERS, Curves
+from perfmw.settings import SettingsError
+from perfmw.testing.client import Client
+
+pytestmark = pytest.mark.anyio
+
+KIB = 1024
+
+
+class Site:
+    """Every page has 2,000 bytes; a page under /api is JSON."""
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] != "http":
+            return
+        kind = b"application/json" if scope["path"].startswith("/api") else b"text/plain"
+        headers = [(b"content-type", kind)]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        await send({"type": "http.response.body", "body": b"1" * 2_000})
+
+
+def site(**settings: Any) -> PerfMiddleware:
+    rules = [CacheRule(path="/**", ttl=3_600)]
+    return PerfMiddleware(Site(), settings=Settings(cache_rules=rules, plugins=[], **settings))
+
+
+async def reads(app: PerfMiddleware, count: int, pages: int, path: str = "/pages") -> None:
+    async with Client(app) as client:
+        for number in range(count):
+            await client.get(f"{path}/{number % pages}")
+
+
+async def test_memory_that_gives_nothing_is_given_back_and_taken_again() -> None:
+    app = site(auto_tuning=True, memory_max_bytes=1024 * KIB)
+    layer = app.runtime.cache.memory
+    assert layer is not None
+    now = time.time()
+    await reads(app, LEAST_READS + 50, pages=20)
+    app.runtime.learning.tick(now + 100)
+    assert (
+        layer.max_bytes == 128 * KIB
+    )  # 20 pages of 2,000 bytes and what the cache adds to each, in sixteenths
+    assert len(layer) == 20
+    [entry] = app.runtime.ledger.entries()
+    assert (entry.kind, entry.opportunity.target) == ("applied", "memory")
+    await reads(app, 2 * LEAST_READS, pages=200)
+    app.runtime.learning.tick(now + 200)
+    assert layer.max_bytes > 512 * KIB
+    assert layer.max_bytes <= 1024 * KIB
+
+
+async def test_without_auto_tuning_it_is_recommended_once() -> None:
+    app = site(usage_pattern_learning=True, memory_max_bytes=1024 * KIB)
+    layer = app.runtime.cache.memory
+    assert layer is not None
+    now = time.time()
+    await reads(app, LEAST_READS + 50, pages=20)
+    for minute in (2, 4, 6):
+        app.runtime.learning.tick(now + 60 * minute)
+    assert layer.max_bytes == 1024 * KIB
+    assert [entry.kind for entry in app.runtime.ledger.entries()] == ["proposed"]
+
+
+async def test_with_little_known_nothing_is_changed() -> None:
+    app = site(auto_tuning=True, memory_max_bytes=1024 * KIB)
+    await reads(app, 200, pages=20)
+    app.runtime.learning.tick(time.time() + 100)
+    assert app.runtime.ledger.entries() == []
+
+
+async def test_what_twice_the_memory_gives_is_told_in_hits_time_and_money() -> None:
+    app = site(usage_pattern_learning=True, memory_max_bytes=64 * KIB, price_origin_call=0.01, currency="EUR")
+    await reads(app, 800, pages=30)
+    curves = app.runtime.learning.told()["curves"]
+    told = curves["namespaces"][""]
+    assert told["reads"] == 800
+    assert told["knee"] >= 20
+    assert told["hit_ratio"] == 0.0  # a loop over more than fits
+    assert told["double"]["hits"] > 0
+    assert told["double"]["money_saved"] == pytest.approx(told["double"]["hits"] * 0.01, rel=0.1)
+    assert "EUR an hour" in told["double"]["words"]
+    assert curves["routes"]["/pages/*"]["reads"] == 800
+
+
+async def test_each_namespace_has_its_curve() -> None:
+    app = site(usage_pattern_learning=True, namespaces={"api": {"memory_max_bytes": "1MiB"}})
+    await reads(app, 30, pages=3, path="/api/items")
+    await reads(app, 20, pages=2)
+    spaces = app.runtime.learning.told()["curves"]["namespaces"]
+    assert {name: one["reads"] for name, one in spaces.items()} == {"api": 30, "": 20}
+    assert spaces["api"]["bytes"] == 1024 * KIB
+
+
+def test_routes_are_bounded() -> None:
+    curves = Curves(0.0)
+    for number in range(200):
+        curves.access("", f"key {number}", "/" + "x" * number, 10)
+    assert len(curves.routes) == MOST_ROUTES + 1
+    assert curves.routes[OTHERS].accesses == 200 - MOST_ROUTES
+
+
+async def test_what_is_saved_and_spent_is_told_of_each_cache(monkeypatch: pytest.MonkeyPatch) -> None:
+    app = site(price_gb_hour=100.0, price_cpu_hour=0.0, price_origin_call=0.001)
+    runtime = app.runtime
+    await reads(app, 100, pages=10)
+    later = runtime.caching.since + 3_600
+    monkeypatch.setattr(time, "time", lambda: later)
+    [manager] = runtime.cache_managers()
+    held = manager.layers.l1_cache.bytes if manager.layers.l1_cache is not None else 0
+    assert held
+    assert manager.metrics.memory_efficiency == pytest.approx(90 / (held / KIB**2))
+    spent = held / KIB**3 * 100.0
+    assert manager.metrics.cost_efficiency == pytest.approx(90 * 0.001 / spent, rel=1e-6)
+
+
+async def test_where_memory_is_free_there_is_no_efficiency_of_money() -> None:
+    app = site(price_gb_hour=0.0)
+    await reads(app, 20, pages=2)
+    [manager] = app.runtime.cache_managers()
+    assert manager.metrics.cost_efficiency is None
+
+
+@pytest.mark.parametrize("price", [-1, "much", float("nan")])
+def test_a_senseless_price_is_refused(price: Any) -> None:
+    with pytest.raises(SettingsError, match="price_gb_hour"):
+        Settings(price_gb_hour=price)
+
+
+async def test_adaptive_eviction_is_a_switch() -> None:
+    app = site(adaptive_eviction=True, namespaces={"api": {"eviction_policy": "fifo"}, "content": {}})
+    caches = app.runtime.spaces.caches.items()
+    policies = {name: cache.memory.policy for name, cache in caches if cache.memory is not None}
+    assert policies == {"": "adaptive", "api": "fifo", "content": "adaptive"}
