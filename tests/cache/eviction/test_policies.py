@@ -77,3 +77,15 @@ def test_a_hit_that_raced_with_the_removal_of_its_key_leaves_no_resident(name: s
     assert list(policy.keys()) == []
     policy.on_insert("a", 1, 0.0)
     assert list(policy.keys()) == ["a"]
+
+
+def test_tables_made_anew_hold_the_same(name: str) -> None:
+    policy = POLICIES[name](40)
+    for key in range(40):
+        policy.on_insert(key, 1, 0.5)
+    for key in range(0, 40, 3):
+        policy.on_hit(key)
+    before = list(policy.keys())
+    getattr(policy, "close_gaps", bool)()
+    assert list(policy.keys()) == before
+    assert policy.evict("new", 1) in [*before, "new"]
