@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from hashlib import blake2b
 from time import perf_counter
@@ -35,7 +36,7 @@ _NO_ANSWER = 500
 """What an app that raised is counted as."""
 
 
-class Forwarding(Tee, Collector):
+class Forwarding(Tee, Collector, ABC):
     """One request that the app is asked about.
 
     ``fwd`` and ``detail`` are the words of Cache-Status; ``key`` is None for what must not be stored.
@@ -131,9 +132,9 @@ class Forwarding(Tee, Collector):
             self.count_failure()
             raise
 
+    @abstractmethod
     async def answer_instead(self) -> None:
         """Answer the client, whom the app's response was withheld from."""
-        raise NotImplementedError
 
     # ---- failures
 
@@ -319,9 +320,9 @@ class Forwarding(Tee, Collector):
         if self.flight is not None:
             self.flight.done("stored" if kept else "uncacheable")
 
+    @abstractmethod
     async def on_part(self, body: bytes) -> None:
         """The rest of a stored beginning has come."""
-        raise NotImplementedError
 
     async def store(self, stored: StoredResponse, tags: Sequence[str] = ()) -> bool:
         """Keep a complete response.
