@@ -151,12 +151,14 @@ class PerformanceOptimizationEngine:
         found = self._ask(lambda it: it.recommend(seen, target) if isinstance(it, Recommends) else ())
         return sorted(found, key=lambda item: -item.saved_seconds_per_day)
 
-    def survey(self) -> None:
-        """Look what could be done, and remember it for ``configured``."""
+    def survey(self) -> Iterator[None]:
+        """Look what could be done, and remember it for ``configured``; in steps."""
         seen = self._host.snapshot()
+        yield
+        found, potential = self.find_opportunities(None, seen), self.potential(seen)
+        yield
         applied = [applied_of(entry) for entry in self.ledger.kept()]
-        found = self.find_opportunities(None, seen)
-        self.surveyed = Survey(found, self.potential(seen), self.recommendations(None, seen), applied)
+        self.surveyed = Survey(found, potential, self.recommendations(None, seen), applied)
 
     # --- asking and answering ---
 

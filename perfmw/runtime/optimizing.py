@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Iterator
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -86,12 +87,17 @@ class Optimizing:
 
     def tick(self, now: float) -> None:
         """What is due at unix time ``now``. Only one thing is done in one round."""
+        for _ in self.steps(now):
+            pass
+
+    def steps(self, now: float) -> Iterator[None]:
+        """``tick`` in steps, between which requests are answered."""
         runtime = self._runtime
         if not runtime.settings.optimizations_enabled:
             return
         if now - self._looked_at >= LOOK_SECONDS:
             self._looked_at = now
-            runtime.engine.survey()
+            yield from runtime.engine.survey()
             runtime.engine.withdraw()
         elif runtime.optimization_state()["status"] == "running":
             return

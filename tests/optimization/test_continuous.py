@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from random import Random
 from typing import Any
 
@@ -97,12 +98,12 @@ async def test_profiles_tell_what_was_found_and_what_stands(world: World) -> Non
     world.hit_share = {"cache_route:/items/*": 0.9}
     world.routes = [make_route()]
     engine = world.engine(CacheRouteOptimizer())
-    engine.survey()
+    deque(engine.survey(), maxlen=0)
     found = engine.configured(world.profiles[ROUTE]).optimizations
     assert [item.type for item in found.identified] == ["cache_route"]
     assert found.recommendations[0].target == ROUTE
     await engine.optimize(QUICK)
-    engine.survey()
+    deque(engine.survey(), maxlen=0)
     found = engine.configured(world.profiles[ROUTE]).optimizations
     assert found.identified == []
     assert [item.step_id for item in found.applied] == [f"cache_route:{ROUTE}"]

@@ -49,7 +49,8 @@ AUTOMATIC_SCHEMA: dict[str, Any] = {
 
 
 async def get_state(context: Context, request: Request) -> Response:
-    return answer(request, context.host.optimization_state())
+    host: Any = context.host
+    return answer(request, {**host.optimization_state(), "automatic": host.optimizing.automatic})
 
 
 async def start(context: Context, request: Request) -> Response:
@@ -73,9 +74,13 @@ async def cancel(context: Context, request: Request) -> Response:
 
 
 async def stop_everything(context: Context, request: Request) -> Response:
-    """The kill switch: what cannot be rolled back is told, and does not keep the rest from it."""
+    """The kill switch: what cannot be rolled back is told, and does not keep the rest from it.
+
+    Nothing is tried by itself from then on, until ``optimization/automatic`` or a start.
+    """
     await json_object(request)
-    host = context.host
+    host: Any = context.host
+    host.optimizing.automatic = False
     host.cancel_optimization()
     undone, failed = [], []
     for entry in list(host.ledger.kept()):
