@@ -176,7 +176,7 @@ def perfmw_register_alert_channels(settings: Settings) -> Mapping[str, AlertChan
 
 @hookspec
 def perfmw_register_dashboard_panels(settings: Settings) -> Sequence[DashboardPanel]:
-    """Add panels to the dashboard's overview.
+    """Add panels to the dashboard: to its overview, or with ``page`` to a page of their own.
 
     Fires once, at build.
 

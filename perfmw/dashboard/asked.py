@@ -12,9 +12,9 @@ from perfmw.contracts import RuntimeSnapshot
 from perfmw.dashboard.details import WINDOWS, Details, VitalsRow, details
 from perfmw.dashboard.host import Host
 from perfmw.dashboard.problems import ProblemError
-from perfmw.dashboard.scoring import Explained, explain_score
 from perfmw.dashboard.site import Event, Site, events_from, site_of
 from perfmw.monitoring.history import Means
+from perfmw.monitoring.scoring import Explained
 from perfmw.profiles.management import Comparison
 from perfmw.profiles.traces import Trace, Traces
 
@@ -57,16 +57,10 @@ def history_of_host(host: Any, now: float, window: float) -> list[Means]:
     return rounds.history.course(window, now) if rounds is not None else []
 
 
-def score_of_host(host: Host, now: float) -> Explained | None:
-    """Why the score of all routes is what it is; None while there is none."""
-    profiles = getattr(host, "profiles", None)
-    if profiles is None:
-        return None
-    return explain_score(
-        (one.id, one.recorder.name, one.weight(), one.current_parts(now))
-        for one in profiles.everything()
-        if one.recorder.type == "component"
-    )
+def score_of_host(host: Any) -> Explained | None:
+    """Why the score of all routes is what it is, as of some seconds ago; None while there is none."""
+    rounds = getattr(host, "rounds", None)
+    return rounds.score if rounds is not None else None
 
 
 def vital_reports(host: Host, rows: Iterable[VitalsRow]) -> dict[str, int]:

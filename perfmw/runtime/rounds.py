@@ -20,6 +20,7 @@ from perfmw.contracts import (
 )
 from perfmw.monitoring.history import History
 from perfmw.monitoring.overview import overview_of
+from perfmw.monitoring.scoring import Explained, ScoreSum
 from perfmw.resources import ProcessUsage, ResourceManagementSystem, ResourceSampler, efficiency
 from perfmw.runtime.guarding import Guard
 from perfmw.runtime.owncost import OwnCost
@@ -34,6 +35,10 @@ log = logging.getLogger("perfmw.runtime")
 CHECK_SECONDS = 5.0
 """Between two looks at every profile, for its score and for degradations."""
 _HISTORY = 300
+_STEP = 8
+_SHARE = 0.005
+"""Of a core, what judging all routes may take: it comes less often where it takes long."""
+_SELDOM = 60.0
 
 
 class Rounds:
@@ -57,6 +62,9 @@ class Rounds:
         self.history = History(time.time())
         """How busy each pool was over the last day, as a share."""
         self.cost = OwnCost()
+        self._judge_at = 0.0
+        self.score: Explained | None = None
+        """The score of all routes as of the last check, and why."""
         self.resources = ResourceManagementSystem(self._sampler)
 
     async def run(self) -> None:
@@ -92,12 +100,13 @@ class Rounds:
         if now - self._exported_at >= self._runtime.settings.export_interval:
             self._exported_at = now
             self._export()
-        self._runtime.optimizing.tick(now)
+        yield from self._runtime.optimizing.steps(now)
 
     def overview(self) -> Overview:
         """The dashboard's four figures."""
-        now = time.time()
-        scores = [*self._scores, (now, self._runtime.profiles.score())]
+        now, scores = time.time(), list(self._scores)
+        if not scores or now >= self._judge_at + CHECK_SECONDS:  # nobody checks: there is no timer yet
+            scores.append((now, self._runtime.profiles.score()))
         return overview_of(self._runtime.profiles.series(), scores, list(self._efficiencies), now)
 
     def resource_usage(self) -> ResourceUsageMetrics:
@@ -134,8 +143,22 @@ class Rounds:
     def _check(self, now: float) -> Iterator[None]:
         runtime = self._runtime
         runtime.spans.watch()
-        self._scores.append((now, runtime.profiles.score()))
+        if now >= self._judge_at:
+            judging = OwnCost()
+            yield from judging.timed(self._judge(now))
+            self._judge_at = now + min(max(CHECK_SECONDS, judging.seconds / _SHARE), _SELDOM)
         yield from self.watching.steps(now)
+
+    def _judge(self, now: float) -> Iterator[None]:
+        """The score of all routes, in steps: a thousand take longer than a request may wait."""
+        total = ScoreSum()
+        for number, one in enumerate(self._runtime.profiles.everything()):
+            if one.recorder.type == "component":
+                total.add(one.id, one.recorder.name, one.weight(), one.current_parts(now))
+            if number % _STEP == _STEP - 1:
+                yield
+        self.score = total.explained()
+        self._scores.append((now, self.score.score if self.score is not None else None))
 
     def _export(self) -> None:
         runtime = self._runtime

@@ -102,6 +102,7 @@ async def test_a_score_is_explained_or_not_there_yet(client: httpx.AsyncClient, 
     for tracked in app.runtime.profiles.everything():
         if tracked.recorder.type == "component":
             app.runtime.profiles.pin_baseline(tracked.id)
+    app.runtime.tick(time.time() + 6.0)
     found = await got(client, "/score")
     assert found["routes"] == 1
     assert found["score"] + sum(one["lost"] for one in found["parts"]) == pytest.approx(100.0)

@@ -113,3 +113,16 @@ async def test_the_stream_of_a_real_runtime(client: httpx.AsyncClient, app: Perf
     assert state["running"] is False
     await app.runtime.stop()
     assert [rest async for rest in chunks] == [], "the stream ends with the runtime"
+
+
+async def test_requests_for_the_dashboard_count_for_nothing_in_the_cache(
+    app: PerfMiddleware, client: httpx.AsyncClient
+) -> None:
+    before = app.runtime.cache.infos()[0]
+    for path in ("", "api/profiles", "api/caches", "nothing"):
+        await client.get(f"/_perfmw/{path}")
+    await client.get("/_perfmw/", headers={"cookie": "a=b"})
+    after = app.runtime.cache.infos()[0]
+    assert (after.hits, after.misses) == (before.hits, before.misses)
+    await client.get("/items/8")
+    assert app.runtime.cache.infos()[0].misses > after.misses

@@ -33,7 +33,7 @@ class Shop:
 
     def get(self, path: str) -> int:
         try:
-            with urllib.request.urlopen(f"{self.url}{path}", timeout=10) as answer:
+            with urllib.request.urlopen(f"{self.url}{path}", timeout=30) as answer:
                 answer.read()
                 return int(answer.status)
         except urllib.error.HTTPError as error:
@@ -45,7 +45,7 @@ class Shop:
                 self.get(path)
 
     def id_of(self, name: str) -> str:
-        with urllib.request.urlopen(f"{self.dashboard}api/v1/profiles?limit=1000", timeout=10) as answer:
+        with urllib.request.urlopen(f"{self.dashboard}api/v1/profiles?limit=1000", timeout=30) as answer:
             return next(one["id"] for one in json.load(answer)["items"] if one["name"] == name)
 
     def post(self, path: str, body: object) -> None:
@@ -86,17 +86,24 @@ def shop() -> Iterator[Shop]:
             raise AssertionError("".join(seen))
         drain = threading.Thread(target=lambda: seen.extend(process.stderr or ()), daemon=True)
         drain.start()
-        shop = Shop(found[1])
-        shop.visit(25)
-        shop.get("/blocks")
-        time.sleep(1.2)
-        shop.visit(5)
-        yield shop
-        crashed = process.poll()
-        process.terminate()
-        process.wait(20)
-        drain.join(10)
+        crashed = None
+        try:
+            yield visited(Shop(found[1]))
+            crashed = process.poll()
+        finally:  # also when the first visits fail: leaving waits for who reads its words
+            process.terminate()
+            process.wait(20)
+            drain.join(10)
         assert crashed is None, "".join(seen[-80:])
+
+
+def visited(shop: Shop) -> Shop:
+    """So that every page has something to show."""
+    shop.visit(25)
+    shop.get("/blocks")
+    time.sleep(1.2)
+    shop.visit(5)
+    return shop
 
 
 @pytest.fixture(scope="module")

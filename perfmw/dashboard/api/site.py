@@ -38,7 +38,7 @@ async def list_timeline(context: Context, request: Request) -> Response:
 
 
 async def get_score(context: Context, request: Request) -> Response:
-    return answer(request, score_of_host(context.host, time.time()))
+    return answer(request, score_of_host(context.host))
 
 
 async def get_cost(context: Context, request: Request) -> Response:

@@ -38,7 +38,7 @@ def _parts(context: Context, request: Request, max_age: float) -> dict[str, Any]
         "site": site,
         "charts": site_charts(site, now, events) if site is not None else {},
         "events": events[:EVENTS],
-        "score": score_of_host(host, now),
+        "score": score_of_host(host),
         "cost": cost_of(host, site.whole) if site is not None else None,
         "vitals": told,
         "reports": vital_reports(host, told),

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from perfmw.contracts.profiles import ScorePart
-from perfmw.dashboard.scoring import MOVERS, explain_score
+from perfmw.monitoring.scoring import MOVERS, explain_score
 
 
 def route(name: str, weight: float, **scores: float) -> tuple[str, str, float, list[ScorePart]]:
