@@ -183,6 +183,8 @@ class PerfMiddleware:
             await self._vitals(scope, receive, send)
             return
         if self._mount is not None and (below := _below(self._mount, scope)) is not None:
+            if self._plain and plain_key(scope) is not None:
+                runtime.responses.forget_miss()  # of looking for it among what is cached
             await self._serve_dashboard(below, receive, send)
             return
         exchange = Exchange(self._cache, scope, receive, send, started, time.time())

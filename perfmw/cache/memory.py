@@ -61,6 +61,7 @@ class MemoryLayer(BaseCache):  # type: ignore[misc]  # aiocache is untyped
         self._reader = Reader(clock, self._drop_expired)
         self.get_nowait: Read = self._reader.telling
         """The live value of a key, else ``default`` (None). Never blocks."""
+        self.forget_miss = self._reader.forget_miss
         super().__init__(serializer=NullSerializer(), namespace=namespace, timeout=None, ttl=ttl)
         if max_entries is None and max_bytes is None:
             max_bytes = DEFAULT_MAX_BYTES
@@ -451,8 +452,7 @@ class MemoryLayer(BaseCache):  # type: ignore[misc]  # aiocache is untyped
     async def _multi_set(
         self, pairs: Iterable[tuple[Any, Any]], ttl: float | None = None, _conn: Any = None
     ) -> bool:
-        stored = [self.set_nowait(key, value, ttl or FOR_EVER) for key, value in pairs]
-        return all(stored)
+        return False not in [self.set_nowait(key, value, ttl or FOR_EVER) for key, value in pairs]
 
     async def _add(self, key: Any, value: Any, ttl: float | None = None, _conn: Any = None) -> bool:
         with self._lock:

@@ -26,14 +26,16 @@ class Reader:
     :param expired: called with a key that has expired, and what was known of it.
     """
 
-    __slots__ = ("_bind", "_counts", "sparing", "telling")
+    __slots__ = ("_bind", "_counts", "forget_miss", "sparing", "telling")
 
     def __init__(self, clock: Callable[[], float], expired: Callable[[Hashable, Facts], object]) -> None:
         self.telling: Read
         """Tells the policy of a hit by calling it."""
         self.sparing: Read
         """Tells the policy only of keys that are not among those it need not hear of any more."""
-        self.telling, self.sparing, self._bind, self._counts = _closures(clock, expired)
+        self.forget_miss: Callable[[], None]
+        """The last miss was of nobody's who counts."""
+        self.telling, self.sparing, self._bind, self._counts, self.forget_miss = _closures(clock, expired)
 
     def bind(
         self,
@@ -56,7 +58,7 @@ class Reader:
 
 def _closures(
     clock: Callable[[], float], expired: Callable[[Hashable, Facts], object]
-) -> tuple[Read, Read, Callable[..., None], Callable[[], tuple[int, int]]]:
+) -> tuple[Read, Read, Callable[..., None], Callable[[], tuple[int, int]], Callable[[], None]]:
     values: dict[Hashable, Any] = {}
     facts: dict[Hashable, Facts] | None = None
     touch: Touch = values.__contains__
@@ -106,7 +108,11 @@ def _closures(
         values, facts, touch, settled = state
         lookup = values.get
 
-    return telling, sparing, bind, lambda: (int(hits), misses)
+    def forget_miss() -> None:
+        nonlocal misses
+        misses -= 1
+
+    return telling, sparing, bind, lambda: (int(hits), misses), forget_miss
 
 
 def _tell(touch: Touch, key: Hashable) -> None:

@@ -128,6 +128,10 @@ class ResponseCache:
         entry = self._content.get_nowait(key)
         return self._api.get_nowait(key) if entry is None else entry
 
+    def forget_miss(self) -> None:
+        self._content.forget_miss()
+        self._api.forget_miss()
+
     async def get_entry(self, key: str) -> Entry | None:
         entry = await self._content.get_entry(key)
         return await self._api.get_entry(key) if entry is None else entry

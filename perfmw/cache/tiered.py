@@ -101,6 +101,11 @@ class TieredCache(BaseCache):  # type: ignore[misc]  # aiocache is untyped
             return entry
         return self._look_closer(key, entry)
 
+    def forget_miss(self) -> None:
+        """Do not count that ``get_nowait`` found nothing just now."""
+        if self.memory is not None:
+            self.memory.forget_miss()
+
     def _look_closer(self, key: str, entry: Entry) -> Entry | None:
         """Of an entry in memory: what there is to serve of it after what was invalidated meanwhile."""
         near = self._near[0]

@@ -1,7 +1,7 @@
 """MemoryLayer against cachetools.LRUCache: a hit, and a miss that stores and evicts.
 
-Run it as a script: ``python tests/benchmarks/bench_memory_layer.py [--policy NAME] [--json]``. All are measured
-in turns within one run, so that what else the machine does hits all; each figure is the median of its turns.
+Run it as a script: ``python tests/benchmarks/bench_memory_layer.py [--policy NAME] [--json]``. All run in turns
+within one run, so that what else the machine does hits all; each figure is the median of its turns.
 cachebox (which is compiled) and theine are named beside where they are installed, and not judged.
 ``--memory`` weighs an entry instead.
 """
