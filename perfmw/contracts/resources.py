@@ -86,13 +86,97 @@ class ResourceMonitoring:
 
 
 @dataclass(slots=True)
+class Bottleneck:
+    """How near a pool is to its end, by the USE method: utilisation, saturation, errors.
+
+    ``headroom``: how many times the present load fits, None where the capacity is not known; the pool with
+    the least runs out first. ``waiting``: requests that wait for it on average, which is also the seconds of
+    waiting that it costs in each second (Little's law). ``errors``: new ones in the time that was looked at.
+    ``saturated``: work waits or is lost already. ``routes``: who drives it, with shares of what is known,
+    0..1. ``cost``: of an hour of what it has, None without a price.
+    """
+
+    pool: str
+    utilization: float | None
+    saturation: float | None
+    errors: int
+    wait_seconds: float | None
+    waiting: float
+    headroom: float | None
+    saturated: bool
+    routes: Mapping[str, float] = field(default_factory=dict)
+    cost: float | None = None
+    reason: str = ""
+
+
+ResourceGoal = Literal["latency", "cost", "efficiency"]
+
+
+@dataclass(slots=True)
+class ResourceOptimizationRequest:
+    """What an allocation is to be better at, and how far it may go.
+
+    ``apply``: try what can be changed while running, in an experiment, and keep what proves itself; else only
+    propose. ``max_steps``, ``blocks``, ``block_seconds`` size the experiment.
+    """
+
+    goals: tuple[ResourceGoal, ...] = ("latency", "cost", "efficiency")
+    apply: bool = True
+    max_steps: int = 3
+    blocks: int = 8
+    block_seconds: float = 10.0
+    requested_by: str = "user"
+
+
+@dataclass(slots=True)
+class ResourceProposal:
+    """A change of what a pool has. ``restart``: it is advice, since only a restart can make it.
+
+    ``snippet``: what to paste. ``saves``: of an hour of it, in money; None without a price.
+    """
+
+    pool: str
+    goal: ResourceGoal
+    title: str
+    reason: str
+    snippet: str = ""
+    restart: bool = True
+    saves: float | None = None
+
+
+@dataclass(slots=True)
+class ResourceOptimizationResult:
+    """What came of an allocation. What is not known because nothing was measured is None.
+
+    ``resources_saved``: bytes of memory that kept changes gave back, negative where they took some.
+    ``performance_improvement``: the relative change in mean latency, 0.3 = 30% faster.
+    ``cost_savings``: money an hour: computing and origin calls spared, less memory taken.
+    ``optimizations_applied``: changes that were tried, measured and kept; the ledger has each.
+    """
+
+    manager_id: str
+    optimizations_applied: int = 0
+    resources_saved: float | None = None
+    performance_improvement: float | None = None
+    cost_savings: float | None = None
+    bottlenecks: list[Bottleneck] = field(default_factory=list)
+    proposals: list[ResourceProposal] = field(default_factory=list)
+    ledger_entries: list[str] = field(default_factory=list)
+
+
+@dataclass(slots=True)
 class ResourceManagerMetrics:
-    """``efficiency`` 0..1; utilisation and waste by pool, 0..1; costs per hour in the price table's money."""
+    """``efficiency`` 0..1; utilisation and waste by pool, 0..1; costs per hour in the settings' money.
+
+    ``waste``: the share of a pool that not even its busiest sample used. ``costs``: what the pool's capacity
+    costs, for pools that have a price. ``bottlenecks``: the one that runs out first at the head.
+    """
 
     efficiency: float | None = None
     utilization: Mapping[str, float] = field(default_factory=dict)
     costs: Mapping[str, float] = field(default_factory=dict)
     waste: Mapping[str, float] = field(default_factory=dict)
+    bottlenecks: list[Bottleneck] = field(default_factory=list)
 
 
 @dataclass(slots=True)

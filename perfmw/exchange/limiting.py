@@ -87,8 +87,11 @@ class Limited:
         if gate is None:
             await self.app(scope, receive, send)
             return
-        refusing = self._limits.mode == "on"
-        ticket = await gate.enter_or_wait(priority) if gate.wait and refusing else gate.enter(priority)
+        refusing, who = self._limits.mode == "on", self._limits.who(scope) if self._limits.fair else ""
+        if gate.wait and refusing:
+            ticket = await gate.enter_or_wait(priority, who)
+        else:
+            ticket = gate.enter(priority, who)
         if ticket is None:
             if refusing:
                 await self._refuse(scope, send)

@@ -29,7 +29,7 @@ class HttpClientPool:
         capacity, used, waiting = _aiohttp(pool) if hasattr(pool, "_acquired") else _httpcore(pool)
         return PoolSample(
             name=self.name,
-            unit="connections",
+            unit="sockets",
             capacity=capacity,
             used=float(used),
             utilization=min(1.0, used / capacity) if capacity else None,

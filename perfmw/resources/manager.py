@@ -4,30 +4,66 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Protocol, get_args
 
+from perfmw.contracts.profiles import OptimizationResult, PerformanceProfile
 from perfmw.contracts.resources import (
+    Bottleneck,
     PoolSample,
     ResourceAllocation,
+    ResourceGoal,
     ResourceManager,
     ResourceManagerMetadata,
     ResourceManagerMetrics,
     ResourceMonitoring,
+    ResourceOptimizationRequest,
+    ResourceOptimizationResult,
     ResourcePools,
+    ResourceProposal,
     ResourceScope,
 )
+from perfmw.resources.bottlenecks import bottlenecks, demands_of
 from perfmw.resources.efficiency import efficiency
+from perfmw.resources.outcome import outcome
+from perfmw.resources.prices import ResourcePrices, hourly_costs
+from perfmw.resources.proposals import proposals
 from perfmw.resources.sampler import ResourceSampler
 
 _NAMED = ("cpu", "memory", "storage", "network", "database")
 
 
-class ResourceManagementSystem:
-    """Keeps resource managers over the pools of one sampler; the first, ``host``, covers them all."""
+class AllocationHost(Protocol):
+    """What a management system needs of the process it runs in."""
 
-    def __init__(self, sampler: ResourceSampler, clock: Callable[[], float] = time.time) -> None:
+    @property
+    def prices(self) -> ResourcePrices: ...
+
+    def allocation(self) -> ResourceAllocation:
+        """What the settings limit, and for whom."""
+
+    def profiles(self) -> Sequence[PerformanceProfile]:
+        """What routes used, to tell who drives a pool."""
+
+    async def try_out(self, request: ResourceOptimizationRequest) -> OptimizationResult | None:
+        """Try what can be changed while running, by experiment and ledger; None where that is off."""
+
+
+class ResourceManagementSystem:
+    """Keeps resource managers over the pools of one sampler; the first, ``host``, covers them all.
+
+    :param host: who tries changes, and knows routes and prices; without one there are only proposals.
+    """
+
+    def __init__(
+        self,
+        sampler: ResourceSampler,
+        clock: Callable[[], float] = time.time,
+        host: AllocationHost | None = None,
+    ) -> None:
         self._sampler = sampler
         self._clock = clock
+        self._host = host
         self._managers: dict[str, tuple[ResourceManager, tuple[str, ...]]] = {}
         self.create("host", "global")
 
@@ -49,7 +85,9 @@ class ResourceManagementSystem:
         if unknown:
             known = ", ".join(self._sampler.names)
             raise ValueError(f"no resource pool named {', '.join(unknown)}; there are {known}")
-        manager = self._new(name, scope, allocation or ResourceAllocation())
+        if allocation is None:
+            allocation = self._host.allocation() if self._host is not None else ResourceAllocation()
+        manager = self._new(name, scope, allocation)
         self._managers[manager.id] = (manager, chosen)
         return self._refresh(manager, chosen)
 
@@ -61,7 +99,7 @@ class ResourceManagementSystem:
             scope=scope,
             pools=ResourcePools(),
             allocation=allocation,
-            monitoring=ResourceMonitoring(bottleneck_detection=False),
+            monitoring=ResourceMonitoring(predictive_scaling=True, cost_optimization=self._host is not None),
             metrics=ResourceManagerMetrics(),
             metadata=ResourceManagerMetadata(created_at=now, last_optimized=now),
         )
@@ -81,13 +119,58 @@ class ResourceManagementSystem:
 
     def _refresh(self, manager: ResourceManager, pools: tuple[str, ...]) -> ResourceManager:
         samples = [sample for sample in self._sampler.latest() if sample.name in pools]
+        costs = hourly_costs(samples, self._host.prices) if self._host is not None else {}
         manager.pools = _pools(samples)
         manager.metrics = ResourceManagerMetrics(
             efficiency=efficiency(samples),
             utilization={one.name: one.utilization for one in samples if one.utilization is not None},
+            costs=costs,
             waste=self._waste(pools),
+            bottlenecks=self._bottlenecks(pools, samples, costs),
         )
         return manager
+
+    def _bottlenecks(
+        self, pools: Iterable[str], samples: Sequence[PoolSample], costs: Mapping[str, float]
+    ) -> list[Bottleneck]:
+        profiles = self._host.profiles() if self._host is not None else ()
+        histories = {name: self._sampler.history(name) for name in pools}
+        return bottlenecks(histories, demands_of(profiles, samples), costs)
+
+    async def optimize_resource_allocation(
+        self, manager_id: str, request: ResourceOptimizationRequest | None = None
+    ) -> ResourceOptimizationResult:
+        """Look at what a manager's pools show, propose what would serve the goals, and try what can be tried.
+
+        Changes of what runs are made by the engine: measured by its experiments, written to its ledger, and
+        reverted unless they prove themselves. What only a restart can change is proposed.
+
+        :raises KeyError: there is no such manager. :raises ValueError: an unknown goal.
+        :raises RuntimeError: another run is under way.
+        """
+        request = request or ResourceOptimizationRequest()
+        if unknown := sorted(set(request.goals) - set(get_args(ResourceGoal))):
+            raise ValueError(f"{unknown[0]!r} is no goal; there are {', '.join(get_args(ResourceGoal))}")
+        manager = self.get(manager_id)
+        if manager is None:
+            raise KeyError(f"no resource manager {manager_id!r}")
+        metrics = manager.metrics
+        histories = {one.pool: self._sampler.history(one.pool) for one in metrics.bottlenecks}
+        told = proposals(metrics.bottlenecks, histories, request.goals, metrics.costs)
+        tried = await self._host.try_out(request) if request.apply and self._host is not None else None
+        if tried is not None:
+            manager.metadata.last_optimized = self._clock()
+        return self._concluded(manager, told, tried)
+
+    def _concluded(
+        self, manager: ResourceManager, told: list[ResourceProposal], tried: OptimizationResult | None
+    ) -> ResourceOptimizationResult:
+        result = ResourceOptimizationResult(
+            manager.id, bottlenecks=manager.metrics.bottlenecks, proposals=told
+        )
+        if tried is not None and self._host is not None:
+            outcome(result, tried, self._host.profiles(), self._host.prices)
+        return result
 
     def _waste(self, pools: Iterable[str]) -> dict[str, float]:
         """By pool, the share of its capacity that not even the busiest kept sample used."""

@@ -61,3 +61,13 @@ class AnyioPool:
         return _sample(
             self.name, now, float(told.total_tokens), float(told.borrowed_tokens), told.tasks_waiting
         )
+
+    def resize(self, capacity: float) -> None:
+        """Let so many threads work at a time.
+
+        :raises ValueError: fewer than one, or anyio is not in use here.
+        """
+        to_thread = sys.modules.get("anyio.to_thread")
+        if to_thread is None or _loop() is None or capacity < 1:
+            raise ValueError(f"the threads of anyio can not be {capacity:g} here")
+        to_thread.current_default_thread_limiter().total_tokens = round(capacity)

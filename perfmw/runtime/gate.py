@@ -17,6 +17,7 @@ from perfmw.resources.concurrency import (
     Priority,
     Ticket,
     Vegas,
+    split_of,
 )
 from perfmw.runtime.turns import Turns
 from perfmw.settings import Concurrency
@@ -24,7 +25,7 @@ from perfmw.settings import Concurrency
 _ALGORITHMS: dict[str, type[LimitAlgorithm]] = {"gradient": Gradient, "vegas": Vegas, "aimd": Aimd}
 _SMOOTHING = 0.1
 
-Waiting = tuple[int, int, "asyncio.Future[Ticket | None]"]
+Waiting = tuple[int, int, "asyncio.Future[Ticket | None]", str]
 
 
 class Gate:
@@ -37,7 +38,10 @@ class Gate:
         self.name = name
         least, initial, most = bounds.bounds
         algorithm = _ALGORITHMS[bounds.algorithm]()
-        self.limiter = ConcurrencyLimiter(algorithm=algorithm, initial=initial, least=least, most=most)
+        split = split_of(bounds.strategy, bounds.by_class)
+        self.limiter = ConcurrencyLimiter(
+            algorithm=algorithm, split=split, initial=initial, least=least, most=most
+        )
         self.wait = bounds.queue
         self.refused: Counter[Priority] = Counter()
         self.admitted: Counter[Priority] = Counter()
@@ -47,36 +51,36 @@ class Gate:
         self._serial = 0
         self._latency = 0.0
 
-    def enter(self, priority: Priority) -> Ticket | None:
+    def enter(self, priority: Priority, who: str = "") -> Ticket | None:
         """A ticket, or None for a request that has to be refused; counts both."""
-        answer = self.limiter.admit(self._turns.begun(perf_counter()), priority)
+        answer = self.limiter.admit(self._turns.begun(perf_counter()), priority, who)
         if isinstance(answer, str):
             self.refused[priority] += 1
             return None
         self.admitted[priority] += 1
         return answer
 
-    async def enter_or_wait(self, priority: Priority) -> Ticket | None:
+    async def enter_or_wait(self, priority: Priority, who: str = "") -> Ticket | None:
         """``enter``, after waiting for one's turn where that promises to be in time."""
-        if self._queue or not self.limiter.has_room(priority):
-            ticket = await self._turn_of(priority) if self._hopeful(priority) else None
+        if self._queue or not self.limiter.has_room(priority, who, perf_counter()):
+            ticket = await self._turn_of(priority, who) if self._hopeful(priority) else None
             if ticket is not None:
                 self.admitted[priority] += 1
                 return ticket
-        return self.enter(priority)
+        return self.enter(priority, who)
 
     def _hopeful(self, priority: Priority) -> bool:
         """Whether those before leave a place before the deadline, as fast as they went lately."""
-        before = sum(-rank >= priority for rank, _, future in self._queue if not future.done())
+        before = sum(-rank >= priority for rank, _, future, _ in self._queue if not future.done())
         if before >= self._longest:
             return False
         return (before + 1) * self._latency <= self.wait * self.limiter.limit
 
-    async def _turn_of(self, priority: Priority) -> Ticket | None:
+    async def _turn_of(self, priority: Priority, who: str) -> Ticket | None:
         loop = asyncio.get_running_loop()
         future: asyncio.Future[Ticket | None] = loop.create_future()
         self._serial += 1
-        heapq.heappush(self._queue, (-priority, self._serial, future))
+        heapq.heappush(self._queue, (-priority, self._serial, future, who))
         timer = loop.call_later(self.wait, _give_up, future)
         try:
             return await future
@@ -110,13 +114,14 @@ class Gate:
     def _let_in(self) -> None:
         queue = self._queue
         while queue:
-            rank, _, future = queue[0]
+            rank, _, future, who = queue[0]
             if future.done():
                 heapq.heappop(queue)
                 continue
-            if not self.limiter.has_room(-rank):
+            now = perf_counter()
+            if not self.limiter.has_room(-rank, who, now):
                 return
-            answer = self.limiter.admit(perf_counter(), -rank)
+            answer = self.limiter.admit(now, -rank, who)
             if isinstance(answer, str):
                 return
             heapq.heappop(queue)
@@ -128,7 +133,7 @@ class Gate:
             "group": self.name,
             "limit": self.limiter.limit,
             "in_flight": self.limiter.in_flight,
-            "waiting": sum(not future.done() for _, _, future in self._queue),
+            "waiting": sum(not future.done() for _, _, future, _ in self._queue),
             "admitted": {one.name.lower(): self.admitted[one] for one in Priority},
             "refused": {one.name.lower(): self.refused[one] for one in Priority},
         }

@@ -13,6 +13,7 @@ from perfmw.http.rules import compile_pattern
 from perfmw.profiles.paths import PathNames
 from perfmw.resources.concurrency import Priority
 from perfmw.runtime.gate import Gate
+from perfmw.runtime.principals import principal_of
 from perfmw.runtime.turns import Turns
 from perfmw.settings import Settings
 
@@ -53,8 +54,12 @@ class Limits:
         self.asks = plugins.has("perfmw_request_priority")
         turns = Turns()
         bounds = settings.concurrency
+        self.strategy = bounds.strategy
         names = dict.fromkeys((DEFAULT_GROUP, *bounds.groups.values()))
         self.gates = {name: Gate(name, bounds, turns) for name in names}
+        self.fair = self.mode != "off" and bounds.strategy == "fair"
+        """Whether it matters who asks."""
+        self._headers = [name.encode() for name in settings.principal_headers]
         self._groups = _compiled(bounds.groups)
         self._priorities = _compiled(settings.request_priorities)
         self._exempt = _compiled(dict.fromkeys(settings.limits_exempt, ""))
@@ -86,6 +91,10 @@ class Limits:
             self._known[method, path] = place
         return place
 
+    def who(self, scope: Scope) -> str:
+        """Whom a place is for, where they are shared fairly."""
+        return principal_of(scope, self._headers) if self.fair else ""
+
     def priority(self, place: Place, request: Any) -> Priority:
         """The class of a request: by a plugin where one says so, else by its path."""
         word = self._plugins.ask("perfmw_request_priority", request=request)
@@ -95,6 +104,7 @@ class Limits:
         """What is limited and refused, as JSON values."""
         return {
             "mode": self.mode,
+            "strategy": self.strategy,
             "groups": [gate.row() for gate in self.gates.values()] if self.mode != "off" else [],
             "quotas": self.quotas.rows() if self.quotas is not None else [],
         }

@@ -7,7 +7,6 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from hashlib import blake2b
 from typing import TYPE_CHECKING, Any
 
 from cachetools import LRUCache
@@ -16,6 +15,7 @@ from perfmw.asgi.types import HeaderList, Scope
 from perfmw.http.rules import compile_pattern
 from perfmw.resources.concurrency import Priority
 from perfmw.resources.quotas import Leases, RateQuota, Verdict, seconds_up
+from perfmw.runtime.principals import principal_of
 from perfmw.settings import Quota, Settings, SettingsError
 
 if TYPE_CHECKING:
@@ -189,16 +189,7 @@ class QuotaBook:
     def _key(self, quota: Quota, place: Place, scope: Scope) -> str:
         if quota.scope == "component":
             return f"{scope['method']} {place.component}"
-        return self.principal(scope) if quota.scope == "user" else "all"
-
-    def principal(self, scope: Scope) -> str:
-        """Who asks: a digest of the first field that tells, else of the address. No secret is kept."""
-        fields = dict(scope["headers"])
-        for name in self._headers:
-            if value := fields.get(name):
-                return blake2b(name + b"\0" + value, digest_size=12).hexdigest()
-        client = scope.get("client")
-        return blake2b(str(client[0] if client else "").encode(), digest_size=12).hexdigest()
+        return principal_of(scope, self._headers) if quota.scope == "user" else "all"
 
     def rows(self) -> list[dict[str, Any]]:
         return [count.row() for count in self._counts]

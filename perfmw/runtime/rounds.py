@@ -22,6 +22,7 @@ from perfmw.monitoring.history import History
 from perfmw.monitoring.overview import overview_of
 from perfmw.monitoring.scoring import Explained, ScoreSum
 from perfmw.resources import ProcessUsage, ResourceManagementSystem, ResourceSampler, efficiency
+from perfmw.runtime.allocating import Allocation
 from perfmw.runtime.guarding import Guard
 from perfmw.runtime.owncost import OwnCost
 from perfmw.runtime.scaling import Scaling
@@ -65,7 +66,7 @@ class Rounds:
         self._judge_at = 0.0
         self.score: Explained | None = None
         """The score of all routes as of the last check, and why."""
-        self.resources = ResourceManagementSystem(self._sampler)
+        self.resources = ResourceManagementSystem(self._sampler, host=Allocation(runtime))
 
     async def run(self) -> None:
         """Tick until cancelled; a round that fails is logged and the next one comes all the same."""

@@ -27,6 +27,12 @@ from perfmw.settings.tables import convert_fields, read_mapping, read_table
 
 PRIORITIES = ("low", "normal", "high")
 QuotaScope = Literal["global", "application", "component", "user"]
+Strategy = Literal["priority", "fair", "weighted", "reserve"]
+DEFAULT_SHARES: dict[str, dict[str, float]] = {
+    "weighted": {"low": 1.0, "normal": 3.0, "high": 6.0},
+    "reserve": {"high": 0.2},
+}
+"""Of the strategies that share by class, what each class has where the settings do not say."""
 
 
 class PathTable(dict[str, str]):
@@ -34,6 +40,16 @@ class PathTable(dict[str, str]):
 
     def __hash__(self) -> int:  # type: ignore[override]  # a dict has none
         return hash(tuple(self.items()))
+
+
+class Thresholds(dict[str, float]):
+    """Numbers by name, as a value: it is not changed once it is made."""
+
+    def __hash__(self) -> int:  # type: ignore[override]  # a dict has none
+        return hash(frozenset(self.items()))
+
+
+_NUMBER = bounded(read_number, "a number, 0 or more", 0)
 
 
 def read_pattern(value: object) -> str:
@@ -54,6 +70,11 @@ def path_table(word: Callable[[Any], str]) -> Callable[[object], PathTable]:
         return PathTable((read_pattern(path), word(item)) for path, item in read_mapping(value).items())
 
     return convert
+
+
+def _shares(value: object) -> Thresholds:
+    shares = {_priority(name): _NUMBER.convert(share) for name, share in read_mapping(value).items()}
+    return Thresholds(shares)
 
 
 def _priority(value: object) -> str:
@@ -81,12 +102,31 @@ class Concurrency:
     queue: float = 0.0
     queue_length: int = 100
     groups: Mapping[str, str] = PathTable()
+    strategy: Strategy = "priority"
+    shares: Mapping[str, float] | None = None
 
     def __post_init__(self) -> None:
         convert_fields(self, _CONCURRENCY_KINDS)
+        self._check_shares()
         least, initial, most = self.bounds
         if not least <= initial <= most:
             raise SettingsError(f"least <= initial <= most is asked for, not {least}, {initial}, {most}")
+
+    def _check_shares(self) -> None:
+        if self.shares is not None and self.strategy not in DEFAULT_SHARES:
+            takers = " and ".join(DEFAULT_SHARES)
+            raise SettingsError(f"shares are for the strategies {takers}, not for {self.strategy!r}")
+        total = sum(self.by_class)
+        if self.strategy == "reserve" and total > 1.0 + 1e-9:
+            raise SettingsError(f"what is reserved is at most 1 together, not {total:g}")
+        if self.strategy == "weighted" and not total:
+            raise SettingsError("shares: one of the weights has to be above 0")
+
+    @property
+    def by_class(self) -> tuple[float, ...]:
+        """The shares of low, normal and high; what the table leaves out has none."""
+        shares = DEFAULT_SHARES.get(self.strategy, {}) if self.shares is None else self.shares
+        return tuple(shares.get(name, 0.0) for name in PRIORITIES)
 
     @property
     def bounds(self) -> tuple[int, int, int]:
@@ -104,6 +144,8 @@ _CONCURRENCY_KINDS: dict[str, Kind] = {
     "queue": SECONDS_OR_ZERO,
     "queue_length": COUNT,
     "groups": Kind("names by path pattern", path_table(read_name)),
+    "strategy": choice("priority", "fair", "weighted", "reserve"),
+    "shares": optional(Kind("numbers by low, normal and high", _shares), "those of the strategy"),
 }
 
 CONCURRENCY_REFERENCE: dict[str, tuple[str, str]] = {
@@ -116,6 +158,10 @@ CONCURRENCY_REFERENCE: dict[str, tuple[str, str]] = {
         "queue": "How long, in seconds, a request may wait for its turn before it is refused; 0: not at all.",
         "queue_length": "How many requests of a group may wait at once.",
         "groups": "Which paths have a limit of their own: pattern and name; the others are `default`.",
+        "strategy": "Who gets places where there are not enough: `priority` the higher classes first; `fair` "
+        "each user as many; `weighted` each class by its weight; `reserve` each class what is kept for it.",
+        "shares": "Of `weighted` the weights (1, 3 and 6), of `reserve` the kept shares of the limit (0.2 "
+        "for high).",
     }.items()
 }
 """Field of the table ``concurrency`` -> what it takes, and its sentence in the reference."""
@@ -226,16 +272,6 @@ RESOURCE_ALERTS: dict[str, float] = {
     "descriptors": 0.8,
 }
 """From which use on an alert is raised, where the settings do not say otherwise; 0 is never."""
-
-
-class Thresholds(dict[str, float]):
-    """Numbers by name, as a value: it is not changed once it is made."""
-
-    def __hash__(self) -> int:  # type: ignore[override]  # a dict has none
-        return hash(frozenset(self.items()))
-
-
-_NUMBER = bounded(read_number, "a number, 0 or more", 0)
 
 
 def _bytes(value: object) -> float:

@@ -8,6 +8,7 @@ from math import inf
 from typing import Final, Literal
 
 from perfmw.resources.concurrency.algorithms import Gradient, LimitAlgorithm, Window
+from perfmw.resources.concurrency.splits import Split
 
 Refusal = Literal["limit", "priority"]
 """Why a request was refused: the limit is reached, or what is left is for those who go before."""
@@ -45,11 +46,12 @@ _FEW: Final = 8.0
 class Ticket:
     """One request under way. Give it back to the limiter's ``done`` or ``cancel`` exactly once."""
 
-    __slots__ = ("begun", "priority")
+    __slots__ = ("begun", "priority", "who")
 
-    def __init__(self, begun: float, priority: int) -> None:
+    def __init__(self, begun: float, priority: int, who: str = "") -> None:
         self.begun = begun
         self.priority = priority
+        self.who = who
 
 
 class ConcurrencyLimiter:
@@ -62,6 +64,7 @@ class ConcurrencyLimiter:
 
     Pure: ``now`` is any clock that only goes forward, in seconds. Not made for several threads.
 
+    :param split: how places are split where there are not enough; without one by priority.
     :param initial: the limit to begin with, in requests.
     :param least: the limit is never lower. :param most: nor higher.
     :raises ValueError: not 1 <= least <= initial <= most.
@@ -71,6 +74,7 @@ class ConcurrencyLimiter:
         self,
         *,
         algorithm: LimitAlgorithm | None = None,
+        split: Split | None = None,
         initial: int = 20,
         least: int = 1,
         most: int = 1000,
@@ -78,6 +82,7 @@ class ConcurrencyLimiter:
         if not 1 <= least <= initial <= most:
             raise ValueError(f"1 <= least <= initial <= most is asked for, not {least}, {initial}, {most}")
         self._algorithm = algorithm or Gradient()
+        self._split = split
         self._least, self._most = least, most
         self._limit = float(initial)
         self.in_flight = 0
@@ -99,25 +104,33 @@ class ConcurrencyLimiter:
         """The requests that may be under way at once, now."""
         return max(self._least if self._before_probe is None else 1, int(self._limit))
 
-    def admit(self, now: float, priority: int = Priority.NORMAL) -> Ticket | Refusal:
-        """A ticket, or why not.
+    def admit(self, now: float, priority: int = Priority.NORMAL, who: str = "") -> Ticket | Refusal:
+        """A ticket, or why not. ``who`` asks, where places are split fairly.
 
         A class sees those under way that are its equals or go before it, so that the lower ones never fill
         what a higher one may have.
         """
-        if priority < Priority.HIGH and self._held_back(now, priority):
+        limit, split = self.limit, self._split
+        if split is not None:
+            if not split.fits(now, limit, priority, who) and not self._may_burst(limit):
+                return self.refuse(now, priority, "limit" if self.in_flight >= limit else "priority")
+            split.entered(priority, who)
+        elif priority < Priority.HIGH and self._held_back(now, priority):
             return self.refuse(now, priority, "priority")
-        limit = self.limit
-        ahead = self._seen_by(priority)
-        if ahead >= self._room(priority):
-            if self._credit < 1.0 or self.in_flight >= _BURST * limit:
-                return self.refuse(now, priority, "limit" if ahead >= limit else "priority")
-            self._credit -= 1.0
+        elif (ahead := self._seen_by(priority)) >= self._room(priority) and not self._may_burst(limit):
+            return self.refuse(now, priority, "limit" if ahead >= limit else "priority")
         self.in_flight += 1
         self._under_way[priority] += 1
         if self.in_flight > self._window.most:
             self._window.most = self.in_flight
-        return Ticket(now, priority)
+        return Ticket(now, priority, who)
+
+    def _may_burst(self, limit: int) -> bool:
+        """Whether one more may go over the limit, by what was earned."""
+        if self._credit < 1.0 or self.in_flight >= _BURST * limit:
+            return False
+        self._credit -= 1.0
+        return True
 
     def _seen_by(self, priority: int) -> int:
         return self._under_way[priority] if priority == Priority.HIGH else self.in_flight
@@ -130,8 +143,10 @@ class ConcurrencyLimiter:
         """Whether one who goes before was just refused."""
         return any(now - at < _HOLD for at in self._refused_at[priority + 1 :])
 
-    def has_room(self, priority: int = Priority.NORMAL) -> bool:
+    def has_room(self, priority: int = Priority.NORMAL, who: str = "", now: float = 0.0) -> bool:
         """Whether one more of that class is within the limit."""
+        if self._split is not None:
+            return self._split.fits(now, self.limit, priority, who)
         return self._seen_by(priority) < self._room(priority)
 
     def refuse(self, now: float, priority: int, why: Refusal) -> Refusal:
@@ -145,6 +160,8 @@ class ConcurrencyLimiter:
         """A request is over that says nothing about how long one takes: it failed, or it streams on."""
         self.in_flight -= 1
         self._under_way[ticket.priority] -= 1
+        if self._split is not None:
+            self._split.left(ticket.priority, ticket.who)
 
     def done(self, ticket: Ticket, now: float, *, waited: float = 0.0, dropped: bool = False) -> None:
         """A request is over.
