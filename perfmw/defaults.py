@@ -90,6 +90,7 @@ def perfmw_register_optimizers(settings: Settings) -> Mapping[str, Optimizer]:
     from perfmw.optimization import (
         AdviceOptimizer,
         CacheRouteOptimizer,
+        ForecastOptimizer,
         MemoryLayerOptimizer,
         RuleTtlOptimizer,
     )
@@ -100,6 +101,7 @@ def perfmw_register_optimizers(settings: Settings) -> Mapping[str, Optimizer]:
         RuleTtlOptimizer(level),
         MemoryLayerOptimizer(level),
         AdviceOptimizer(),
+        ForecastOptimizer(),
     )
     return {optimizer.name: optimizer for optimizer in made}
 

@@ -95,9 +95,12 @@ class Controls(Protocol):
         """Remove a dynamic cache rule; what was stored under it is not served. Unknown ids are ignored."""
 
     def set_option(self, name: str, value: Any) -> None:
-        """Change a setting that can change while running: ``eviction_policy`` or ``memory_max_bytes``.
+        """Change what can change while running.
 
-        Raises ValueError for another name, or for a value that the setting does not take.
+        ``eviction_policy`` or ``memory_max_bytes`` of the memory layer; ``pool:NAME``, the capacity of a
+        ResizablePool; ``warm_up``, the sources of a warm-up that begins.
+
+        Raises ValueError for another name, or for a value that is not taken.
         """
 
 
@@ -160,6 +163,16 @@ class ResourcePool(Protocol):
     name: str
 
     def sample(self, now: float) -> PoolSample: ...
+
+
+@runtime_checkable
+class ResizablePool(Protocol):
+    """A pool whose capacity can be changed while it runs: it is made larger before load that is foreseen."""
+
+    name: str
+
+    def resize(self, capacity: float) -> None:
+        """Raises ValueError for a capacity that it can not have."""
 
 
 class AlertChannel(Protocol):

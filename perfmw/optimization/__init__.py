@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from perfmw.optimization.cache_tuning import MemoryLayerOptimizer, RuleTtlOptimizer
     from perfmw.optimization.engine import EngineBusyError, PerformanceOptimizationEngine
     from perfmw.optimization.experiment import Gates
+    from perfmw.optimization.forecasting import ForecastOptimizer
     from perfmw.optimization.host import EngineHost
     from perfmw.optimization.ledger import Ledger, LedgerEntry
 
@@ -20,6 +21,7 @@ __all__ = [
     "CacheRouteOptimizer",
     "EngineBusyError",
     "EngineHost",
+    "ForecastOptimizer",
     "Gates",
     "Ledger",
     "LedgerEntry",
@@ -37,6 +39,7 @@ __getattr__, __dir__ = lazily(
         "CacheRouteOptimizer": "perfmw.optimization.cache_route",
         "EngineBusyError": "perfmw.optimization.engine",
         "EngineHost": "perfmw.optimization.host",
+        "ForecastOptimizer": "perfmw.optimization.forecasting",
         "Gates": "perfmw.optimization.experiment",
         "Ledger": "perfmw.optimization.ledger",
         "LedgerEntry": "perfmw.optimization.ledger",

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 from perfmw.cache import TieredCache
+from perfmw.contracts import ResizablePool
 from perfmw.http.rules import RuleBook
 from perfmw.settings import CacheRule
 
@@ -13,9 +15,17 @@ from perfmw.settings import CacheRule
 class RuntimeControls:
     """``perfmw.contracts.Controls`` of one runtime: what optimizers may change."""
 
-    def __init__(self, rules: RuleBook, cache: TieredCache) -> None:
+    def __init__(
+        self,
+        rules: RuleBook,
+        cache: TieredCache,
+        pools: Mapping[str, Any] = MappingProxyType({}),
+        warm_up: Callable[[Sequence[str]], object] | None = None,
+    ) -> None:
         self._rules = rules
         self._cache = cache
+        self._pools = pools
+        self._warm_up = warm_up
         self._last: dict[str, CacheRule] = {}
 
     def put_cache_rule(
@@ -53,10 +63,27 @@ class RuntimeControls:
         self._rules.remove(rule_id)
 
     def set_option(self, name: str, value: Any) -> None:
-        """``eviction_policy`` or ``memory_max_bytes`` of the memory layer; the contents stay.
+        """As ``Controls`` says; of a layer, the contents stay.
 
-        :raises ValueError: for another name or a value that the layer does not take.
+        :raises ValueError: for another name, or a value that is not taken.
         """
+        if name.startswith("pool:"):
+            self._resize(name.removeprefix("pool:"), float(value))
+        elif name == "warm_up" and self._warm_up is not None:
+            try:
+                self._warm_up([str(source) for source in value])
+            except RuntimeError as error:
+                raise ValueError(str(error)) from None
+        else:
+            self._set_memory(name, value)
+
+    def _resize(self, name: str, capacity: float) -> None:
+        pool = self._pools.get(name)
+        if not isinstance(pool, ResizablePool):
+            raise ValueError(f"there is no pool {name!r} whose capacity could be changed")
+        pool.resize(capacity)
+
+    def _set_memory(self, name: str, value: Any) -> None:
         layer = self._cache.memory
         if layer is None:
             raise ValueError("there is no memory layer")

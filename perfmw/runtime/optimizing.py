@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from perfmw.contracts import Alert, OptimizationRequest
 from perfmw.profiles import Reading, profile_id
+from perfmw.runtime.preparing import Preparing
 
 if TYPE_CHECKING:
     from perfmw.optimization import PerformanceOptimizationEngine
@@ -73,6 +74,7 @@ class Optimizing:
         """A switch of this worker; the setting says how it begins."""
         self._looked_at = self._alarmed_at = 0.0
         self._optimized_at = self._rechecked_at = time.time()
+        self.preparing = Preparing(runtime)
         runtime.listen(self._heard)
 
     def start(self) -> None:
@@ -102,7 +104,13 @@ class Optimizing:
         elif runtime.optimization_state()["status"] == "running":
             return
         elif self.automatic:
+            self.preparing.tick(now)
             self._work(now)
+
+    def end(self) -> None:
+        """The kill switch: nothing is done by itself any more, and what was done for a forecast is undone."""
+        self.automatic = False
+        self.preparing.revert("kill switch")
 
     def _work(self, now: float) -> None:
         runtime = self._runtime

@@ -109,7 +109,9 @@ class Runtime:
         """Set where somebody wants spans; without it no request pays for the thought."""
         self.learning = Learning(self)
         self.workload = self.learning.workload
-        self.controls = RuntimeControls(self.rules, self.cache)
+        self.controls = RuntimeControls(
+            self.rules, self.cache, self.plugins.resource_pools, lambda sources: self.warm_up.start(sources)
+        )
         self.panels: list[DashboardPanel] = list(self.plugins.panels.values())
         self.explainer: Callable[..., Awaitable[dict[str, Any]]] | None = None
         """Set by the middleware, which knows the app."""

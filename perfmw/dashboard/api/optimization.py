@@ -80,7 +80,7 @@ async def stop_everything(context: Context, request: Request) -> Response:
     """
     await json_object(request)
     host: Any = context.host
-    host.optimizing.automatic = False
+    host.optimizing.end()
     host.cancel_optimization()
     undone, failed = [], []
     for entry in list(host.ledger.kept()):
