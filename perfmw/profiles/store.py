@@ -28,6 +28,7 @@ from perfmw.profiles.score import total, weighted_mean
 from perfmw.profiles.tally import tally_of
 from perfmw.profiles.topk import Candidates
 from perfmw.profiles.tracked import Tracked, profile_id
+from perfmw.profiles.traffic import Traffic
 from perfmw.profiles.windows import COARSE, LEVELS, Windows
 
 OTHER: Final = "other"
@@ -100,6 +101,7 @@ class ProfileStore:
         self._series: deque[SeriesPoint] = deque(maxlen=series_points)
         self.whole = Windows(self.started_at, WHOLE)
         """The last day of all components together, since this process started."""
+        self._traffic: dict[str, Traffic] = {}
         self._candidates: Candidates[tuple[ProfileType, str]] = Candidates()
         self._retired: list[tuple[Recorder, Recorder]] = []
         self._turn = 0
@@ -164,6 +166,7 @@ class ProfileStore:
 
     def _remove(self, profile_id: str) -> Tracked | None:
         tracked = self._tracked.pop(profile_id, None)
+        self._traffic.pop(profile_id, None)
         if tracked is not None:
             recorder = tracked.recorder
             self._by_type[recorder.type].pop(recorder.name, None)
@@ -182,6 +185,7 @@ class ProfileStore:
             delta = tracked.tick(now)
             if delta is not None and tracked.recorder.type == "component":
                 whole.add(delta)
+                whole.traffic.add(self._new_traffic(tracked))
             if number % _STEP == _STEP - 1:
                 yield
         self._series.append(_point(whole, now, now - self._ticked_at))
@@ -192,6 +196,13 @@ class ProfileStore:
         if now - self._reviewed_at >= REVIEW_SECONDS:
             self._reviewed_at = now
             self._review()
+
+    def _new_traffic(self, tracked: Tracked) -> Traffic:
+        """What the cache did for a target since it was last asked: recorders only ever add to that."""
+        now = tracked.recorder.traffic.copy()
+        before = self._traffic.get(tracked.id)
+        self._traffic[tracked.id] = now
+        return now - before if before is not None else now.copy()
 
     def _review(self) -> None:
         """Let busy targets that were refused take the places of idle ones."""

@@ -92,7 +92,8 @@ async def test_what_happened_is_one_list(client: httpx.AsyncClient, app: PerfMid
 
 async def test_what_perfmw_takes(client: httpx.AsyncClient) -> None:
     cost = await got(client, "/cost")
-    assert (cost["hits"], cost["samples"]) == (4, 6)
+    assert cost["hits"] == 4
+    assert 0 < cost["samples"] <= 6
     assert 0.0 < cost["sampled"] < cost["whole"]
     assert 0.0 < cost["hit"] < 1.0
 

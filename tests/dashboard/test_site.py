@@ -21,6 +21,7 @@ from perfmw.monitoring.timeline import Annotation
 from perfmw.profiles.reading import Reading
 from perfmw.profiles.store import WHOLE, ProfileStore
 from perfmw.profiles.tally import tally_of
+from perfmw.profiles.traffic import Traffic
 from perfmw.profiles.windows import Windows
 
 START = 1_760_000_000.0
@@ -118,5 +119,9 @@ def test_the_store_counts_all_routes_together() -> None:
         store.recorder("GET /b").origin(0.1, 200, "uri-miss")
         now[0] = START + second
         store.tick(now[0])
+        store.recorder("GET /a").traffic.add(Traffic(hit_bytes=10, saved=0.099))
+        store.tick(now[0] + 0.5)
     site = site_of(store.whole, now[0], 60.0)
     assert (site.whole.count, site.whole.hits) == (40, 20)
+    assert site.served.sent == 190  # the last one came after the last request was counted
+    assert site.served.saved == pytest.approx(19 * 0.099)

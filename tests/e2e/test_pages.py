@@ -236,6 +236,7 @@ def test_each_tab_is_pictured_under_load(browser: Any, shop: Shop, tmp_path: Pat
     folder = Path(PICTURES) if PICTURES else tmp_path
     folder.mkdir(parents=True, exist_ok=True)
     visit = opened(browser, viewport={"width": 1200, "height": 800})
+    shop.visit(60)
     shop.post("api/v1/cache/what-if", {})
     with under_load(shop):
         visit.page.wait_for_timeout(LOAD_SECONDS * 1e3)
