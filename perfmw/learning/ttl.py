@@ -14,11 +14,15 @@ from perfmw.learning.keypatterns import key_pattern
 
 _MARGIN = 0.8
 """Aim below the cap: the staleness that counts can only be estimated."""
+_KNOWN = 1.0
+"""And lower yet by so many standard deviations of a rate that few changes told."""
 _DOUBT = 3.0
 """Standard deviations of the estimated stale reads that count as spent."""
 _WINDOW, _LEAST_WINDOW = 0.3, 30.0
 _SPEED, _CATCH_UP, _BRAKE = 0.7, 1.5, 3.0
 _RISK, _LEAST_MISSES = 0.1, 0.06
+_SPENT = 50.0
+"""With nothing left of what may be stale, lifetimes are this much shorter."""
 _GAPS, _EVENTS = 64.0, 40.0
 _KEY_PRIOR, _POOL_PRIOR = 0.5, 2.0
 
@@ -89,7 +93,8 @@ class _Budget:
     """
 
     def __init__(self, share: float) -> None:
-        self._cap = share * _MARGIN
+        self._share = share
+        self._changes = 0
         self.reads = self.fetches = 0
         self._known_reads = 0
         self._spent = self._variance = 0.0
@@ -111,6 +116,14 @@ class _Budget:
     def settle(self, stale: float) -> None:
         self._pending -= stale
 
+    def changed(self) -> None:
+        """A change was found: what is estimated of them is a little surer."""
+        self._changes += 1
+
+    @property
+    def _cap(self) -> float:
+        return self._share * _MARGIN * max(0.05, 1.0 - _KNOWN / math.sqrt(1.0 + self._changes))
+
     def price(self) -> float:
         """To be asked at each fetch, before its ``promise``."""
         self.fetches += 1
@@ -119,8 +132,7 @@ class _Budget:
         self._window_stale *= kept
         self._window_reads = self._window_reads * kept + self.reads - self._known_reads
         self._known_reads = self.reads
-        # how much worse it turned out than promised, up to now
-        truth = (self._spent + 5) / (max(self._predicted - self._pending, 0.0) + 5)
+        truth = self._truth()
         room = self._room(truth)
         wanted = self._cap * max(1 + _CATCH_UP * room, 0.05)
         share = max(self._window_stale * truth / self._window_reads, self._cap * 0.01)
@@ -131,6 +143,20 @@ class _Budget:
     def largest_risk(self) -> float:
         """The reads that one TTL may put at risk: should the value change at once, they are all stale."""
         return _RISK * self._cap * self.reads + 1.0
+
+    @property
+    def is_spent(self) -> bool:
+        """Whether nothing is left: then hardly anything may be served from the cache."""
+        return self._left(self._truth()) <= 0.0
+
+    def _truth(self) -> float:
+        """How much worse it turned out than promised, up to now."""
+        return (self._spent + 5) / (max(self._predicted - self._pending, 0.0) + 5)
+
+    def _left(self, truth: float) -> float:
+        """Stale reads that may still come, in doubt fewer."""
+        variance = self._variance + self._pending * truth
+        return self._share * self.reads - self._spent - _DOUBT * math.sqrt(variance) - self._pending * truth
 
     def _room(self, truth: float) -> float:
         """The share of the budget that is left, -1..1."""
@@ -232,7 +258,7 @@ class AdaptiveTTL:
         else:
             age = max(now - known.changed_at, 0.0) * changes
             ttl, stale = best_ttl(reads, changes, price, age, self._hazard.factors)
-        longest = self._budget.largest_risk() / reads
+        longest = min(self._budget.largest_risk() / reads, ttl / _SPENT if self._budget.is_spent else ttl)
         if ttl > longest:
             ttl, stale = longest, stale * (longest / ttl) ** 2
         known.pending = stale
@@ -281,6 +307,7 @@ class AdaptiveTTL:
         if not changed:
             self._count(known, span, fetched, changed=False)
             return
+        self._budget.changed()
         whole = max(self._danger(known, fetched, span), 1e-9)
         if reads > 0:
             part = self._danger(known, fetched, offset)

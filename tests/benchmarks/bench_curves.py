@@ -1,6 +1,6 @@
 """Miss-ratio curves against exact LRU: the error at log-spaced sizes, the time of an access, memory.
 
-Run it as a script: ``python tests/benchmarks/bench_curves.py [--json]``. Traces are made here and, where
+Run it as a script: ``python -m tests.benchmarks.bench_curves [--json]``. Traces are made here and, where
 PERFMW_DATA names a folder that has them, recorded; the error is the median over several salts of the sample.
 The time is also told as a ratio to a dict lookup with move-to-end, the least that an exact LRU does.
 """
@@ -24,8 +24,10 @@ from pathlib import Path
 
 from perfmw.learning import MissRatioCurve
 from perfmw.learning.stack import LRUStack
+from tests.benchmarks.verdicts import told
 
 Trace = Sequence[Hashable]
+MANY = 10_000
 
 
 def traces() -> Iterator[tuple[str, Trace]]:
@@ -108,8 +110,13 @@ def main() -> int:
             f"{row['trace']:16} {row['keys']:7} keys: error {row['mae']:.4f},"
             f" {row['us_an_access']:.2f} us an access, {row['against_lru']:.1f} times an LRU's"
         )
-    print(f"500,000 keys: {mib:.1f} MiB at most")
-    return 0
+    large = [float(row["mae"]) for row in found if int(row["keys"]) >= MANY]
+    small = [float(row["mae"]) for row in found if int(row["keys"]) < MANY]
+    good = told("error, 10,000 keys or more, worst", max(large), most=0.01)
+    good &= told("error, fewer keys, worst", max(small, default=0.0), most=0.005)
+    spent = statistics.median(float(row["us_an_access"]) for row in found)
+    good &= told("an access, median", spent, most=2.0, unit="us")
+    return int(not told("500,000 keys", mib, most=32.0, unit="MiB") or not good)
 
 
 if __name__ == "__main__":

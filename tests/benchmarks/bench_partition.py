@@ -1,6 +1,6 @@
 """A cache split between namespaces by their curves, against one LRU for all.
 
-Run it as a script: ``python tests/benchmarks/bench_partition.py [--json]``. Pairs and triples of traces, made
+Run it as a script: ``python -m tests.benchmarks.bench_partition [--json]``. Pairs and triples of traces, made
 ones and, where PERFMW_DATA names a folder that has them, recorded ones, are mixed; each trace is a
 namespace. The plan is made from the first half, the hit ratios are those of the second.
 """
@@ -19,9 +19,12 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from perfmw.learning import Partitioner
+from tests.benchmarks.verdicts import told
 
 Access = tuple[str, str]
 LENGTH = 30_000
+TIGHT = 0.03
+"""Of the keys; a cache of more has room."""
 
 
 def traces() -> dict[str, list[str]]:
@@ -119,7 +122,12 @@ def main() -> int:
     for share in shares:
         points = [float(row["points"]) for row in found if row["share"] == share]
         print(f"{share:.0%} of keys: mean {sum(points) / len(points):+.2f} points, least {min(points):+.2f}")
-    return 0
+    tight = [float(row["points"]) for row in found if float(row["share"]) <= TIGHT]
+    roomy = [float(row["points"]) for row in found if float(row["share"]) > TIGHT]
+    good = told(
+        "gain over one pool where it is tight, mean", sum(tight) / len(tight), least=2.0, unit="points"
+    )
+    return int(not told("gain where there is room, least", min(roomy), least=-0.5, unit="points") or not good)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """Prefetching on access logs: hit points gained, the share of prefetches used, bytes more from the origin.
 
-Run it as a script: ``python tests/benchmarks/bench_prefetch.py [LOG ...] [--json]``. Logs are in common or
+Run it as a script: ``python -m tests.benchmarks.bench_prefetch [LOG ...] [--json]``. Logs are in common or
 combined format, or as the EPA's of 1995 (``client [day:hh:mm:ss] "request" status bytes``), and may be
 gzipped; without any, those in the folder that PERFMW_DATA names. LRU of 100 entries, TTL 300 s, the first
 30% of each log is warm-up.
@@ -18,9 +18,11 @@ import time
 from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 from perfmw.learning import Prefetcher, rehearse_prefetch
 from perfmw.learning.rehearsal import Request
+from tests.benchmarks.verdicts import told
 
 LINE = re.compile(r'(\S+) (?:\S+ \S+ )?\[([^\]]+)\] "GET (\S+)[^"]*" (200|304) (\d+|-)')
 EMBEDDED = re.compile(
@@ -60,7 +62,7 @@ def logs(given: list[Path]) -> Iterator[tuple[str, list[Request]]]:
         yield f"{path.name} pages", [one for one in everything if not EMBEDDED.search(one[1].split("?")[0])]
 
 
-def measure(name: str, requests: list[Request]) -> dict[str, float | str]:
+def measure(name: str, requests: list[Request]) -> dict[str, Any]:
     without = rehearse_prefetch(requests, None)
     learned = rehearse_prefetch(requests, Prefetcher())
     prefetcher = Prefetcher()
@@ -80,6 +82,14 @@ def measure(name: str, requests: list[Request]) -> dict[str, float | str]:
     }
 
 
+def judged(row: dict[str, Any]) -> bool:
+    name, pages = row["log"], str(row["log"]).endswith("pages")
+    good = told(f"{name}: gain", row["points"], least=3.0 if pages else 10.0, unit="points")
+    good &= told(f"{name}: used", 100 * row["used"], least=50.0 if pages else 75.0, unit="%")
+    good &= told(f"{name}: more bytes", 100 * row["more_bytes"], most=20.0, unit="%")
+    return told(f"{name}: an observation", row["us_an_observation"], most=12.0, unit="us") and good
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("logs", nargs="*", type=Path)
@@ -95,9 +105,10 @@ def main() -> int:
             f" {row['points']:+.1f} points, {row['used']:.0%} of {row['prefetches']} used,"
             f" bytes {row['more_bytes']:+.1%}, {row['us_an_observation']:.1f} us"
         )
+    good = sum(judged(row) for row in found) == len(found)
     if not found:
         print("no logs: name some, or a folder of them in PERFMW_DATA", file=sys.stderr)
-    return 0
+    return int(not good)
 
 
 if __name__ == "__main__":

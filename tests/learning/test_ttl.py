@@ -209,3 +209,31 @@ def test_recorded_changes(data_dir: Path) -> None:
     outcome = rehearse_ttl(reads, changes, AdaptiveTTL(max_stale=0.02))
     assert outcome.stale_share <= 0.02
     assert outcome.miss_ratio < 0.8 * fixed_miss_ratio(reads, changes, outcome.stale_share, steps=10)
+
+
+def bursts(rates: list[float], end: float, seed: int) -> Changes:
+    chance = random.Random(seed)
+    changes: Changes = {}
+    for number, rate in enumerate(rates):
+        now, times = 0.0, list[float]()
+        while now < end:
+            times.append(now)
+            now += chance.weibullvariate(0.5 / rate, 0.5) + 1.0
+        changes[f"/items/{number}"] = times
+    return changes
+
+
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("cap", [0.02, 0.05, 0.1])
+@pytest.mark.parametrize("kind", [poisson, bursts])
+def test_with_few_reads_the_cap_holds_too(kind: Callable[..., Changes], cap: float, seed: int) -> None:
+    changes = kind(mixed_rates(60 + 80 * seed, 1 / DAY, seed=seed), 20 * DAY, seed=seed + 50)
+    reads = reads_of(changes, 1_500 + 500 * seed, 20 * DAY, seed=seed + 100)
+    outcome = rehearse_ttl(reads, changes, AdaptiveTTL(max_stale=cap))
+    assert outcome.stale_share <= cap
+    assert outcome.miss_ratio < 1.0
+
+
+def test_where_everything_is_always_stale_hardly_anything_is_served_from_the_cache() -> None:
+    learned = AdaptiveTTL(0.05)
+    assert feed(learned, "/wild", lambda _: True, rounds=300) < 1.0
