@@ -1,10 +1,10 @@
 """The hit ratio that is predicted of another size or policy, against the one that comes after the change.
 
 Run it as a script: ``python -m tests.benchmarks.bench_predicted [--json]``. A memory layer serves the first
-half of a trace; what is learned of it meanwhile predicts what another size (by the miss-ratio curve) or another
-policy (by a rehearsal of the reads, as the dashboard's what-if does) would give; then the layer is changed and
-serves the second half. Made traces do not change their kind; recorded ones, where PERFMW_DATA names a folder
-that has them, do, and what they change by is part of the error.
+half of a trace. What is learned of it meanwhile predicts what another size (by the miss-ratio curve) or
+another policy (by a rehearsal of the reads, as the dashboard's what-if does) would give. Then the layer is
+changed, and serves the second half. Made traces do not change their kind; recorded ones, where PERFMW_DATA
+names a folder that has them, do, and what they change by is part of the error.
 """
 
 from __future__ import annotations
