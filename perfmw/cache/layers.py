@@ -32,6 +32,7 @@ NEWS = "perfmw-news"
 COUNT_PREFIX = "perfmw-count:"
 """Before the name, in keys of counts that processes have in common."""
 _MOST_UNSAID = 10_000
+_MOST_COMPLAINTS = 20
 _OWN_KEYS = (TAG_PREFIX, BOARD, NEWS, COUNT_PREFIX)
 
 _PROBE = b"PMW1\x00\xff\xfe\x80 probe"
@@ -78,6 +79,7 @@ class FarLayer:
         self.board = Bulletin(BOARD, cache, self._call, size=2048, ttl=FOR_EVER, monotonic=monotonic)
         self.news = Bulletin(NEWS, cache, self._call, size=1024, ttl=FOR_EVER, monotonic=monotonic)
         self._probe: asyncio.Task[None] | None = None
+        self._complaints: set[str] = set()
         self._unsaid: dict[tuple[str, str, bool], int] = {}
         """Invalidations that the layer could not be told, by kind, name and softness: their epochs."""
         self.fills = self.hit_bytes = self.invalidations = 0
@@ -269,9 +271,15 @@ class FarLayer:
                 data = self._codec.encode(data, self._context(key) | {"expires_at": entry.expires_at})
         except Exception as error:
             self.errors += 1
-            logger.debug("an entry cannot go to cache layer %r: %r", self.name, error)
+            self._complain(str(error))
             return None
         return to_text(data) if self._text else data
+
+    def _complain(self, why: str) -> None:
+        """Once of each reason: what cannot be stored here will be computed again and again."""
+        if why not in self._complaints and len(self._complaints) < _MOST_COMPLAINTS:
+            self._complaints.add(why)
+            logger.warning("entries of a kind cannot go to cache layer %r: %s", self.name, why)
 
     def decode(self, key: str, stored: Any) -> Entry | None:
         data = from_text(stored) if self._text else stored

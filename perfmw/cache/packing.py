@@ -23,6 +23,7 @@ _PLAIN = frozenset({type(None), bool, float, str, bytes})
 _MAX_INT, _MIN_INT = 2**64 - 1, -(2**63)
 
 _encode = msgspec.msgpack.Encoder().encode
+_encode_class = msgspec.msgpack.Encoder(enc_hook=lambda value: _json_of_model(value)).encode
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +88,21 @@ def _codec_of(cls: type) -> tuple[Callable[[Any], bytes], Callable[[bytes], Any]
         return lambda value: value.model_dump_json().encode(), validate
     if issubclass(cls, enum.Enum):
         return lambda value: _encode(value.name), lambda data: cls[msgspec.msgpack.decode(data, type=str)]
-    return _encode, partial(_decode_as, msgspec.msgpack.Decoder(cls))
+    decoder = msgspec.msgpack.Decoder(cls, dec_hook=lambda kind, data: _validator(kind)(data))
+    return _encode_class, partial(_decode_as, decoder)
+
+
+def _json_of_model(value: Any) -> bytes:
+    """Of a Pydantic model within a class of another family."""
+    _validator(type(value))
+    return bytes(value.model_dump_json().encode())
+
+
+def _validator(cls: type) -> Callable[[Any], Any]:
+    validate: Callable[[Any], Any] | None = getattr(cls, "model_validate_json", None)
+    if validate is None:
+        raise NotImplementedError(f"{cls.__qualname__} is of no known family")
+    return validate
 
 
 def _decode_as(decoder: msgspec.msgpack.Decoder[Any], data: bytes) -> Any:
@@ -132,7 +147,9 @@ def _lower_dict(value: dict[Any, Any]) -> Any:
 def _lower_registered(value: Any, kind: type) -> msgspec.msgpack.Ext:
     known = _by_type.get(kind)
     if known is None:
-        raise TypeError(f"{kind.__module__}.{kind.__qualname__} cannot leave the process; register its kind")
+        raise TypeError(
+            f"{kind.__module__}.{kind.__qualname__} cannot leave the process; see perfmw.cache.register"
+        )
     return _extension(_TYPED, [known.name, known.encode(value)])
 
 

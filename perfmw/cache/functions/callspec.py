@@ -10,6 +10,7 @@ import typing
 import uuid
 import weakref
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, fields
 from functools import partial
 from types import CodeType
@@ -168,7 +169,8 @@ class CallSpec:
         for cls in _classes(annotation):
             kind = f"{cls.__module__}.{cls.__qualname__}"
             if can_register(cls) and not is_registered(cls) and "<locals>" not in kind:
-                register(kind, cls)
+                with suppress(Exception):  # fields whose types nobody else understands; it stays here then
+                    register(kind, cls)
 
     # ---- checks
 
