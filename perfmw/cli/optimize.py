@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -162,6 +163,43 @@ def kill(server: str | None, token: str | None, as_json: bool) -> None:
         with Api(server, token) as api:
             titles = api.post("optimization/stop", {})["rolled_back"]
     _tell({"rolled_back": titles}, "\n".join(titles) or "nothing was in force", as_json)
+
+
+@optimize.command()
+@click.argument("log", type=click.Path(path_type=Path, exists=True, dir_okay=False))
+@click.option("--target", required=True, metavar="APP", help="The app, as module:attribute.")
+@click.option("--factory", is_flag=True, help="APP is a callable that makes the app.")
+@click.option(
+    "--seconds",
+    default=60.0,
+    show_default=True,
+    type=click.FloatRange(5, 86_400),
+    help="How long it takes: the log's time is drawn together. Evidence needs time as well as requests.",
+)
+@click.option("--level", type=click.Choice(["basic", "advanced", "aggressive"]), default="basic")
+@_JSON
+def rehearse(log: Path, target: str, factory: bool, seconds: float, level: str, as_json: bool) -> None:
+    """Say what would be tried on the traffic of an access LOG, and try nothing.
+
+    The log's GET and HEAD requests are sent to the app, served wrapped on this machine; what was seen of its
+    answers is the evidence. See perfmw replay for the formats.
+    """
+    from perfmw.cli.logtraffic import observe
+
+    found = observe(log, target, factory=factory, seconds=seconds, level=level)
+    if as_json:
+        print_json(found)
+        return
+    rows = found["opportunities"]
+    click.echo(f"{found['requests']:,} requests of {log} sent, {found['errors']:,} failed")
+    for row in rows:
+        click.echo(
+            f"would try: {row['title']}: {row['expected_gain']:.0%} of {row['target']}, {row['risk']} risk"
+        )
+    for row in found["lacking"]:
+        click.echo(f"  not: {row['type']} of {row['target']}: {row['missing']}")
+    if not rows:
+        click.echo("nothing would be tried")
 
 
 @contextmanager

@@ -39,7 +39,7 @@ TERMS = (
     "tall",
 )
 _ANONYMOUS = {
-    "product": 40, "category": 26, "home": 12, "search": 10, "news": 5, "deals": 3, "about": 2, "welcome": 2,
+    "product": 40, "category": 26, "home": 13, "search": 10, "news": 5, "deals": 3, "about": 1, "welcome": 2,
 }  # fmt: skip
 _SIGNED_IN = {"product": 30, "category": 10, "account": 25, "cart": 25, "about": 10}
 _UNSHARED = ("deals", "welcome")
@@ -142,7 +142,7 @@ class Shoppers:
         self,
         client: WireClient,
         *,
-        anonymous: int = 27,
+        anonymous: int = 30,
         signed_in: int = 3,
         think: float = 0.18,
         arrive: float = _ARRIVE_SECONDS,

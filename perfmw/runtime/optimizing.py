@@ -123,7 +123,9 @@ class Optimizing:
             runtime.start_optimization(OptimizationRequest(level=level, requested_by="auto_optimization"))
 
     def _heard(self, name: str, detail: object) -> None:
-        if name == "alert" and isinstance(detail, Alert):
+        if name == "finished":
+            self._looked_at = 0.0  # what could be done is another now
+        elif name == "alert" and isinstance(detail, Alert):
             try:
                 self.alerted(detail, time.time())
             except Exception:
