@@ -116,6 +116,8 @@ class RuntimeSnapshot:
     """The same of all workers together: status -1: the cache's answers, 1: the app's, 0: failures."""
     limits: Mapping[str, Any] = field(default_factory=dict)
     """Of this process: groups of routes with their limits, and quotas; empty where nothing is limited."""
+    prefetches: Mapping[str, int] = field(default_factory=dict)
+    """How many prefetches of this process had each outcome; empty where none are made."""
     forecast: Mapping[str, Any] = field(default_factory=dict)
     """The request rate, what is expected of it, and how many workers that takes."""
     caching: Callable[[], CacheStatistics | None] = field(default=_unknown, repr=False, compare=False)

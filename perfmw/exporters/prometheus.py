@@ -216,6 +216,11 @@ def _cache(snapshot: RuntimeSnapshot) -> Iterator[Family]:
     for status, count in snapshot.cache_status.items():
         statuses.add(count, ("status", status))
     yield statuses
+    if snapshot.prefetches:
+        family = Family("perfmw_prefetches_total", "counter", "Prefetches by what came of them.")
+        for outcome, count in snapshot.prefetches.items():
+            family.add(count, ("outcome", outcome))
+        yield family
     rules = Family("perfmw_cache_rules", "gauge", "Cache rules in force.")
     rules.add(len(snapshot.cache_rules))
     yield rules

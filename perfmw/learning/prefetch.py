@@ -165,6 +165,16 @@ class Prefetcher:
         """The share (0..1) of settled prefetches that were used; 0.0 before the first."""
         return self._precision.used / max(self._precision.issued, 1)
 
+    @property
+    def settled(self) -> int:
+        """Prefetches of which it is known whether they were used."""
+        return self._precision.issued
+
+    @property
+    def used(self) -> int:
+        """Those of them that were."""
+        return self._precision.used
+
     def observe(self, client: str, key: str, now: float, size: int | None = None) -> list[str]:
         """Take in a request; returns the keys worth fetching now, the likeliest first.
 

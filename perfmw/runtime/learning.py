@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import time
-from collections import OrderedDict, deque
+from collections import OrderedDict
 from collections.abc import Callable, Container, Sequence
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any
 
 from perfmw.cache.sizes import weigh
 from perfmw.learning.workload import Workload
+from perfmw.runtime.prefetching import Prefetching, origin_of
 from perfmw.runtime.spaces import space_of
 
 if TYPE_CHECKING:
     from perfmw.cache.entries import Entry
     from perfmw.http.messages import StoredResponse
-    from perfmw.learning import AdaptiveTTL, Prefetcher, UsagePatterns
+    from perfmw.learning import AdaptiveTTL, UsagePatterns
     from perfmw.runtime.curves import Tuner
     from perfmw.runtime.runtime import Runtime
     from perfmw.runtime.trail import Trail
@@ -28,9 +28,6 @@ if TYPE_CHECKING:
 log = logging.getLogger("perfmw.runtime")
 
 _MOST_KEYS = 20_000
-_MOST_WAITING = 32
-_PAUSE, _BUSY = 0.01, 0.03
-_PREFETCH_ENTRIES = 10_000
 
 
 class _Lifetimes:
@@ -55,52 +52,6 @@ class _Lifetimes:
             self.ttl.observe_refresh(key, now, changed)
         self.digests[key] = digest
         return self.ttl.ttl(key, now), changed
-
-
-class Prefetching:
-    """Fetches what will probably be asked for, one at a time, while the event loop has nothing to do."""
-
-    def __init__(self, runtime: Runtime) -> None:
-        from perfmw.learning.prefetch import Prefetcher
-
-        self._runtime = runtime
-        self.prefetcher: Prefetcher = Prefetcher(entries=_PREFETCH_ENTRIES)
-        self._waiting: deque[str] = deque(maxlen=_MOST_WAITING)
-        self._task: asyncio.Task[Any] | None = None
-        self.fetched = self.dropped = 0
-
-    def seen(self, client: str, key: str, now: float, stored: StoredResponse | None) -> None:
-        """A plain GET, without credentials, was made."""
-        if stored is None:
-            self.prefetcher.kept(key, now, now)
-        keys = self.prefetcher.observe(client, key, now, len(stored.body) if stored is not None else None)
-        if not keys:
-            return
-        origin = _origin(key)
-        self._waiting.extend(other for other in keys if _origin(other) == origin)
-        if self._waiting and self._task is None and self._runtime.asker is not None:
-            self._task = self._runtime.spawn(self._run(), name="perfmw-prefetch")
-
-    async def _run(self) -> None:
-        try:
-            while self._waiting:
-                await self._fetch(self._waiting.popleft())
-        finally:
-            self._task = None
-
-    async def _fetch(self, key: str) -> None:
-        loop = asyncio.get_running_loop()
-        began = loop.time()
-        await asyncio.sleep(_PAUSE)
-        if loop.time() - began > _PAUSE + _BUSY or self._runtime.asker is None:
-            self.dropped += 1 + len(self._waiting)
-            self._waiting.clear()
-            return
-        try:
-            answer = await self._runtime.asker()(key.removeprefix("GET "), [])
-            self.fetched += answer.outcome == "stored"
-        except Exception as error:
-            log.debug("prefetching %s failed: %r", key, error)
 
 
 class Learning:
@@ -224,6 +175,10 @@ class Learning:
                 self._weights.popitem(last=False)
         tuner.curves.access(space_of(self._spaces, stored), key, _path(key), size)
 
+    def prefetches(self) -> dict[str, int]:
+        """How many prefetches had each outcome; empty where there are none."""
+        return self.prefetching.counts() if self.prefetching is not None else {}
+
     def told(self) -> dict[str, Any]:
         """What was learned, for people and for JSON."""
         found: dict[str, Any] = {}
@@ -233,13 +188,7 @@ class Learning:
                 for name, one in self.lifetimes.items()
             }
         if self.prefetching is not None:
-            one = self.prefetching
-            found["prefetching"] = {
-                "fetched": one.fetched,
-                "dropped": one.dropped,
-                "precision": one.prefetcher.precision,
-                "threshold": one.prefetcher.threshold,
-            }
+            found["prefetching"] = self.prefetching.told()
         if self.patterns is not None:
             found["patterns"] = self.patterns.summary().in_words()
         if self.tuner is not None:
@@ -247,10 +196,5 @@ class Learning:
         return found
 
 
-def _origin(key: str) -> str:
-    """``GET https://host`` of a key."""
-    return key[: key.find("/", key.find("//") + 2)]
-
-
 def _path(key: str) -> str:
-    return key[len(_origin(key)) :]
+    return key[len(origin_of(key)) :]

@@ -353,6 +353,7 @@ class Runtime:
             merged=partial(by_outcome, self.profiles, self._exemplars()),
             caching=partial(self.caching.statistics, peers),
             limits=self.limits.state() if self.limits is not None else {},
+            prefetches=self.learning.prefetches(),
             forecast=self.rounds.scaling.state(),
         )
 
