@@ -214,16 +214,23 @@ class StepView:
 
 
 @dataclass(frozen=True, slots=True)
+class TrialView:
+    """A change on trial: ``done`` of ``total`` blocks are measured."""
+
+    title: str
+    done: int
+    total: int
+
+
+@dataclass(frozen=True, slots=True)
 class RunView:
-    """An optimization run. ``done`` of ``total`` blocks; ``step`` is empty while none is under way.
+    """An optimization run: what is on trial, nothing while it looks for something.
 
     ``verdicts`` are those of the run under way, else of the last one; ``finished``: there was a last one.
     """
 
     running: bool
-    step: str
-    done: int
-    total: int
+    trials: list[TrialView]
     finished: bool
     verdicts: list[StepView]
 
@@ -235,12 +242,19 @@ def run_view(state: Mapping[str, Any], titles: Mapping[str, str] | None = None) 
     steps = state.get("verdicts", ()) if running else last.get("steps", ())
     return RunView(
         running=running,
-        step=(state.get("step") or {}).get("title", ""),
-        done=state.get("blocks_done", 0),
-        total=state.get("blocks", 0),
+        trials=_trials(state) if running else [],
         finished=bool(last) and not running,
         verdicts=[_step_view(step, titles or {}) for step in steps],
     )
+
+
+def _trials(state: Mapping[str, Any]) -> list[TrialView]:
+    step = state.get("step")
+    alone = [{**step, **{name: state.get(name, 0) for name in ("blocks_done", "blocks")}}] if step else []
+    return [
+        TrialView(one["title"], one.get("blocks_done", 0), one.get("blocks", 0))
+        for one in state.get("trying", alone)
+    ]
 
 
 def _step_view(step: Mapping[str, Any], titles: Mapping[str, str]) -> StepView:

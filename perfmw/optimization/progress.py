@@ -42,7 +42,10 @@ class Run:
             "target": self.target,
             "began": self.began,
             "step": {"id": first.opportunity.id, "title": first.opportunity.title} if first else None,
-            "trying": [{"id": key, "title": one.opportunity.title} for key, one in self.trying.items()],
+            "trying": [
+                {"id": key, "title": one.opportunity.title, "blocks_done": one.done, "blocks": one.planned}
+                for key, one in self.trying.items()
+            ],
             "steps_done": len(self.steps),
             "steps": self.planned,
             "blocks_done": first.done if first else 0,

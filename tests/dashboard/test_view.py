@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from perfmw.contracts import RuntimeSnapshot
-from perfmw.dashboard.view import outcomes, reasons, route_table, run_view, to_json
+from perfmw.dashboard.view import TrialView, outcomes, reasons, route_table, run_view, to_json
 from tests.dashboard.fake import FakeLedger, profile
 
 
@@ -67,13 +67,13 @@ def test_a_run_shows_its_steps_by_title_and_the_last_run_when_idle() -> None:
         },
         {"o1": "Cache /a"},
     )
-    assert (running.running, running.step, running.done, running.total) == (True, "Cache /b", 2, 8)
+    assert (running.running, running.trials) == (True, [TrialView("Cache /b", 2, 8)])
     assert (running.verdicts[0].title, running.verdicts[0].verdict) == ("Cache /a", "rolled back")
     idle = run_view({"status": "idle", "last": {"steps": [step]}})
     assert (idle.running, idle.finished, idle.verdicts[0].title) == (False, True, "o1")
     nothing = run_view({"status": "idle", "last": None})
     assert (nothing.finished, nothing.verdicts) == (False, [])
-    assert run_view({"status": "running", "step": None}).step == ""
+    assert run_view({"status": "running", "step": None}).trials == []
 
 
 def test_json_knows_mappings_and_says_the_rest_as_text() -> None:
@@ -82,3 +82,13 @@ def test_json_knows_mappings_and_says_the_rest_as_text() -> None:
     assert (
         to_json({"a": MappingProxyType({"b": 1}), "c": object}) == b'{"a":{"b":1},"c":"<class \'object\'>"}'
     )
+
+
+def test_changes_on_trial_together_are_all_shown() -> None:
+    trying = [
+        {"id": "a", "title": "Cache /a", "blocks_done": 1, "blocks": 8},
+        {"id": "b", "title": "Cache /b", "blocks_done": 3, "blocks": 4},
+    ]
+    running = run_view({"status": "running", "step": {"title": "Cache /a"}, "trying": trying})
+    assert running.trials == [TrialView("Cache /a", 1, 8), TrialView("Cache /b", 3, 4)]
+    assert run_view({"status": "running", "step": None, "trying": []}).trials == []

@@ -22,6 +22,7 @@ function options() {
   return {
     level: form.elements.level.value,
     max_steps: number("max_steps"),
+    at_once: number("at_once"),
     blocks: number("blocks"),
     block_seconds: number("block_seconds"),
     dry_run: form.elements.dry_run.checked,
