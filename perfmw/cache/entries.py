@@ -15,6 +15,7 @@ from typing import Any
 
 import msgspec
 
+import perfmw.cache.isolation  # noqa: F401 - what functions keep is a kind of value too
 from perfmw.cache.packing import pack, unpack
 
 MAGIC = b"PMW1"

@@ -36,6 +36,9 @@ class Packed:
     def __init__(self, data: bytes) -> None:
         self.data = data
 
+    def __repr__(self) -> str:
+        return f"<{len(self.data)} bytes of a class that is not known here>"
+
     @property
     def size(self) -> int:
         return len(self.data) + 49

@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Final
 
+from perfmw.cache.isolation import release
 from perfmw.cache.layers import is_own_key
 from perfmw.cache.spaces import layer_name
 from perfmw.http.messages import StoredResponse
@@ -130,13 +131,21 @@ def described(entry: Entry, *, reveal: bool = False, value: bool = False) -> dic
     if isinstance(entry.value, VariantIndex):
         keys = [variant.key if reveal else hidden(variant.key) for variant in entry.value.variants]
         return found | {"variants": keys}
-    return found | ({"value": repr(entry.value)[:_PREVIEW]} if value else {})
+    return found | ({"value": repr(_released(entry.value))[:_PREVIEW]} if value else {})
 
 
 def _kind(value: Any) -> str:
     if isinstance(value, StoredResponse):
         return "response"
-    return "variants" if isinstance(value, VariantIndex) else type(value).__name__
+    return "variants" if isinstance(value, VariantIndex) else type(_released(value)).__name__
+
+
+def _released(kept: Any) -> Any:
+    """What a caller of the function would get."""
+    try:
+        return release(kept)
+    except Exception:  # a class that no longer accepts what it once gave
+        return kept
 
 
 def _response(stored: StoredResponse, reveal: bool, body: bool) -> dict[str, Any]:

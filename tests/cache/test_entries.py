@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import datetime as dt
 import enum
+import subprocess
+import sys
 import uuid
 import zoneinfo
 from dataclasses import dataclass, field
@@ -17,6 +19,7 @@ from hypothesis import strategies as st
 
 from perfmw.cache import Entry, register
 from perfmw.cache.entries import decode_entry, encode_entry, from_text, to_text
+from perfmw.cache.isolation import isolate
 from perfmw.cache.packing import pack, unpack
 
 
@@ -195,3 +198,13 @@ def test_text_form(data: bytes) -> None:
 @pytest.mark.parametrize("text", ["***", None, 7, "a"])
 def test_what_is_not_the_text_form_is_none(text: object) -> None:
     assert from_text(text) is None
+
+
+def test_what_functions_keep_is_known_to_a_process_without_them() -> None:
+    data = encode_entry(Entry(isolate([1, "two"]), tags=("t",)))
+    looking = (
+        "import sys; from perfmw.cache.entries import decode_entry;"
+        "print(decode_entry(sys.stdin.buffer.read()).tags)"
+    )
+    told = subprocess.run([sys.executable, "-c", looking], input=data, capture_output=True, check=True)
+    assert told.stdout.split() == [b"('t',)"]
