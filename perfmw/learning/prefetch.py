@@ -12,6 +12,8 @@ import secrets
 from collections import OrderedDict
 from hashlib import blake2b
 
+from perfmw.contracts import PrefetchingRule
+
 _BUCKETS = 20
 _TRUST = 4.0
 _REMEMBERED = 400.0
@@ -174,6 +176,18 @@ class Prefetcher:
     def used(self) -> int:
         """Those of them that were."""
         return self._precision.used
+
+    def rules(self, most: int = 100, confidence: float = 0.5) -> list[PrefetchingRule]:
+        """What followed what at least as often as ``confidence`` (0..1) says, the most frequent first."""
+        found = [
+            (times, node, other, min(1.0, times / node.count))
+            for node in self._nodes.values()
+            if node.count > self._support
+            for other, times in node.edges.items()
+            if times > self._support and times >= confidence * node.count
+        ]
+        found.sort(key=lambda one: -one[0])
+        return [PrefetchingRule(node.key, other.key, share) for _, node, other, share in found[:most]]
 
     def observe(self, client: str, key: str, now: float, size: int | None = None) -> list[str]:
         """Take in a request; returns the keys worth fetching now, the likeliest first.

@@ -10,6 +10,7 @@ from perfmw.contracts import OptimizationOpportunity
 from perfmw.learning.cost import WhatIf, what_if
 from perfmw.learning.curves import MissRatioCurve
 from perfmw.learning.keypatterns import key_pattern
+from perfmw.learning.partition import Partitioner
 from perfmw.runtime.economy import prices_of
 
 if TYPE_CHECKING:
@@ -36,9 +37,12 @@ class Curves:
         self.since = now
         self.spaces: dict[str, MissRatioCurve] = {}
         self.routes: dict[str, MissRatioCurve] = {}
+        self.kinds = Partitioner()
+        """Of pages and of answers of an API: whether each should have a part of its own."""
 
-    def access(self, space: str, key: str, path: str, size: int) -> None:
-        """A read of a page of ``size`` bytes; ``space`` is the namespace that keeps it."""
+    def access(self, space: str, key: str, path: str, size: int, kind: str = "content") -> None:
+        """A read of a page of ``size`` bytes; ``space`` is the namespace that keeps it, ``kind`` would be."""
+        self.kinds.access(kind, key)
         curve = self.spaces.get(space)
         if curve is None:
             curve = self.spaces[space] = MissRatioCurve()
@@ -88,7 +92,15 @@ class Tuner:
         return {
             "namespaces": {name: self._of(name, one, now) for name, one in self.curves.spaces.items()},
             "routes": {name: _plain(one) for name, one in self.curves.routes.items()},
-        }
+        } | self._parts()
+
+    def _parts(self) -> dict[str, Any]:
+        """Whether pages and answers of an API should have parts of the memory, where they share it."""
+        layer, kinds = self._runtime.cache.memory, self.curves.kinds
+        if layer is None or not len(layer) or len(kinds.curves) < 2 or len(self.curves.spaces) > 1:
+            return {}
+        plan = kinds.plan(len(layer))
+        return {"partition": {"parts": plan.parts, "gain": plan.gain, "words": plan.in_words()}}
 
     def double(self, space: str, now: float) -> WhatIf | None:
         """What twice the memory of ``space`` would give; None where it is not bounded by bytes."""
@@ -108,9 +120,15 @@ class Tuner:
         found = _plain(curve)
         double = self.double(space, now)
         if double is not None and curve.by_bytes is not None:
+            found["beyond"] = self._beyond(space, double.size)
             found["bytes"], found["hit_ratio"] = double.size, curve.by_bytes.curve([double.size])[0]
             found["double"] = asdict(double) | {"worth": double.worth, "words": double.in_words("bytes")}
         return found
+
+    def _beyond(self, space: str, size: int) -> int | None:
+        """Bytes that hardly give a hit; None while too little is known."""
+        enough = self.curves.enough(space, size)
+        return None if enough is None else size - enough
 
     def _size(self, space: str) -> int | None:
         cache = self._runtime.spaces.caches.get(space)

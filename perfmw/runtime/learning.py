@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Any
 from perfmw.cache.sizes import weigh
 from perfmw.learning.workload import Workload
 from perfmw.runtime.prefetching import Prefetching, origin_of
-from perfmw.runtime.spaces import space_of
+from perfmw.runtime.spaces import is_api, space_of
 
 if TYPE_CHECKING:
     from perfmw.cache.entries import Entry
+    from perfmw.contracts import CacheStrategy
     from perfmw.http.messages import StoredResponse
     from perfmw.learning import AdaptiveTTL, UsagePatterns
     from perfmw.runtime.curves import Tuner
@@ -60,7 +61,7 @@ class Learning:
     def __init__(self, runtime: Runtime) -> None:
         settings = runtime.settings
         self._dashboard = settings.dashboard_path if settings.dashboard != "off" else None
-        self._spaces = runtime.spaces
+        self._runtime, self._spaces = runtime, runtime.spaces
         self.workload = Workload()
         self.lifetimes: dict[str, _Lifetimes] | None = {} if settings.dynamic_ttl else None
         self.prefetching = Prefetching(runtime) if settings.predictive_prefetching else None
@@ -173,7 +174,18 @@ class Learning:
             size = self._weights[key] = weigh(key, stored)
             if len(self._weights) > _MOST_KEYS:
                 self._weights.popitem(last=False)
-        tuner.curves.access(space_of(self._spaces, stored), key, _path(key), size)
+        space, kind = space_of(self._spaces, stored), "api" if is_api(stored) else "content"
+        tuner.curves.access(space, key, _path(key), size, kind)
+
+    async def strategy(self) -> CacheStrategy:
+        """A cache strategy for what was learned of the running cache, worked out in a thread.
+
+        :raises ValueError: nothing that can be cached was read so far.
+        :raises RuntimeError: nobody remembers reads: it takes ``usage_pattern_learning``.
+        """
+        from perfmw.runtime.strategy import strategy_of
+
+        return await strategy_of(self._runtime)
 
     def prefetches(self) -> dict[str, int]:
         """How many prefetches had each outcome; empty where there are none."""

@@ -44,17 +44,17 @@ def responses_of(spaces: Spaces) -> TieredCache | ResponseCache:
     """Where responses are kept: in the namespaces ``content`` and ``api`` where there are any."""
     content = spaces.caches.get("content", spaces.shared)
     api = spaces.caches.get("api")
-    return content if api is None else ResponseCache(content, api, _is_api)
+    return content if api is None else ResponseCache(content, api, is_api)
 
 
 def space_of(spaces: Spaces, response: Any) -> str:
     """The namespace whose cache keeps a response."""
-    if "api" in spaces.caches and _is_api(response):
+    if "api" in spaces.caches and is_api(response):
         return "api"
     return "content" if "content" in spaces.caches else SHARED
 
 
-def _is_api(value: Any) -> bool:
+def is_api(value: Any) -> bool:
     """JSON, XML and their kin, by the media type; what is no response goes with the content."""
     if not isinstance(value, StoredResponse):
         return False

@@ -153,3 +153,15 @@ def test_bounds_must_make_sense(bad: dict[str, float]) -> None:
 def test_nothing_known_is_no_gain_and_no_error() -> None:
     assert rehearse_prefetch([], Prefetcher()).hit_ratio == 0.0
     assert Prefetcher().precision == 0.0
+
+
+def test_what_it_learned_is_told_as_rules() -> None:
+    prefetcher = Prefetcher()
+    for number in range(10):
+        for second, key in enumerate(("/page", "/style.css", "/seldom" if number == 0 else "/often")):
+            prefetcher.observe(f"visitor {number}", key, 1_000.0 * number + second)
+    rules = {(rule.after, rule.fetch): rule.confidence for rule in prefetcher.rules()}
+    assert rules["/page", "/style.css"] == 1.0
+    assert rules["/page", "/often"] == pytest.approx(0.9)
+    assert ("/page", "/seldom") not in rules
+    assert len(prefetcher.rules(most=1)) == 1

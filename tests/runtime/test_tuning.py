@@ -141,3 +141,46 @@ async def test_adaptive_eviction_is_a_switch() -> None:
     caches = app.runtime.spaces.caches.items()
     policies = {name: cache.memory.policy for name, cache in caches if cache.memory is not None}
     assert policies == {"": "adaptive", "api": "fifo", "content": "adaptive"}
+
+
+async def test_a_strategy_is_made_of_what_was_learned() -> None:
+    app = site(
+        usage_pattern_learning=True,
+        intelligent_prefetching=True,
+        dynamic_ttl=True,
+        memory_max_bytes=256 * KIB,
+    )
+    async with Client(app) as client:
+        for number in range(60):
+            for path in (f"/items/{number % 20}", "/basket", f"/once/{number}"):
+                await client.get(path)
+            if number % 10 == 5:
+                await client.post("/items")
+    made = await app.runtime.learning.strategy()
+    assert {one.pattern for one in made.patterns.cache_keys} >= {"/items/*", "/basket"}
+    [hottest, *_] = made.patterns.warmup_strategies
+    assert "/basket" in hottest.urls
+    assert 0 < made.configuration.max_size <= 256 * KIB
+    assert made.performance.hit_rate > 0.4
+    assert made.optimization.dynamic_ttl
+    assert not made.optimization.auto_tuning
+    assert "were never hit" in made.evidence["waste"]
+    assert any(rule.fetch.endswith("/items/1") for rule in made.patterns.prefetching_rules)
+
+
+async def test_without_learning_there_is_no_strategy() -> None:
+    with pytest.raises(RuntimeError, match="usage_pattern_learning"):
+        await site().runtime.learning.strategy()
+
+
+async def test_parts_are_advised_where_pages_wash_out_an_api() -> None:
+    app = site(usage_pattern_learning=True, memory_max_bytes=200 * KIB)
+    async with Client(app) as client:
+        for number in range(3_000):
+            await client.get(f"/pages/{number}")
+            if number % 2:
+                await client.get(f"/api/items/{number // 2 % 40}")
+    plan = app.runtime.learning.told()["curves"]["partition"]
+    assert plan["gain"] > 0.1
+    assert plan["parts"]["api"] >= 40
+    assert "api" in plan["words"]
