@@ -13,15 +13,15 @@ from typing import TYPE_CHECKING
 
 from perfmw.asgi.lifespan import run_lifespan
 from perfmw.asgi.target import load_app
-from perfmw.asgi.types import ASGIApp, Receive, Scope, Send
+from perfmw.asgi.types import ASGIApp, HeaderList, Receive, Scope, Send
 from perfmw.cache.tagging import enter
 from perfmw.exchange.cache import HttpCache
 from perfmw.exchange.exchange import Exchange
 from perfmw.exchange.explaining import Explainer
-from perfmw.exchange.fast import confirmed, fresh, hit_headers, hit_headers_for_cdn, plain_key
+from perfmw.exchange.fast import Conditions, confirmed, fresh, hit_headers, hit_headers_for_cdn, plain_key
 from perfmw.exchange.passage import Passage, unusual
-from perfmw.exchange.passing import Held
 from perfmw.exchange.refusals import limited
+from perfmw.http.messages import StoredResponse
 from perfmw.profiles.breakdown import metered
 from perfmw.profiles.covered import open_server_span
 from perfmw.profiles.tracing import parent_of
@@ -88,8 +88,8 @@ class PerfMiddleware:
             await self._other(scope, receive, send)
             return
         plain = plain_key(scope) if self._plain else None
-        tracing = self.runtime.tracing
-        if tracing is not None and told is None:
+        tracing = self.runtime.tracing if told is None else None
+        if tracing is not None:
             parent = plain[2] if plain is not None else parent_of(scope)
             drawn = random() < tracing.chance
             if (drawn or parent is not None or open_server_span.get() is not None) and tracing.takes(
@@ -102,67 +102,63 @@ class PerfMiddleware:
             key, conditions, _ = plain
             held = self._held.get(key)
             if held is not None and started < held.until:
-                if conditions is None:
-                    await self._pass_on(scope, receive, send, started, held, told)
+                if conditions is None:  # a plain GET of a URL whose responses can not be stored
+                    passage = Passage()
+                    passage.cache = cache = self._cache
+                    passage.epoch, passage.held, passage.disconnected = cache.tags.epoch, held, False
+                    passage.scope, passage.receive_message, passage.send_message = scope, receive, send
+                    passage.started, passage.finished_at, passage.status = started, 0.0, 0
+                    passage.tally, passage.exchange, passage.reason = unusual, None, ""
+                    enter(passage)
+                    if told is not None:
+                        told.append(passage)
+                    try:
+                        await cache.app(scope, passage.receive, passage.send)
+                        seconds = passage.finished_at - started
+                        if passage.tally is not unusual and seconds > 0.0:
+                            passage.tally(seconds)
+                        else:
+                            seconds = await passage.finish()
+                    except BaseException as error:
+                        passage.fail()
+                        if tracing is not None:
+                            tracing.failed(scope, perf_counter() - started, passage, error)
+                        raise
+                    if tracing is not None and (seconds >= tracing.slow or passage.status >= 500):
+                        tracing.afterwards(scope, seconds, passage)
                     return
             elif stored := self._fresh(
                 self._lookup, key, now := time.time(), scope, self._strict, self._rules
             ):
-                if conditions is not None and (headers := confirmed(stored, conditions, now)) is not None:
-                    status, body = 304, b""
-                else:
-                    status, headers, body = stored.status, self._hit_headers(stored, now), stored.body
+                status, headers, body = self._answer(stored, conditions, now)
                 await send({"type": "http.response.start", "status": status, "headers": headers})
                 await send({"type": "http.response.body", "body": body})
-                recorder = self._recorder(stored.route)
-                recorder.hit(perf_counter() - started)
-                traffic = recorder.traffic  # plain additions: all that a hit pays for the cache's statistics
-                if body:
-                    traffic.hit_bytes += len(body)
-                traffic.saved += stored.response_time - stored.request_time
-                if told is not None:
-                    told.append(stored)
+                self._count_hit(stored, body, perf_counter() - started, told)
                 return
-        if tracing is None or told is not None:
+        if tracing is None:
             await self._at_length(scope, receive, send, started, told)
         else:
             told = []
             await tracing.unsampled(scope, told, self._at_length(scope, receive, send, started, told))
 
-    async def _pass_on(
-        self,
-        scope: Scope,
-        receive: Receive,
-        send: Send,
-        started: float,
-        held: Held,
-        told: list[object] | None,
+    def _answer(
+        self, stored: StoredResponse, conditions: Conditions | None, now: float
+    ) -> tuple[int, HeaderList, bytes]:
+        if conditions is not None and (headers := confirmed(stored, conditions, now)) is not None:
+            return 304, headers, b""
+        return stored.status, self._hit_headers(stored, now), stored.body
+
+    def _count_hit(
+        self, stored: StoredResponse, body: bytes, seconds: float, told: list[object] | None
     ) -> None:
-        """A plain GET of a URL whose responses can not be stored."""
-        cache, tracing = self._cache, self.runtime.tracing
-        passage = Passage()
-        passage.cache, passage.epoch, passage.held = cache, cache.tags.epoch, held
-        passage.scope, passage.receive_message, passage.send_message = scope, receive, send
-        passage.started, passage.finished_at, passage.status = started, 0.0, 0
-        passage.tally, passage.exchange, passage.reason, passage.disconnected = unusual, None, "", False
-        enter(passage)
+        recorder = self._recorder(stored.route)
+        recorder.hit(seconds)
+        traffic = recorder.traffic  # plain additions: all that a hit pays for the cache's statistics
+        if body:
+            traffic.hit_bytes += len(body)
+        traffic.saved += stored.response_time - stored.request_time
         if told is not None:
-            told.append(passage)
-        try:
-            await cache.app(scope, passage.receive, passage.send)
-            tally = passage.tally
-            seconds = passage.finished_at - started
-            if tally is not unusual and seconds > 0.0:
-                tally(seconds)
-            else:
-                seconds = await passage.finish()
-        except BaseException as error:
-            passage.fail()
-            if tracing is not None and told is None:
-                tracing.failed(scope, perf_counter() - started, passage, error)
-            raise
-        if tracing is not None and told is None and (seconds >= tracing.slow or passage.status >= 500):
-            tracing.afterwards(scope, seconds, passage)
+            told.append(stored)
 
     async def _at_length(
         self,

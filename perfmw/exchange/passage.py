@@ -110,14 +110,17 @@ class Passage(Collector):
                 self.finished_at = perf_counter()
         elif kind == _START:
             held = self.held
-            headers, self.status = message.get("headers", ()), message["status"]
+            status = self.status = message["status"]
+            headers = message.get("headers", ())
             if headers != held.seen:
                 return self._begin(message, [*headers])
-            if self.status == held.status and held.count is not None:
+            if status == held.status and held.count is not None:
                 self.tally = held.count
             self.reason = held.reason
-            message = dict(message)
-            message["headers"] = held.sent.copy()
+            if len(message) == 3:
+                message = {"type": _START, "status": status, "headers": held.sent.copy()}
+            else:
+                message = {**message, "headers": held.sent.copy()}
         elif kind == _PATHSEND:
             self.finished_at = perf_counter()
         return self.send_message(message)

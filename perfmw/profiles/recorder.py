@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Final
@@ -14,6 +15,11 @@ from perfmw.profiles.traffic import Traffic
 
 MAX_OUTCOMES: Final = 64
 """Distinct pairs of status and reason that a recorder keeps apart."""
+
+_MOST_WAITING: Final = 1_000
+"""Requests that wait to be counted, when a counter is asked for that has so many."""
+_counting: Final = threading.RLock()
+"""Held while what waits is counted, so that no second reader counts it too or takes the sketch away."""
 
 HIT: Final = -1
 """Stands for a status where the cache answered."""
@@ -47,8 +53,9 @@ class Recorder:
     """Counts the requests of one target. Nothing here reads a clock; windows are cut by the store's timer.
 
     Each outcome (status and reason) has a sketch of its own, so that counting a request is one look-up and
-    one ``record``; totals, failures and reasons are summed up when somebody reads. The timer takes away
-    what was counted (``drain``), so that a cut costs what came since, not all there ever was.
+    one ``record``, or less by a ``counter``; totals, failures and reasons are summed up when somebody reads.
+    The timer takes away what was counted (``drain``), so that a cut costs what came since, not all there
+    ever was.
 
     :param compact: keep the totals as bytes, for stores of so many targets that most are idle.
     """
@@ -58,6 +65,7 @@ class Recorder:
         "_outcomes",
         "_stamp",
         "_taken",
+        "_waiting",
         "compact",
         "detailed",
         "hit",
@@ -76,6 +84,7 @@ class Recorder:
         """What the cache did for the target, for whoever answers from it to add to; never taken away."""
         self._hits = LatencySketch()
         self._outcomes: dict[tuple[int, str], Callable[[float], None]] = {}
+        self._waiting: dict[tuple[int, str], list[float]] = {}
         self._taken: Reading | bytes | None = None
         self._stamp = 0
         self.hit: Callable[[float], None] = self._hits.record
@@ -90,8 +99,30 @@ class Recorder:
         record(seconds)
 
     def counter(self, status: int, reason: str) -> Callable[[float], None]:
-        """What ``origin`` does for one status and reason, for who counts many of them: takes the seconds."""
-        return self._outcomes.get((status, reason)) or self._first(status, reason)
+        """What ``origin`` does for one status and reason, for who counts many of them: takes the seconds.
+
+        They wait to be counted together when somebody reads, and at the latest when so many wait that asking
+        for the counter again counts them: a request pays for appending to a list.
+        """
+        outcome = status, reason
+        waiting = self._waiting.get(outcome)
+        if waiting is None:
+            record = self._outcomes.get(outcome) or self._first(status, reason)
+            if outcome not in self._outcomes:
+                return record
+            waiting = self._waiting.setdefault(outcome, [])
+        elif len(waiting) >= _MOST_WAITING:
+            self._count_waiting()
+        return waiting.append
+
+    def _count_waiting(self) -> None:
+        with _counting:
+            for outcome, waiting in self._waiting.copy().items():
+                if not waiting:
+                    continue
+                taken = waiting.copy()  # requests may add more meanwhile
+                del waiting[: len(taken)]
+                self._outcomes[outcome].__self__.record_all(taken)  # type: ignore[attr-defined]
 
     def exception(self, seconds: float, reason: str) -> None:
         """A request reached the target and ended without a response."""
@@ -187,6 +218,10 @@ class Recorder:
         return Counts(requests, hits, reasons, seconds, traffic)
 
     def _live(self, how: Callable[[LatencySketch], LatencySketch]) -> Reading | None:
+        with _counting:
+            return self._gathered(how)
+
+    def _gathered(self, how: Callable[[LatencySketch], LatencySketch]) -> Reading | None:
         reading: Reading | None = None
         for outcome, sketch in self._busy():
             reading = reading or Reading()
@@ -207,5 +242,6 @@ class Recorder:
                 yield outcome, sketch
 
     def _all(self) -> Iterator[tuple[tuple[int, str], LatencySketch]]:
+        self._count_waiting()
         for outcome, record in self._outcomes.copy().items():
             yield outcome, record.__self__  # type: ignore[attr-defined]

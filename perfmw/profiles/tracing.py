@@ -28,7 +28,7 @@ Lags = Callable[[float], Iterable[tuple[float, float]]]
 
 _SAMPLED = 0x01
 _MOST_OPEN = 10_000
-_LOOKS = 20
+_LOOKS = 5
 """Sampled requests a second that are watched step by step; enough for any breakdown."""
 
 

@@ -118,3 +118,45 @@ def test_keys_that_are_remembered_are_bounded_and_distinct() -> None:
     assert len(fast._keys) <= fast._MOST_KEYS
     fast.plain_key({**scope, "query_string": b"q" * 1_000})
     assert all(len(parts[3]) < 1_000 for parts in fast._keys)
+
+
+def scope_of(*headers: tuple[bytes, bytes], query: bytes = b"", scheme: str = "https") -> dict[str, object]:
+    known = [(b"host", b"shop.example"), *headers]
+    return {"method": "GET", "scheme": scheme, "headers": known, "raw_path": b"/seen", "query_string": query}
+
+
+def test_the_same_fields_come_to_the_same_and_others_do_not() -> None:
+    agent = (b"user-agent", b"one")
+    for _ in range(3):
+        assert fast.plain_key(scope_of(agent)) == ("GET https://shop.example/seen", None, None)
+    assert fast.plain_key(scope_of(agent, query=b"a=1")) == ("GET https://shop.example/seen?a=1", None, None)
+    assert fast.plain_key(scope_of(agent, scheme="http")) == ("GET http://shop.example/seen", None, None)
+    assert fast.plain_key(scope_of(agent, (b"authorization", b"x"))) is None
+    assert fast.plain_key({**scope_of(agent), "method": "POST"}) is None
+    for number in range(2 * fast._PATIENCE):
+        trace = b"00-%032x-%016x-01" % (number + 1, number + 1)
+        assert fast.plain_key(scope_of(agent, (b"traceparent", trace))) == (
+            "GET https://shop.example/seen",
+            None,
+            trace,
+        )
+
+
+def test_fields_that_the_app_changes_afterwards_are_not_what_was_seen() -> None:
+    scope = scope_of((b"accept", b"*/*"))
+    assert fast.plain_key(scope) is not None
+    scope["headers"].append((b"authorization", b"x"))  # type: ignore[attr-defined]
+    assert fast.plain_key(scope) is None
+    assert fast.plain_key(scope_of((b"accept", b"*/*"), (b"authorization", b"x"))) is None
+
+
+def test_what_was_seen_is_bounded_and_follows_the_clients() -> None:
+    for number in range(fast._MOST_SEEN + 10):
+        fast.plain_key({**scope_of(), "raw_path": b"/%d" % number})
+    assert len(fast._seen) <= fast._MOST_SEEN
+    fast.plain_key(scope_of((b"user-agent", b"x" * 10_000), query=b"large"))
+    assert all(len(seen.headers) < 2 or len(seen.headers[1][1]) < 10_000 for seen in fast._seen.values())
+    fast.plain_key(scope_of((b"user-agent", b"old")))
+    for _ in range(fast._PATIENCE):
+        fast.plain_key(scope_of((b"user-agent", b"new")))
+    assert fast._seen[b"/seen"].headers[1] == (b"user-agent", b"new")

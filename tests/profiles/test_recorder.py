@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -136,3 +137,51 @@ def test_reading_while_another_thread_records() -> None:
         thread.join()
     assert counts == sorted(counts)
     assert recorder.reading().count >= counts[-1]
+
+
+def test_what_a_counter_counted_is_there_for_every_reader() -> None:
+    waiting, direct = Recorder("GET /"), Recorder("GET /")
+    count = waiting.counter(200, "no-store")
+    for number in range(1, 2_500):
+        count(number / 1e4)
+        direct.origin(number / 1e4, 200, "no-store")
+    assert waiting.count() == direct.count() == 2_499
+    count(0.5)
+    direct.origin(0.5, 200, "no-store")
+    assert waiting.counts().reasons == {"no-store": 2_500}
+    assert waiting.reading().seconds == pytest.approx(direct.reading().seconds)
+    assert waiting.statuses()[0].sketch.buckets() == direct.statuses()[0].sketch.buckets()
+    drained = waiting.drain()
+    assert drained is not None
+    assert drained.count == 2_500
+    assert waiting.drain() is None
+    count(0.1)
+    assert waiting.count() == 2_501
+
+
+def test_few_wait_to_be_counted_where_nobody_reads() -> None:
+    recorder = Recorder("GET /")
+    for _ in range(10_000):
+        recorder.counter(200, "no-store")(0.001)
+    assert max(map(len, recorder._waiting.values())) <= 1_000
+    assert recorder.count() == 10_000
+
+
+def test_outcomes_beyond_the_bound_are_counted_together() -> None:
+    recorder = Recorder("GET /")
+    for number in range(200):
+        recorder.counter(200, f"reason-{number}")(0.001)
+    assert recorder.count() == 200
+    assert len(recorder._waiting) <= MAX_OUTCOMES
+    assert recorder.counts().reasons["other"] == 200 - MAX_OUTCOMES
+
+
+def test_readers_in_several_threads_count_what_waits_once() -> None:
+    recorder = Recorder("GET /")
+    count = recorder.counter(200, "")
+    with ThreadPoolExecutor(4) as pool:
+        readers = [pool.submit(recorder.count) for _ in range(200)]
+        for _ in range(5_000):
+            count(0.001)
+        assert all(0 <= reader.result() <= 5_000 for reader in readers)
+    assert recorder.count() == 5_000

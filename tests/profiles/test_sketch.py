@@ -167,3 +167,16 @@ def test_count_below_splits_at_a_duration() -> None:
     assert sketch.count_below(0.3) == 3
     assert sketch.count_below(0.0) == 1
     assert sketch.count_below(10.0) == 5
+
+
+@given(st.lists(st.one_of(durations, st.sampled_from([0.0, -1.0, math.nan, math.inf, 1e300])), max_size=80))
+def test_recording_many_is_recording_each(values: list[float]) -> None:
+    one_by_one, together = LatencySketch(), LatencySketch()
+    for value in values:
+        one_by_one.record(value)
+    together.record_all(values)
+    assert together.buckets() == one_by_one.buckets()
+    assert (together.zeros, together.rejected) == (one_by_one.zeros, one_by_one.rejected)
+    assert (together.min, together.max) == (one_by_one.min, one_by_one.max)
+    assert together.sum == pytest.approx(one_by_one.sum)
+    assert together.std == pytest.approx(one_by_one.std, rel=1e-6, abs=1e-9)
