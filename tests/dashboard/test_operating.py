@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import AsyncIterator
 from typing import Any
@@ -15,6 +16,7 @@ from starlette.routing import Route
 
 from perfmw import PerfMiddleware, Settings, hookimpl
 from perfmw.contracts import DashboardPanel
+from perfmw.dashboard.api import ENDPOINTS
 
 pytestmark = pytest.mark.anyio
 API = "/_perfmw/api/v1"
@@ -185,3 +187,33 @@ async def test_the_time_range_goes_along(client: httpx.AsyncClient) -> None:
     assert 'href="?window=86400"' in page
     assert "?window=" not in (await client.get("/_perfmw/settings")).text
     assert (await client.get("/_perfmw/caching?window=7")).status_code == 422
+
+
+PATHS = ("", "profiles", "caching", "resources", "optimization", "alerts", "plugins", "settings")
+
+
+def sections(page: str) -> list[str]:
+    return [part.partition("</section>")[0] for part in page.split('<section class="panel')[1:]]
+
+
+@pytest.mark.parametrize("path", PATHS)
+async def test_every_panel_is_copied_and_every_chart_has_its_table(
+    client: httpx.AsyncClient, app: PerfMiddleware, path: str
+) -> None:
+    page = (await client.get(f"/_perfmw/{path}")).text
+    known = {endpoint.path for endpoint in ENDPOINTS}
+    for panel in sections(page):
+        if "<table" not in panel and "<figure" not in panel:
+            continue
+        copied = re.search(r'class="copy" data-api="api/v1(/[^"?]*)', panel)
+        assert copied, panel[:200]
+        assert any(re.fullmatch(re.sub(r"{[^}]*}", "[^/]+", one), copied[1]) for one in known), copied[1]
+        assert ("<figure" in panel) <= ('<details class="data"' in panel), panel[:200]
+
+
+async def test_a_profiles_panels_are_copied(client: httpx.AsyncClient, app: PerfMiddleware) -> None:
+    id = app.runtime.profiles.everything()[0].id
+    for path in (f"profile?id={id}", f"compare?first={id}"):
+        page = (await client.get(f"/_perfmw/{path}")).text
+        for panel in sections(page):
+            assert ("<table" in panel) <= ('class="copy"' in panel), panel[:200]

@@ -124,6 +124,8 @@ def test_all_charts_of_a_page_have_one_crosshair_and_zoom(
 
 
 def test_the_table_behind_a_chart_has_its_points(visit: Visit, shop: Shop) -> None:
+    shop.visit(2)
+    visit.page.wait_for_timeout(2_000)  # until the next round counts them
     visit.go(f"{shop.dashboard}?window=60")
     page = visit.page
     page.locator("#course details.data summary").click()
