@@ -19,8 +19,10 @@ if TYPE_CHECKING:
 
 MOST_ROUTES: Final = 50
 OTHERS: Final = "(others)"
-_NEAR, _BUDGET = 1_000, 512
-"""For a route: some 300 KiB at most."""
+_WHOLE: Final = 10_000, 1_024
+_ROUTE: Final = 1_000, 256
+"""Keys held exactly, and of the sample beyond; by bytes, where a read costs more, twice the sample is all."""
+_MOST_PATHS: Final = 10_000
 TUNE_SECONDS: Final = 60.0
 LEAST_READS: Final = 2_000
 """With fewer a curve tells too little to act on."""
@@ -37,6 +39,7 @@ class Curves:
         self.since = now
         self.spaces: dict[str, MissRatioCurve] = {}
         self.routes: dict[str, MissRatioCurve] = {}
+        self._paths: dict[str, MissRatioCurve] = {}
         self.kinds = Partitioner()
         """Of pages and of answers of an API: whether each should have a part of its own."""
 
@@ -45,15 +48,25 @@ class Curves:
         self.kinds.access(kind, key)
         curve = self.spaces.get(space)
         if curve is None:
-            curve = self.spaces[space] = MissRatioCurve()
+            curve = self.spaces[space] = MissRatioCurve(*_WHOLE)
         curve.access(key, size)
+        curve = self._paths.get(path)
+        if curve is None:
+            curve = self._of_route(path)
+        curve.access(key, size)
+
+    def _of_route(self, path: str) -> MissRatioCurve:
+        """The curve of a path's kind; looked for once a path, for a while."""
         route = key_pattern(path.partition("?")[0])
         if route not in self.routes and len(self.routes) >= MOST_ROUTES:
             route = OTHERS
         curve = self.routes.get(route)
         if curve is None:
-            curve = self.routes[route] = MissRatioCurve(_NEAR, _BUDGET)
-        curve.access(key, size)
+            curve = self.routes[route] = MissRatioCurve(*_ROUTE)
+        if len(self._paths) >= _MOST_PATHS:
+            self._paths.clear()
+        self._paths[path] = curve
+        return curve
 
     def enough(self, space: str, most: int) -> int | None:
         """The least bytes that hit hardly less than ``most`` bytes do; None while too little is known."""
