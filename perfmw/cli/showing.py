@@ -22,6 +22,7 @@ from perfmw.cli.listening import free_port
 from perfmw.cli.shoppers import Shoppers, Tally, Watch
 from perfmw.cli.twin import Twin, open_twin
 from perfmw.cli.wire import Origin, WireClient, WireError, WireResponse
+from perfmw.profiles.score import weighted_mean
 
 DASHBOARD = "/_perfmw/"
 _API = f"{DASHBOARD}api/v1"
@@ -60,8 +61,8 @@ class Schedule:
 
 def schedule(seconds: float) -> Schedule:
     """Divide the demonstration's time: a look long enough to know the shop, then room for experiments."""
-    baseline = max(_MIN_BASELINE, 0.36 * seconds)
-    after = max(_MIN_AFTER, 0.15 * seconds)
+    baseline = max(_MIN_BASELINE, 0.38 * seconds)
+    after = max(_MIN_AFTER, 0.14 * seconds)
     optimization = max(_MIN_OPTIMIZATION, seconds - baseline - after)
     runs = max(1, min(4, int(optimization // 25)))
     blocks = max(_FEWEST_BLOCKS, min(16, 2 * int(optimization / runs / 4)))
@@ -207,7 +208,7 @@ class Demonstration:
 
     async def _pin(self, api: WireClient) -> None:
         """The score measures against a baseline: let it be this phase, and not the first requests of all."""
-        for profile in _json(await api.get(f"{_API}/profiles?type=component&limit=100"))["items"]:
+        for profile in await self._profiles(api):
             await self._post(api, f"{_API}/profiles/{quote(profile['id'], safe='')}/baseline", {})
 
     async def _watch(self, shoppers: Shoppers, name: str, seconds: float) -> None:
@@ -226,9 +227,18 @@ class Demonstration:
         return Calls(shop["calls"], shop["shared"], other["calls"])
 
     async def _score(self, api: WireClient) -> float | None:
-        overview = _json(await api.get(f"{_API}/overview"))["overview"]
-        score = overview["performance_score"]["value"]
-        return None if score is None else float(score)
+        """As of now; the overview's is as of the last round of checks, some seconds ago."""
+        found = []
+        for profile in await self._profiles(api):
+            state, count = profile["performance"], profile["metrics"]["throughput"]["count"]
+            weight = count * state["baseline"]["latency"] if state["baseline"] else 0.0
+            found.append((state["current_score"] if weight else None, weight))
+        return weighted_mean(found)
+
+    async def _profiles(self, api: WireClient) -> list[dict[str, Any]]:
+        listed = _json(await api.get(f"{_API}/profiles?type=component&limit=100"))
+        found: list[dict[str, Any]] = listed["items"]
+        return found
 
     async def _optimize(self, shoppers: Shoppers, api: WireClient, plan: Schedule) -> list[dict[str, Any]]:
         """Optimize as the dashboard's button does, as long as there is time for another experiment."""

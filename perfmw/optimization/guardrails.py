@@ -27,8 +27,9 @@ FREEDOM = 3
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """A part of a block: what was counted in it. ``slow`` counts requests beyond the usual p99.
+    """A part of a block: what was counted in it.
 
+    ``slow``: requests beyond the usual p99; ``late``: beyond the usual p95;
     ``timed``: the requests for which slowness was judged; ``stale``: answers past their freshness;
     ``memory``: bytes that the process held, None where nobody knows.
     """
@@ -40,6 +41,7 @@ class Window:
     timed: int = 0
     stale: int = 0
     memory: int | None = None
+    late: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,15 +50,17 @@ class Limits:
 
     ``alpha``: how probably a harmless change is stopped, for each guardrail and however often it is asked.
     ``slow_ratio``: how many times as many requests may take longer than the usual p99: the shifts that load
-    brings by itself from one block to the next are smaller. ``error_margin`` and ``stale_margin``: shares of
-    requests that may fail or be answered stale beyond those without the change. ``memory_growth``: the share
-    by which the process may grow, at least ``memory_bytes``.
+    brings by itself from one block to the next are smaller. ``late_ratio``: the same of the usual p95; five
+    times as many requests pass it, so that fewer are enough to tell.
+    ``error_margin`` and ``stale_margin``: shares of requests that may fail or be answered stale beyond those
+    without the change. ``memory_growth``: the share by which the process may grow, at least ``memory_bytes``.
     ``dispersion``: the least that events are taken to clump; ``past``: the most requests of before the trial
     that count as a reference.
     """
 
     alpha: float = 0.005
     slow_ratio: float = 1.5
+    late_ratio: float = 1.75
     error_ratio: float = 1.0
     error_margin: float = 0.01
     stale_margin: float = 0.05
@@ -142,26 +146,29 @@ def _dispersion(sides: Sequence[Sequence[tuple[int, int]]]) -> float:
 class Guardrails:
     """Errors, slow requests, stale answers and memory of one trial.
 
-    :param before: requests before the trial, and how many of them were slow.
+    :param before: requests before the trial, how many of them were slow, and how many late.
     """
 
-    def __init__(self, limits: Limits | None = None, before: tuple[int, int] = (0, 0)) -> None:
+    def __init__(self, limits: Limits | None = None, before: tuple[int, int, int] = (0, 0, 0)) -> None:
         self._limits = limits = limits or Limits()
         self.errors = RateGuard(limits.error_ratio, limits.error_margin, limits.dispersion)
         self.stale = RateGuard(1.0, limits.stale_margin, limits.dispersion)
         self.slow = RateGuard(limits.slow_ratio, 0.0, limits.dispersion)
+        self.late = RateGuard(limits.late_ratio, 0.0, limits.dispersion)
         self.reference(*before)
         self._memory: dict[bool, list[int]] = {True: [], False: []}
 
-    def reference(self, requests: int, slow: int) -> None:
-        """How many requests were slow before the trial."""
+    def reference(self, requests: int, slow: int, late: int) -> None:
+        """How many requests were slow, and how many late, before the trial."""
         counted = min(requests, self._limits.past)
-        self.slow.before = (float(counted), slow * counted / requests if requests else 0.0)
+        for guard, events in ((self.slow, slow), (self.late, late)):
+            guard.before = (float(counted), events * counted / requests if requests else 0.0)
 
     def see(self, window: Window) -> None:
         self.errors.see(window.on, window.requests, window.errors)
         self.stale.see(window.on, window.requests, window.stale)
         self.slow.see(window.on, window.timed, window.slow)
+        self.late.see(window.on, window.timed, window.late)
         if window.memory is not None:
             self._memory[window.on].append(window.memory)
 
@@ -173,6 +180,9 @@ class Guardrails:
         if self.slow.evidence() >= needed:
             share = self.slow.share(True)
             return f"p99 rose: {share:.1%} of requests took longer than it, {_usual(self.slow)} before"
+        if self.late.evidence() >= needed:
+            share = self.late.share(True)
+            return f"p95 rose: {share:.1%} of requests took longer than it, {_usual(self.late)} before"
         if self.stale.evidence() >= needed:
             return f"stale answers rose to {self.stale.share(True):.1%} of requests from {_usual(self.stale)}"
         return self._grown(self._memory[False], self._memory[True])

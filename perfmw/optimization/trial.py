@@ -31,7 +31,8 @@ class Trial:
     blocks: list[Block] = field(default_factory=list)
     measured: list[tuple[bool, ReadingLike]] = field(default_factory=list)
     rails: Guardrails = field(default_factory=Guardrails)
-    usual_p99: float | None = None
+    usual: tuple[float, float] | None = None
+    """The p99 and the p95 of before, in seconds; None before they are known."""
 
     async def run(self) -> Verdict:
         """Leaves the change on or off as the last block had it: the caller settles it."""
@@ -81,19 +82,19 @@ class Trial:
         seen = before - began
         self.measured.append((on, seen))
         self.blocks.append(_block(on, seen, _control(others, self._others(), seen, self.gates.min_requests)))
-        if not on and self.usual_p99 is None:
+        if not on and self.usual is None:
             self._learn_tail(seen)
         return stop
 
     def _window(self, on: bool, seen: ReadingLike) -> Window:
-        count, slow = max(seen.count, 0), 0
-        if self.usual_p99 is not None and count:
-            slow = count - seen.sketch.count_below(self.usual_p99)
-        timed = count if self.usual_p99 is not None else 0
+        count, slow, late = max(seen.count, 0), 0, 0
+        if self.usual is not None and count:
+            slow, late = (count - seen.sketch.count_below(limit) for limit in self.usual)
+        timed = count if self.usual is not None else 0
         # a change that has old answers serve for a while is not stopped for doing so
         behind = self.opportunity.parameters.get("stale_while_revalidate", 0.0)
         stale = 0 if behind else seen.traffic.stale
-        return Window(on, count, seen.errors, slow, timed, stale, self.host.memory())
+        return Window(on, count, seen.errors, slow, timed, stale, self.host.memory(), late)
 
     def _others(self) -> ReadingLike | None:
         """All requests, as the control of a change of one route that can not be toggled."""
@@ -104,8 +105,9 @@ class Trial:
     def _learn_tail(self, past: ReadingLike) -> None:
         """What is slow is what was slow before; where little came before, in the first block without it."""
         if past.count >= self.gates.tail_requests:
-            self.usual_p99 = limit = past.sketch.quantile(0.99) or 0.0
-            self.rails.reference(past.count, past.count - past.sketch.count_below(limit))
+            self.usual = past.sketch.quantile(0.99) or 0.0, past.sketch.quantile(0.95) or 0.0
+            slow, late = (past.count - past.sketch.count_below(limit) for limit in self.usual)
+            self.rails.reference(past.count, slow, late)
 
 
 def _stopped(reason: str, judged: Verdict) -> Verdict:

@@ -83,8 +83,9 @@ class Ran:
 def trial(load: Load, effect: Effect, blocks: int, seed: int, gates: Gates | None = None) -> Ran:
     gates = gates or Gates()
     past = sorted(seconds for _ in range(20) for seconds in load.window(unchanged))
-    limit = past[int(0.99 * len(past))]
-    rails = Guardrails(gates.limits, (len(past), sum(seconds > limit for seconds in past)))
+    limits = past[int(0.99 * len(past))], past[int(0.95 * len(past))]
+    slow, late = (sum(seconds > limit for seconds in past) for limit in limits)
+    rails = Guardrails(gates.limits, (len(past), slow, late))
     seen: list[Block] = []
     for place, on in enumerate(plan(blocks, seed, gates), 1):
         load.window(unchanged)  # the head, which is not counted
@@ -92,8 +93,8 @@ def trial(load: Load, effect: Effect, blocks: int, seed: int, gates: Gates | Non
         for _ in range(WINDOWS):
             latencies = load.window(effect if on else unchanged)
             inside += latencies
-            slow = sum(seconds > limit for seconds in latencies)
-            rails.see(Window(on, len(latencies), 0, slow, len(latencies)))
+            slow, late = (sum(seconds > limit for seconds in latencies) for limit in limits)
+            rails.see(Window(on, len(latencies), 0, slow, len(latencies), late=late))
             if (why := rails.alarm()) is not None:
                 begun = sum(block.on for block in seen) + on
                 return Ran(judge(seen, gates), why, begun, place)
