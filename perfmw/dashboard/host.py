@@ -6,7 +6,7 @@ import asyncio
 import time
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from perfmw.contracts import (
     Alert,
@@ -111,6 +111,10 @@ class Host(Protocol):
         """Raises LookupError for an entry or an optimizer that is not there any more."""
 
     def spawn(self, work: Coroutine[Any, Any, Any], *, name: str) -> asyncio.Task[Any]: ...
+
+
+RECENT: Final = 0.5
+"""Seconds; the API tells of many routes no more up to date than this, as the timer counts once a second."""
 
 
 @dataclass(slots=True)

@@ -118,6 +118,15 @@ def get(connection: http.client.HTTPConnection, path: str) -> float:
     return time.perf_counter() - began
 
 
+def ask_all(port: int) -> None:
+    """Every route twice, and a moment for the timer to count it."""
+    connection = http.client.HTTPConnection("127.0.0.1", port)
+    for n in range(2 * ROUTES):
+        get(connection, f"/r{n % ROUTES}/{n % 3}")
+    connection.close()
+    time.sleep(2)
+
+
 def cpu_of(pid: int) -> float:
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
@@ -217,11 +226,7 @@ def open_page(port: int, pid: int) -> None:
 def nobody_looks(port: int, pid: int) -> None:
     """The dashboard switched on and looked at before, against one that is off."""
     with server("off") as (rival, rival_pid):
-        connection = http.client.HTTPConnection("127.0.0.1", rival)
-        for n in range(ROUTES):
-            get(connection, f"/r{n % ROUTES}/{n % 3}")
-        connection.close()
-        time.sleep(2)
+        ask_all(rival)
         off, on = [], []
         for _ in range(ROUNDS):
             off.append(share(rival_pid, QUIET))
@@ -273,11 +278,7 @@ def first_load(browser: Any, url: str) -> tuple[float, float]:
 
 def main() -> None:
     with server() as (port, pid):
-        connection = http.client.HTTPConnection("127.0.0.1", port)
-        for n in range(2 * ROUTES):
-            get(connection, f"/r{n % ROUTES}/{n % 3}")
-        connection.close()
-        time.sleep(2)
+        ask_all(port)
         first_loads(port, pid)
         api_answers(port)
         nobody_looks(port, pid)

@@ -6,11 +6,12 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from perfmw.dashboard.api.endpoint import Context, Endpoint, answer
+from perfmw.dashboard.host import RECENT
 from perfmw.dashboard.view import reasons
 
 
 async def list_layers(context: Context, request: Request) -> Response:
-    snapshot = context.snapshots.get()
+    snapshot = context.snapshots.get(RECENT)
     body = {
         "items": snapshot.layers,
         "total": len(snapshot.layers),

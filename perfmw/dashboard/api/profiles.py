@@ -20,6 +20,7 @@ from perfmw.dashboard.api.endpoint import (
     page,
 )
 from perfmw.dashboard.asked import compared, details_of, window_of
+from perfmw.dashboard.host import RECENT
 from perfmw.dashboard.problems import ProblemError
 
 TYPES = ("component", "workflow", "integration", "query", "system")
@@ -66,13 +67,13 @@ async def list_profiles(context: Context, request: Request) -> Response:
     wanted = request.query_params.get("type")
     if wanted is not None and wanted not in TYPES:
         raise ProblemError(422, f"type must be one of {', '.join(TYPES)}.")
-    profiles = context.snapshots.get().profiles
+    profiles = context.snapshots.get(RECENT).profiles
     return page(request, [p for p in profiles if wanted is None or p.type == wanted])
 
 
 async def get_profile(context: Context, request: Request) -> Response:
     wanted = request.path_params["id"]
-    for profile in context.snapshots.get().profiles:
+    for profile in context.snapshots.get(RECENT).profiles:
         if profile.id == wanted:
             return answer(request, profile)
     raise _unknown(wanted)
