@@ -93,6 +93,7 @@ def perfmw_register_optimizers(settings: Settings) -> Mapping[str, Optimizer]:
         ForecastOptimizer,
         MemoryLayerOptimizer,
         RuleTtlOptimizer,
+        SwitchOptimizer,
     )
 
     level = settings.optimization_level
@@ -100,6 +101,7 @@ def perfmw_register_optimizers(settings: Settings) -> Mapping[str, Optimizer]:
         CacheRouteOptimizer(level),
         RuleTtlOptimizer(level),
         MemoryLayerOptimizer(level),
+        SwitchOptimizer(),
         AdviceOptimizer(),
         ForecastOptimizer(),
     )

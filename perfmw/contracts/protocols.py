@@ -98,7 +98,8 @@ class Controls(Protocol):
         """Change what can change while running.
 
         ``eviction_policy`` or ``memory_max_bytes`` of the memory layer; ``pool:NAME``, the capacity of a
-        ResizablePool; ``warm_up``, the sources of a warm-up that begins.
+        ResizablePool; ``warm_up``, the sources of a warm-up that begins; ``coalesce`` and ``trace_ratio`` as
+        the settings of these names.
 
         Raises ValueError for another name, or for a value that is not taken.
         """

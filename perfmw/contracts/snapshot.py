@@ -120,6 +120,8 @@ class RuntimeSnapshot:
     """How many prefetches of this process had each outcome; empty where none are made."""
     forecast: Mapping[str, Any] = field(default_factory=dict)
     """The request rate, what is expected of it, and how many workers that takes."""
+    options: Mapping[str, Any] = field(default_factory=dict)
+    """The values of what ``Controls.set_option`` takes, as far as they can be told."""
     caching: Callable[[], CacheStatistics | None] = field(default=_unknown, repr=False, compare=False)
     """What the caches did, by layer, namespace, route and function; None where nobody counts."""
 

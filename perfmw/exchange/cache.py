@@ -52,10 +52,14 @@ class HttpCache:
         self.packer = Packer(settings)
         self.store = ResponseStore(runtime.responses, runtime.policy, self.packer)
         self.coalesce = settings.coalesce
+        runtime.controls.provide("coalesce", lambda: self.coalesce, self._set_coalesce)
         self.coalesce_timeout = settings.coalesce_timeout
         self.plain_keys = not plugins.has("perfmw_cache_key")
         self._vetoed = plugins.has("perfmw_should_cache")
         self._background: Background | None = None
+
+    def _set_coalesce(self, on: bool) -> None:
+        self.coalesce = bool(on)
 
     @property
     def background(self) -> Background:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from perfmw.optimization.forecasting import ForecastOptimizer
     from perfmw.optimization.host import EngineHost
     from perfmw.optimization.ledger import Ledger, LedgerEntry
+    from perfmw.optimization.switches import SwitchOptimizer
 
 __all__ = [
     "AdviceOptimizer",
@@ -28,6 +29,7 @@ __all__ = [
     "MemoryLayerOptimizer",
     "PerformanceOptimizationEngine",
     "RuleTtlOptimizer",
+    "SwitchOptimizer",
 ]
 
 __getattr__, __dir__ = lazily(
@@ -42,6 +44,7 @@ __getattr__, __dir__ = lazily(
         "ForecastOptimizer": "perfmw.optimization.forecasting",
         "Gates": "perfmw.optimization.experiment",
         "Ledger": "perfmw.optimization.ledger",
+        "SwitchOptimizer": "perfmw.optimization.switches",
         "LedgerEntry": "perfmw.optimization.ledger",
         "PerformanceOptimizationEngine": "perfmw.optimization.engine",
     },

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from perfmw.cache import TieredCache
 from perfmw.contracts import ResizablePool
 from perfmw.http.rules import RuleBook
 from perfmw.settings import CacheRule
+
+if TYPE_CHECKING:
+    from perfmw.runtime.runtime import Runtime
 
 
 class RuntimeControls:
@@ -26,6 +29,7 @@ class RuntimeControls:
         self._cache = cache
         self._pools = pools
         self._warm_up = warm_up
+        self._provided: dict[str, tuple[Callable[[], Any], Callable[[Any], None]]] = {}
         self._last: dict[str, CacheRule] = {}
 
     def put_cache_rule(
@@ -74,8 +78,19 @@ class RuntimeControls:
                 self._warm_up([str(source) for source in value])
             except RuntimeError as error:
                 raise ValueError(str(error)) from None
+        elif name in self.options():
+            self._provided[name][1](value)
         else:
             self._set_memory(name, value)
+
+    def provide(self, name: str, read: Callable[[], Any], write: Callable[[Any], None]) -> None:
+        """Have ``set_option`` take ``name``. ``read`` gives None where there is nothing to change."""
+        self._provided[name] = read, write
+
+    def options(self) -> dict[str, Any]:
+        """The values of what was provided."""
+        found = {name: read() for name, (read, _) in self._provided.items()}
+        return {name: value for name, value in found.items() if value is not None}
 
     def _resize(self, name: str, capacity: float) -> None:
         pool = self._pools.get(name)
@@ -93,6 +108,18 @@ class RuntimeControls:
             layer.resize(max_entries=layer.max_entries, max_bytes=int(value))
         else:
             raise ValueError(f"{name} cannot be changed while running")
+
+
+def controls_of(runtime: Runtime) -> RuntimeControls:
+    """The controls of a runtime."""
+    controls = RuntimeControls(
+        runtime.rules,
+        runtime.cache,
+        runtime.plugins.resource_pools,
+        lambda given: runtime.warm_up.start(given),
+    )
+    runtime.spans.provide_ratio(controls)
+    return controls
 
 
 def rule_row(rule: CacheRule) -> dict[str, Any]:

@@ -40,7 +40,7 @@ from perfmw.profiles.distributions import by_outcome, by_status
 from perfmw.profiles.health import LoopMonitor
 from perfmw.profiles.meeting import archive_path
 from perfmw.runtime.building import close_exporter, limits_of
-from perfmw.runtime.controls import RuntimeControls, rule_row
+from perfmw.runtime.controls import controls_of, rule_row
 from perfmw.runtime.learning import Learning
 from perfmw.runtime.purging import CdnPurges, purge
 from perfmw.runtime.spaces import responses_of, spaces_of
@@ -109,9 +109,7 @@ class Runtime:
         """Set where somebody wants spans; without it no request pays for the thought."""
         self.learning = Learning(self)
         self.workload = self.learning.workload
-        self.controls = RuntimeControls(
-            self.rules, self.cache, self.plugins.resource_pools, lambda sources: self.warm_up.start(sources)
-        )
+        self.controls = controls_of(self)
         self.panels: list[DashboardPanel] = list(self.plugins.panels.values())
         self.explainer: Callable[..., Awaitable[dict[str, Any]]] | None = None
         """Set by the middleware, which knows the app."""
@@ -351,6 +349,7 @@ class Runtime:
             processes=[self.rounds.process(), *(said.process for said in peers)],
             distributions=partial(by_status, self.profiles, self._exemplars()),
             merged=partial(by_outcome, self.profiles, self._exemplars()),
+            options=self.controls.options(),
             caching=partial(self.caching.statistics, peers),
             limits=self.limits.state() if self.limits is not None else {},
             prefetches=self.learning.prefetches(),

@@ -12,6 +12,7 @@ from perfmw.cache.tagging import collecting
 if TYPE_CHECKING:
     from perfmw.profiles.flames import Flame
     from perfmw.profiles.tracing import HostSpans, RequestTracing
+    from perfmw.runtime.controls import RuntimeControls
     from perfmw.runtime.runtime import Runtime
 
 
@@ -93,6 +94,21 @@ class RuntimeSpans:
             if hasattr(exporter, "span_processor"):
                 tracing.processor = exporter.span_processor()
         return tracing
+
+    def provide_ratio(self, controls: RuntimeControls) -> None:
+        """Let the share of traced requests be changed while requests are traced."""
+
+        def write(value: Any) -> None:
+            tracing, ratio = self._runtime.tracing, float(value)
+            if tracing is None or not 0.0 < ratio <= 1.0:
+                raise ValueError(f"trace_ratio can not become {value!r}")
+            tracing.ratio = ratio
+            tracing.flames = tracing.flames  # the chance follows, unless a route is being profiled
+
+        def read() -> float | None:
+            return self._runtime.tracing.ratio if self._runtime.tracing is not None else None
+
+        controls.provide("trace_ratio", read, write)
 
     def _classifier(self) -> Callable[[Any], Any] | None:
         plugins = self._runtime.plugins

@@ -1,0 +1,101 @@
+"""What is on or off for all requests: one call of the app for those who come together, and tracing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+
+from perfmw.contracts import Controls, OptimizationOpportunity, PotentialOptimization, RuntimeSnapshot
+from perfmw.optimization.cache_route import DAY
+from perfmw.optimization.host import EVERYTHING
+
+SPANS_A_SECOND = 20.0
+"""More sampled requests than that tell nothing new about where time goes."""
+SPAN_SECONDS = 0.0002
+"""What the spans of one request take, about; the trial measures what it is here."""
+LEAST_MISSES = 200
+
+Found = Iterator[OptimizationOpportunity | PotentialOptimization]
+
+
+class SwitchOptimizer:
+    """Coalescing where it is off, and a lower share of traced requests where many are.
+
+    Both can be switched on live traffic, and are kept only if all requests together become faster.
+    """
+
+    name = "switches"
+
+    def __init__(self) -> None:
+        self._kinds: Sequence[Callable[[RuntimeSnapshot], Found]] = (self._coalescing, self._sampling)
+
+    def propose(self, snapshot: RuntimeSnapshot) -> Sequence[OptimizationOpportunity]:
+        """Pure. The most time saved first."""
+        found = [one for one in self._found(snapshot) if isinstance(one, OptimizationOpportunity)]
+        return sorted(found, key=lambda one: (-one.saved_seconds_per_day, one.id))
+
+    def explain(self, snapshot: RuntimeSnapshot) -> list[PotentialOptimization]:
+        """Why a switch is left as it is."""
+        return [one for one in self._found(snapshot) if isinstance(one, PotentialOptimization)]
+
+    def apply(self, opportunity: OptimizationOpportunity, controls: Controls) -> None:
+        """Raises ValueError for an option that is not there, or a value that it does not take."""
+        controls.set_option(str(opportunity.parameters.get("option")), opportunity.parameters.get("value"))
+
+    def revert(self, opportunity: OptimizationOpportunity, controls: Controls) -> None:
+        controls.set_option(str(opportunity.parameters.get("option")), opportunity.parameters.get("before"))
+
+    def _found(self, snapshot: RuntimeSnapshot) -> Found:
+        for kind in self._kinds:
+            yield from kind(snapshot)
+
+    def _coalescing(self, snapshot: RuntimeSnapshot) -> Found:
+        if snapshot.options.get("coalesce") is not False:
+            return
+        hits, misses = (snapshot.cache_status.get(word, 0) for word in ("hit", "uri-miss"))
+        if misses < LEAST_MISSES or not hits:
+            missing = f"too little is kept: {misses} misses of {LEAST_MISSES} needed, {hits} hits"
+            yield PotentialOptimization("coalescing", EVERYTHING, missing)
+            return
+        share = 0.1 * misses / (hits + misses)  # a guess that only ranks it
+        yield OptimizationOpportunity(
+            "switches:coalesce",
+            "coalescing",
+            EVERYTHING,
+            "Ask the app once for those who want the same at the same time",
+            self.name,
+            {"option": "coalesce", "value": True, "before": False},
+            {"hits": hits, "misses": misses},
+            expected_gain=share,
+            saved_seconds_per_day=share * _spent(snapshot),
+        )
+
+    def _sampling(self, snapshot: RuntimeSnapshot) -> Found:
+        ratio = float(snapshot.options.get("trace_ratio") or 0.0)
+        count = sum(one.metrics.throughput.count for one in snapshot.profiles if one.type == "component")
+        rate = count / max(snapshot.window_seconds, 1e-9)
+        if ratio <= 0.0:
+            return
+        if ratio * rate <= 2 * SPANS_A_SECOND:
+            missing = f"few are traced: {ratio * rate:.3g} requests a second"
+            yield PotentialOptimization("span_sampling", EVERYTHING, missing)
+            return
+        value = round(SPANS_A_SECOND / rate, 6)
+        saved = (ratio - value) * rate * SPAN_SECONDS * DAY
+        yield OptimizationOpportunity(
+            f"switches:trace_ratio:{value:g}",
+            "span_sampling",
+            EVERYTHING,
+            f"Trace {value:.2%} of the requests instead of {ratio:.2%}",
+            self.name,
+            {"option": "trace_ratio", "value": value, "before": ratio},
+            {"requests_a_second": rate, "traced_a_second": ratio * rate},
+            expected_gain=min(1.0, saved / max(_spent(snapshot), 1e-9)),
+            saved_seconds_per_day=saved,
+            level="advanced",
+        )
+
+
+def _spent(snapshot: RuntimeSnapshot) -> float:
+    """Seconds that all requests take, a day."""
+    routes = (one.metrics.latency for one in snapshot.profiles if one.type == "component")
+    return sum(one.mean * one.count for one in routes) / max(snapshot.window_seconds, 1e-9) * DAY
