@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import gzip
+import os
 import random
+import subprocess
 import sys
 import threading
 from collections.abc import Iterator
@@ -15,6 +17,7 @@ pytest.importorskip("numpy", reason="numpy is not installed")
 pytest.importorskip("sklearn", reason="scikit-learn is not installed")
 
 import perfmw_ml
+import perfmw_ml.brain
 from perfmw_ml import Brain, LearnedEviction, LearnedPolicy, learn_from, read_trace
 from perfmw_ml.table import FEATURES, Table
 
@@ -198,9 +201,22 @@ def test_a_trace_that_cannot_be_read_is_told_and_costs_nothing_else(
 ) -> None:
     given = LearnedEviction(trace=tmp_path / "missing")
     factory = given.perfmw_register_eviction_policies(settings=Settings())["learned"]
-    perfmw_ml.brain.join_all()
     assert len(factory(10)) == 0
+    perfmw_ml.brain.join_all()
     assert "learning from a trace failed" in caplog.text
+
+
+def test_who_does_not_select_it_imports_neither_numpy_nor_scikit_learn() -> None:
+    code = (
+        "import sys, perfmw_ml; from perfmw import Runtime, Settings;"
+        "Runtime(Settings(plugins=[]), plugins=[perfmw_ml.plugin]);"
+        "print([name for name in ('numpy', 'sklearn') if name in sys.modules])"
+    )
+    paths = os.pathsep.join(path for path in sys.path if path)
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, env={**os.environ, "PYTHONPATH": paths}
+    )
+    assert (done.stdout, done.returncode) == ("[]\n", 0), done.stderr
 
 
 def test_the_entry_point_is_the_plugin() -> None:

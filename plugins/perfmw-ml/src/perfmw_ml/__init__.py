@@ -1,54 +1,59 @@
-"""Eviction that learns when keys are asked for again; ``Settings(eviction_policy="learned")`` selects it."""
+"""Eviction that learns when keys are asked for again; ``Settings(eviction_policy="learned")`` selects it.
+
+Who does not select it pays nothing: numpy is imported with the first policy, scikit-learn with the first
+training.
+"""
 
 from __future__ import annotations
 
-import gzip
 import os
-from collections import deque
-from collections.abc import Iterable, Mapping
+import sys
+from collections.abc import Mapping
+from importlib import import_module
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from perfmw import Runtime, Settings, hookimpl
 from perfmw.contracts import EvictionPolicyFactory
-from perfmw_ml.brain import Brain, join_all
-from perfmw_ml.policy import LearnedPolicy
+
+if TYPE_CHECKING:
+    from perfmw_ml.brain import Brain
+    from perfmw_ml.policy import LearnedPolicy
+    from perfmw_ml.training import learn_from, read_trace
 
 __version__ = "0.1.0"
 __all__ = ["Brain", "LearnedEviction", "LearnedPolicy", "learn_from", "plugin", "read_trace"]
 
+RIVALS = ("s3fifo", "arc", "wtinylfu", "gdsf", "lru")
+"""Whom the learned policy must do better than to be followed."""
 TRACE_VARIABLE = "LEARNED_EVICTION_TRACE"
-MOST_ACCESSES = 200_000
-
-Access = tuple[str, int]
-"""A key and the size of its value in bytes, or 1."""
+_HOMES = {"Brain": "brain", "LearnedPolicy": "policy", "learn_from": "training", "read_trace": "training"}
 
 
-def read_trace(path: str | Path) -> list[Access]:
-    """The last 200,000 accesses of a trace as ``perfmw record`` writes it; the file may be gzipped.
-
-    :raises ValueError: a size is no whole number.
-    :raises OSError: the file cannot be read.
-    """
-    opener = gzip.open if str(path).endswith(".gz") else open
-    with opener(path, "rt", encoding="utf-8", errors="surrogateescape") as lines:
-        words = (str(line).split() for line in lines)
-        found = deque((one for one in words if one and one[0] != "#"), maxlen=MOST_ACCESSES)
-    return [(one[0], max(1, int(one[1])) if len(one) > 1 else 1) for one in found]
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
 
 
-def learn_from(accesses: Iterable[Access], entries: int, brain: Brain | None = None) -> Brain:
-    """What a cache of so many ``entries`` learns from a trace. Takes seconds; trains where it runs."""
-    policy = LearnedPolicy(entries, brain or Brain(threaded=False))
-    resident: set[object] = set()
-    for key, size in accesses:
-        if key in resident:
-            policy.on_hit(key)
-            continue
-        if len(resident) >= entries:
-            resident.discard(policy.evict(key, size))
-        resident.add(key)
-        policy.on_insert(key, size, 0.0)
-    return policy.brain
+class _Factory:
+    """Makes the policies of one runtime; they begin with what a trace taught, if there is one."""
+
+    rivals = RIVALS
+
+    def __init__(self, trace: str | Path | None, entries: int) -> None:
+        self._trace, self._entries = trace, entries
+        self._before: Brain | None = None
+
+    def __call__(self, capacity: int) -> LearnedPolicy:
+        from perfmw_ml.brain import Brain
+        from perfmw_ml.policy import LearnedPolicy
+
+        if self._before is None and self._trace:
+            from perfmw_ml.training import begin
+
+            self._before = begin(self._trace, self._entries)
+        return LearnedPolicy(capacity, Brain(before=self._before))
 
 
 class LearnedEviction:
@@ -65,25 +70,13 @@ class LearnedEviction:
 
     @hookimpl
     def perfmw_register_eviction_policies(self, settings: Settings) -> Mapping[str, EvictionPolicyFactory]:
-        before = self._begin()
-
-        class Learned(LearnedPolicy):
-            def __init__(self, capacity: int) -> None:
-                super().__init__(capacity, Brain(before=before))
-
-        return {"learned": Learned}
+        return {"learned": _Factory(self._trace or os.environ.get(TRACE_VARIABLE), self._entries)}
 
     @hookimpl
     def perfmw_shutdown(self, runtime: Runtime) -> None:
-        join_all()
-
-    def _begin(self) -> Brain | None:
-        trace = self._trace or os.environ.get(TRACE_VARIABLE)
-        if not trace:
-            return None
-        brain = Brain(threaded=False)
-        brain.train_on(lambda: learn_from(read_trace(trace), self._entries, brain))
-        return brain
+        brain = sys.modules.get(f"{__name__}.brain")
+        if brain is not None:
+            brain.join_all()
 
 
 plugin = LearnedEviction()

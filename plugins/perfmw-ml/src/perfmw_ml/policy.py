@@ -18,6 +18,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from perfmw_ml import RIVALS
 from perfmw_ml.brain import Brain
 from perfmw_ml.table import Rows, Table
 
@@ -50,7 +51,7 @@ class LearnedPolicy:
     """
 
     lock_free_hits = True
-    rivals: tuple[str, ...] = ("s3fifo", "arc", "wtinylfu", "gdsf", "lru")
+    rivals: tuple[str, ...] = RIVALS
 
     def __init__(
         self, capacity: int, brain: Brain | None = None, clock: Callable[[], float] = time.time
