@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from starlette.requests import Request
 from starlette.responses import Response
 
+from perfmw.contracts.resources import ResourceOptimizationResult
 from perfmw.dashboard.flames import Flames
 from perfmw.dashboard.host import Host, Snapshots
 from perfmw.dashboard.live import Feed
@@ -28,6 +29,8 @@ class Context:
     flames: Flames
     rehearsals: Rehearsals
     templates: Environment | None
+    allocations: dict[str, ResourceOptimizationResult] = field(default_factory=dict)
+    """Resource manager id -> what came of optimizing it last, here."""
 
 
 Handler = Callable[[Context, Request], Awaitable[Response]]

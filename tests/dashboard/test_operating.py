@@ -136,8 +136,15 @@ async def test_resource_managers_are_created_optimized_and_removed(client: httpx
     id = made.json()["id"]
     names = [one["name"] for one in (await got(client, "/resources"))["items"]]
     assert names == ["host", "disks"]
+    assert (await got(client, f"/resources/{id}"))["last"] is None
+    wrong = {"goals": ["speed"]}
+    assert (await client.post(f"{API}/resources/{id}/optimize", headers=OWN, json=wrong)).status_code == 422
+    told = await client.post(f"{API}/resources/{id}/optimize", headers=OWN, json={"apply": False})
+    assert told.status_code == 202
+    assert told.json()["manager_id"] == id
+    assert (await got(client, f"/resources/{id}"))["last"] == told.json()
+    assert "What would help disks" in (await client.get("/_perfmw/resources")).text
     assert (await client.post(f"{API}/resources/{id}/optimize", headers=OWN)).status_code == 202
-    assert (await client.post(f"{API}/resources/{id}/optimize", headers=OWN)).status_code == 409
     assert (await client.post(f"{API}/resources/{id}/delete", headers=OWN)).status_code == 200
     for verb in ("delete", "optimize"):
         assert (await client.post(f"{API}/resources/{id}/{verb}", headers=OWN)).status_code == 404

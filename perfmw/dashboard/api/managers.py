@@ -2,20 +2,30 @@
 
 from __future__ import annotations
 
+import logging
+from dataclasses import replace
 from typing import Any, get_args
 
 from starlette.requests import Request
 from starlette.responses import Response
 
-from perfmw.contracts import OptimizationRequest
-from perfmw.contracts.resources import ResourceScope
+from perfmw.contracts.resources import ResourceGoal, ResourceOptimizationRequest, ResourceScope
 from perfmw.dashboard.api.endpoint import NOTHING, PAGING, Context, Endpoint, answer, json_object, page
 from perfmw.dashboard.problems import ProblemError
 from perfmw.resources import ResourceManagementSystem
 
+logger = logging.getLogger("perfmw.dashboard")
+
 SCOPES = get_args(ResourceScope)
-RESOURCE_TYPES = ("memory_max_bytes",)
-"""What an optimization of resources tries: the changes that move a bound of memory."""
+GOALS = get_args(ResourceGoal)
+OPTIMIZE_SCHEMA: dict[str, Any] = {
+    "type": "object",
+    "additionalProperties": False,
+    "properties": {
+        "goals": {"type": "array", "items": {"type": "string", "enum": list(GOALS)}},
+        "apply": {"type": "boolean", "default": True, "description": "try what can be changed while running"},
+    },
+}
 CREATE_SCHEMA: dict[str, Any] = {
     "type": "object",
     "additionalProperties": False,
@@ -64,20 +74,49 @@ async def delete_manager(context: Context, request: Request) -> Response:
     wanted = request.path_params["id"]
     if not system_of(context).delete(wanted):
         raise _unknown(wanted)
+    context.allocations.pop(wanted, None)
     return answer(request, {"id": wanted, "deleted": True})
 
 
-async def optimize_manager(context: Context, request: Request) -> Response:
-    """A run that tries what moves memory; its verdict will stand in the ledger."""
-    await json_object(request)
+async def get_manager(context: Context, request: Request) -> Response:
     wanted = request.path_params["id"]
-    if system_of(context).get(wanted) is None:
+    manager = system_of(context).get(wanted)
+    if manager is None:
         raise _unknown(wanted)
-    asked = OptimizationRequest(types=RESOURCE_TYPES, level="advanced", requested_by="dashboard")
+    return answer(request, {"manager": manager, "last": context.allocations.get(wanted)})
+
+
+async def optimize_manager(context: Context, request: Request) -> Response:
+    """What would help, at once; what can be tried is tried in the background, and told by the ledger."""
+    wanted, asked = request.path_params["id"], _asked(await json_object(request))
+    system, host = system_of(context), context.host
+    if system.get(wanted) is None:
+        raise _unknown(wanted)
+    if asked.apply and host.optimization_state().get("status") == "running":
+        raise ProblemError(409, "An optimization run is under way; wait for it or stop it.")
+    told = await system.optimize_resource_allocation(wanted, replace(asked, apply=False))
+    context.allocations[wanted] = told
+    if asked.apply:
+        host.spawn(_apply(context, wanted, asked), name="dashboard-resources")
+    return answer(request, told, 202)
+
+
+async def _apply(context: Context, id: str, asked: ResourceOptimizationRequest) -> None:
     try:
-        return answer(request, context.host.start_optimization(asked), 202)
-    except RuntimeError as error:
-        raise ProblemError(409, f"{error}.") from None
+        context.allocations[id] = await system_of(context).optimize_resource_allocation(id, asked)
+    except (KeyError, RuntimeError) as error:  # removed meanwhile, or another run was quicker
+        logger.info("resource manager %s was not optimized: %s", id, error)
+
+
+def _asked(body: dict[str, Any]) -> ResourceOptimizationRequest:
+    """Raises ProblemError 422."""
+    known = OPTIMIZE_SCHEMA["properties"]
+    goals, apply = body.get("goals", list(GOALS)), body.get("apply", True)
+    if set(body) - set(known) or not isinstance(apply, bool):
+        raise ProblemError(422, "The body takes goals and apply (true or false).")
+    if not isinstance(goals, list) or not goals or not set(map(str, goals)) <= set(GOALS):
+        raise ProblemError(422, f"goals must be some of {', '.join(GOALS)}.")
+    return ResourceOptimizationRequest(goals=tuple(goals), apply=apply, requested_by="dashboard")
 
 
 def _unknown(wanted: str) -> ProblemError:
@@ -89,13 +128,14 @@ ENDPOINTS = (
     Endpoint(
         "POST", "/resources", "Create a resource manager", create_manager, body=CREATE_SCHEMA, status=201
     ),
+    Endpoint("GET", "/resources/{id}", "A resource manager, and what came of optimizing it", get_manager),
     Endpoint("POST", "/resources/{id}/delete", "Remove a resource manager", delete_manager, body=NOTHING),
     Endpoint(
         "POST",
         "/resources/{id}/optimize",
-        "Try what makes better use of memory",
+        "Say what would help, and try what can be changed while running",
         optimize_manager,
-        body=NOTHING,
+        body=OPTIMIZE_SCHEMA,
         status=202,
     ),
 )

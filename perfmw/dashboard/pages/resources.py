@@ -40,6 +40,7 @@ async def show(context: Context, request: Request) -> Response:
         lags=latency_chart(lag, now) if lag is not None else None,
         pools=snapshot.pools,
         managers=managers_of(host),
+        allocations=context.allocations,
         scopes=SCOPES,
         efficiency=efficiency(snapshot.pools),
         processes=snapshot.processes,
