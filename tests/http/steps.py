@@ -65,7 +65,10 @@ class Matcher:
         if kind is op.SUBPATTERN:
             return self._all(list(what[3]), at, then)
         if kind is op.BRANCH:
-            return any(self._all(list(branch), at, then) for branch in what[1])
+            for branch in what[1]:  # noqa: SIM110 - any() recurses in C, and 3.12 allows little of that
+                if self._all(list(branch), at, then):
+                    return True
+            return False
         if kind in (op.MAX_REPEAT, op.MIN_REPEAT):
             return self._repeat(what[0], what[1], list(what[2]), at, then, lazy=kind is op.MIN_REPEAT)
         if kind is op.ATOMIC_GROUP:
