@@ -7,7 +7,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, Final
 
 from perfmw.contracts import OptimizationOpportunity
-from perfmw.learning.cost import WhatIf, what_if
+from perfmw.learning.cost import Curve, WhatIf, what_if
 from perfmw.learning.curves import MissRatioCurve
 from perfmw.learning.keypatterns import key_pattern
 from perfmw.learning.partition import Partitioner
@@ -116,26 +116,31 @@ class Tuner:
         return {"partition": {"parts": plan.parts, "gain": plan.gain, "words": plan.in_words()}}
 
     def double(self, space: str, now: float) -> WhatIf | None:
-        """What twice the memory of ``space`` would give; None where it is not bounded by bytes."""
-        curve, size = self.curves.spaces.get(space), self._size(space)
-        if curve is None or curve.by_bytes is None or not size:
+        """What twice the memory of ``space`` would give; None where it is not bounded or nothing was read."""
+        bound = self._bound(space)
+        if bound is None:
             return None
+        curve, size, entry_bytes = bound
         hours = max(now - self.curves.since, 1.0) / 3_600
         return what_if(
-            curve.by_bytes.curve,
+            curve,
             size,
-            reads_an_hour=curve.accesses / hours,
+            reads_an_hour=self.curves.spaces[space].accesses / hours,
             miss_seconds=self._runtime.caching.seconds_of_a_miss(space),
+            entry_bytes=entry_bytes,
             prices=prices_of(self._runtime.settings),
         )
 
     def _of(self, space: str, curve: MissRatioCurve, now: float) -> dict[str, Any]:
-        found = _plain(curve)
-        double = self.double(space, now)
-        if double is not None and curve.by_bytes is not None:
-            found["beyond"] = self._beyond(space, double.size)
-            found["bytes"], found["hit_ratio"] = double.size, curve.by_bytes.curve([double.size])[0]
-            found["double"] = asdict(double) | {"worth": double.worth, "words": double.in_words("bytes")}
+        found, bound, double = _plain(curve), self._bound(space), self.double(space, now)
+        if bound is None or double is None:
+            return found
+        ratios, size, entry_bytes = bound
+        unit = "bytes" if entry_bytes == 1.0 else "entries"
+        found[unit], found["hit_ratio"] = size, ratios([size])[0]
+        found["double"] = asdict(double) | {"worth": double.worth, "words": double.in_words(unit)}
+        if unit == "bytes":
+            found["beyond"] = self._beyond(space, size)
         return found
 
     def _beyond(self, space: str, size: int) -> int | None:
@@ -143,9 +148,16 @@ class Tuner:
         enough = self.curves.enough(space, size)
         return None if enough is None else size - enough
 
-    def _size(self, space: str) -> int | None:
-        cache = self._runtime.spaces.caches.get(space)
-        return cache.memory.max_bytes if cache is not None and cache.memory is not None else None
+    def _bound(self, space: str) -> tuple[Curve, int, float] | None:
+        """The curve over what is short, bytes or entries, the bound of it, and the bytes of one."""
+        cache, curve = self._runtime.spaces.caches.get(space), self.curves.spaces.get(space)
+        if cache is None or cache.memory is None or curve is None or curve.by_bytes is None:
+            return None
+        bytes_, entries = cache.memory.max_bytes, cache.memory.max_entries
+        mean = curve.by_bytes.requested / curve.accesses
+        if entries is not None and (bytes_ is None or entries * mean < bytes_):
+            return curve.curve, entries, mean
+        return None if bytes_ is None else (curve.by_bytes.curve, bytes_, 1.0)
 
     def _is_shared(self) -> bool:
         """Whether cached functions use the memory too: the curves know pages only."""

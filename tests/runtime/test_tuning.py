@@ -92,6 +92,16 @@ async def test_what_twice_the_memory_gives_is_told_in_hits_time_and_money() -> N
     assert curves["routes"]["/pages/*"]["reads"] == 800
 
 
+async def test_where_entries_are_what_is_short_the_curve_is_over_entries() -> None:
+    app = site(usage_pattern_learning=True, memory_max_entries=20)
+    await reads(app, 800, pages=30)
+    told = app.runtime.learning.told()["curves"]["namespaces"][""]
+    assert (told["entries"], told["hit_ratio"]) == (20, 0.0)
+    assert told["double"]["hits"] > 0
+    assert told["double"]["memory_cost"] > 0
+    assert "40 instead of 20 entries" in told["double"]["words"]
+
+
 async def test_each_namespace_has_its_curve() -> None:
     app = site(usage_pattern_learning=True, namespaces={"api": {"memory_max_bytes": "1MiB"}})
     await reads(app, 30, pages=3, path="/api/items")
