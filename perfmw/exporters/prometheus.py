@@ -261,6 +261,10 @@ def _pools(pools: Sequence[PoolSample]) -> Iterator[Family]:
         "perfmw_pool_saturation_ratio", "gauge", "Share of work that waits for a pool or is lost."
     )
     wait = Family("perfmw_pool_wait_seconds", "gauge", "Time spent waiting for a resource pool.")
+    waiting = Family("perfmw_pool_waiting", "gauge", "How many wait for a resource pool.")
+    errors = Family(
+        "perfmw_pool_errors_total", "counter", "How often something was lost or given up for want of a pool."
+    )
     for pool in pools:
         name, unit = ("pool", pool.name), ("unit", pool.unit)
         used.add(pool.used, name, unit)
@@ -268,11 +272,13 @@ def _pools(pools: Sequence[PoolSample]) -> Iterator[Family]:
         share.add(pool.utilization, name)
         saturation.add(pool.saturation, name)
         wait.add(pool.wait_seconds, name)
+        waiting.add(pool.waiting, name)
+        errors.add(pool.errors, name)
     whole = Family(
         "perfmw_resource_efficiency_ratio", "gauge", "Resource efficiency over all pools, 1 is best."
     )
     whole.add(efficiency(pools))
-    yield from (used, capacity, share, saturation, wait, whole)
+    yield from (used, capacity, share, saturation, wait, waiting, errors, whole)
 
 
 _PROCESS: tuple[tuple[str, Kind, str, str], ...] = (

@@ -56,6 +56,7 @@ def snapshot() -> RuntimeSnapshot:
         pools=[
             PoolSample("cpu", "cores", 2.0, 1.0, 0.5, 0.0),
             PoolSample("network", "bytes/s", None, 10.0, None, None, wait_seconds=0.25),
+            PoolSample("orders", "connections", 5.0, 5.0, 1.0, 0.4, waiting=3, errors=2),
         ],
         cache_rules=[{"path": "/items/*"}],
         cache_status={"hit": 40, "uri-miss": 62},
@@ -81,6 +82,8 @@ def test_prometheus_reads_what_happened() -> None:
     assert value(samples, "perfmw_cache_layer_size_bytes", layer="memory", kind="memory") == 4096
     assert value(samples, "perfmw_pool_utilization_ratio", pool="cpu") == 0.5
     assert value(samples, "perfmw_pool_wait_seconds", pool="network") == 0.25
+    assert value(samples, "perfmw_pool_waiting", pool="orders") == 3
+    assert value(samples, "perfmw_pool_errors_total", pool="orders") == 2
     assert value(samples, "perfmw_profiles") == 2
     assert value(samples, "perfmw_cache_rules") == 1
     assert 0 < value(samples, "perfmw_score") <= 100
