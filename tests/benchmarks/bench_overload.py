@@ -77,8 +77,8 @@ class Decisions:
         admit, limiter.admit = limiter.admit, self._admit
         self._inner = admit
 
-    def _admit(self, now: float, priority: int = 1) -> Any:
-        answer = self._inner(now, priority)
+    def _admit(self, now: float, priority: int = 1, who: str = "") -> Any:
+        answer = self._inner(now, priority, who)
         if isinstance(answer, str):
             if priority == 2:
                 self.high_refused += 1
