@@ -76,13 +76,13 @@ class Spaces:
             await cache.sync()
 
     async def follow(self, seconds: float) -> None:
-        """``sync`` every so many seconds, until cancelled."""
+        """``sync`` now and then every so many seconds, until cancelled."""
         while True:
-            await asyncio.sleep(seconds)
             try:
                 await self.sync()
             except Exception:
                 log.exception("asking what other processes invalidated failed")
+            await asyncio.sleep(seconds)
 
     @property
     def all_memory(self) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Collection, Iterable, Sequence
+from functools import partial
 from typing import Any
 
 from aiocache.base import BaseCache
@@ -72,10 +73,8 @@ class TieredCache(BaseCache):  # type: ignore[misc]  # aiocache is untyped
                 return NearLayer(name, cache)
             if name not in write_behind:
                 return FarLayer(name, cache, codec=codec, deadline=deadline)
-            admits = self.tags.admits
-            return WriteBehindLayer(
-                name, cache, codec=codec, deadline=deadline, admits=admits, queueing=queueing, clock=clock
-            )
+            behind = partial(WriteBehindLayer, name, cache, codec=codec, deadline=deadline, clock=clock)
+            return behind(admits=self.tags.admits, hear=self._hear, queueing=queueing)
 
         self._layers = [layer_of(name, cache) for name, cache in layers]
         self._near = [layer for layer in self._layers if isinstance(layer, NearLayer)]
@@ -241,10 +240,21 @@ class TieredCache(BaseCache):  # type: ignore[misc]  # aiocache is untyped
         if not self._admits(key, entry):
             return False
         stored = await layer.put(key, entry, self._clock())
-        if stored and not self._admits(key, entry):  # invalidated while the layer was writing
+        if stored and isinstance(layer, FarLayer) and not isinstance(layer, WriteBehindLayer):
+            await self._hear(layer)
+        if stored and not self._admits(key, entry):  # invalidated since, here or by another process
             await layer.delete(key, self.tags.epoch)
             return False
         return stored
+
+    async def _hear(self, layer: FarLayer) -> None:
+        """Know which keys others have invalidated by now. They leave word before they delete.
+
+        So of what is written late either the word is found here, or the deletion finds it there.
+        """
+        head = await layer.news.head()
+        if head is not None:
+            await self._catch_up(layer, layer.news, head)
 
     # ---- invalidating
 
@@ -284,9 +294,8 @@ class TieredCache(BaseCache):  # type: ignore[misc]  # aiocache is untyped
                 await layer.notify("tag", tags, epoch, soft=True)
                 await layer.notify("key", keys, epoch, soft=True)
             else:
-                deleting = _all_deleted(layer, keys, epoch)
-                told = layer.mark(tags, epoch), layer.tell(tags, keys, epoch)
-                removed += (await asyncio.gather(deleting, *told))[0]
+                await asyncio.gather(layer.mark(tags, epoch), layer.tell(tags, keys, epoch))
+                removed += await _all_deleted(layer, keys, epoch)
             if prefix is not None:
                 await layer.notify("prefix", (prefix,), epoch, soft=soft)
         return removed

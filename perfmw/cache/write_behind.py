@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import Any
@@ -52,6 +52,7 @@ class WriteBehindLayer(FarLayer):
     slow would defeat the purpose. ``close`` gives the queue ``flush_seconds`` to empty itself.
 
     :param admits: whether an entry may still be stored: ``TagIndex.admits``.
+    :param hear: learn which keys other processes invalidated.
     :param clock: unix time in seconds.
     """
 
@@ -61,12 +62,14 @@ class WriteBehindLayer(FarLayer):
         cache: BaseCache,
         *,
         admits: Admits,
+        hear: Callable[[FarLayer], Awaitable[None]],
         queueing: Queueing | None = None,
         clock: Callable[[], float] = time.time,
         **options: Any,
     ) -> None:
         super().__init__(name, cache, **options)
         self._admits = admits
+        self._hear = hear
         self._bounds = queueing or Queueing()
         self._clock = clock
         self._waiting: dict[str, _Write] = {}
@@ -181,7 +184,8 @@ class WriteBehindLayer(FarLayer):
                 stored = await self.write(key, entry, self._clock())
             if stored:
                 self.written += 1
-                if not self._admits(key, entry.tags, entry.epoch):  # invalidated while it was written
+                await self._hear(self)
+                if not self._admits(key, entry.tags, entry.epoch):  # invalidated since, here or elsewhere
                     await super().delete(key, entry.epoch + 1)
         finally:
             del self._writing[key]

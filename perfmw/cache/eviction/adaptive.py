@@ -277,6 +277,7 @@ class AdaptivePolicy:
     def _price(self, shadow: Shadow) -> float:
         """What following ``shadow`` is expected to cost, in the unit of the objective."""
         missing = len(shadow.sizes.keys() - self._resident.keys())
+        missing = min(missing, len(self._resident) >> self._thin)  # the small ones for which large ones leave count less
         return self._mean_worth() * (_CHANCE + self._share * missing)
 
     def _follow(self, shadow: Shadow) -> None:
