@@ -70,9 +70,14 @@ class Scaling:
         return 1 + (len(sharing.peers) if sharing is not None else 0)
 
     def state(self) -> dict[str, Any]:
-        """The rate (requests a second), its forecast an hour ahead and the advice, as JSON values."""
+        """The rate (requests a second), its forecast an hour ahead and the advice, as JSON values.
+
+        ``wanted`` is always a number, for autoscalers: the workers there are, as long as there is no advice.
+        """
+        wanted = self.advice.wanted if self.advice is not None else self._workers()
         if self._rate is None:
-            return {"rate": None, "horizon": HORIZON, "expected": None, "interval": None, "advice": None}
+            unknown = {"rate": None, "horizon": HORIZON, "expected": None, "interval": None}
+            return {**unknown, "advice": None, "wanted": wanted}
         low, high = self._forecaster.interval(HORIZON)
         return {
             "rate": round(self._rate, _ROUNDING),
@@ -81,4 +86,5 @@ class Scaling:
             "interval": [round(low, _ROUNDING), round(high, _ROUNDING)] if isfinite(high) else None,
             "capacity": self._runtime.settings.forecast_capacity or self._capacity.value,
             "advice": asdict(self.advice) if self.advice is not None else None,
+            "wanted": wanted,
         }

@@ -54,6 +54,7 @@ async def test_the_forecast_is_told_once_there_is_one() -> None:
         after = wrapped.runtime.snapshot()
     assert before["rate"] is None
     assert before["advice"] is None
+    assert before["wanted"] == 1
     assert after.forecast["advice"]["wanted"] == 1
     exporter: Any = wrapped.runtime.exporters["prometheus"]
     assert "perfmw_workers_wanted 1\n" in exporter.render(after)
