@@ -277,7 +277,8 @@ class AdaptivePolicy:
     def _price(self, shadow: Shadow) -> float:
         """What following ``shadow`` is expected to cost, in the unit of the objective."""
         missing = len(shadow.sizes.keys() - self._resident.keys())
-        missing = min(missing, len(self._resident) >> self._thin)  # the small ones for which large ones leave count less
+        # many small ones for which few large ones leave count no more than those
+        missing = min(missing, len(self._resident) >> self._thin)
         return self._mean_worth() * (_CHANCE + self._share * missing)
 
     def _follow(self, shadow: Shadow) -> None:
