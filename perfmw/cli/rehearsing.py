@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import gzip
+import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,7 +23,7 @@ _ENTRIES, _TTL = 100, 300.0
 
 def curve(accesses: Sequence[Access], sizes: Sequence[int], *, sized: bool) -> Found:
     """Hit ratios of LRU by size, the knee, and what twice each size would give."""
-    from perfmw.learning import MissRatioCurve, what_if
+    from perfmw.learning import MissRatioCurve, waste_of, what_if
 
     learned = MissRatioCurve()
     for key, size in accesses:
@@ -34,6 +35,8 @@ def curve(accesses: Sequence[Access], sizes: Sequence[int], *, sized: bool) -> F
     words.append(
         f"the knee is at {learned.knee():,} entries; no more than {learned.footprint():,} are of use"
     )
+    if learned.by_bytes is not None:
+        words += [f"{size:,} bytes: {waste_of(accesses, size).in_words()}" for size in sizes]
     doubled = [what_if(by, size, reads_an_hour=len(accesses)) for size in sizes]
     words += [f"of {len(accesses):,} reads, {one.hits:+,.0f} hits with {one.new_size:,}" for one in doubled]
     return {
@@ -44,6 +47,27 @@ def curve(accesses: Sequence[Access], sizes: Sequence[int], *, sized: bool) -> F
         "doubled": [{"size": one.size, "more_hits": one.hits} for one in doubled],
         "words": words,
     }
+
+
+def partition(accesses: Sequence[Access], sizes: Sequence[int]) -> Found:
+    """Whether namespaces should have parts of the memory; one is the first word of a key, or of its path."""
+    from perfmw.learning import Partitioner
+
+    learned = Partitioner()
+    for key, _ in accesses:
+        learned.access(_namespace(key), key)
+    plans = [learned.plan(size) for size in sizes]
+    rows = [
+        {"size": size, "parts": plan.parts, "shared": plan.shared, "split": plan.split}
+        for size, plan in zip(sizes, plans, strict=True)
+    ]
+    words = [f"{size:,} entries. {plan.in_words()}" for size, plan in zip(sizes, plans, strict=True)]
+    return {"namespaces": sorted(learned.curves), "plans": rows, "words": words}
+
+
+def _namespace(key: str) -> str:
+    path = key.split("://", 1)[-1].partition("/")[2] if "://" in key else key.lstrip("/")
+    return re.split("[/:?]", path, maxsplit=1)[0]
 
 
 def strategy(accesses: Sequence[Access], max_bytes: int | None) -> Found:

@@ -36,8 +36,8 @@ _STEP = 1_000
 )
 @click.option(
     "--learn",
-    type=click.Choice(["curve", "strategy", "prefetch", "patterns", "ttl"]),
-    help="Instead: what is learned from it. All but curve and strategy take an access log.",
+    type=click.Choice(["curve", "partition", "strategy", "prefetch", "patterns", "ttl"]),
+    help="Instead: what is learned from it. Prefetch, patterns and ttl take an access log.",
 )
 @click.option(
     "--changes",
@@ -112,6 +112,8 @@ def _learned(
         raise Refusal(f"{trace}: the trace is empty")
     if learn == "strategy":
         return rehearsing.strategy(accesses, _sizes(sizes)[0] if sizes != DEFAULT_SIZES else None)
+    if learn == "partition":
+        return rehearsing.partition(accesses, _sizes(sizes))
     return rehearsing.curve(accesses, _sizes(sizes), sized=_counts_bytes(accesses, by))
 
 

@@ -51,6 +51,26 @@ def test_a_trace_with_sizes_has_a_curve_by_bytes(tmp_path: Path) -> None:
     assert [row["hit_ratio"] for row in found["curve"]] == [0.0, 0.5]
 
 
+def test_what_was_wasted_is_told_where_there_are_sizes(tmp_path: Path) -> None:
+    trace = tmp_path / "keys"
+    trace.write_text("".join(f"once-{number} 100\n" for number in range(20)))
+    told = simulate(trace, "--learn", "curve", "--size", "500").stdout
+    assert "100% of the bytes stored were never hit" in told
+
+
+def test_parts_for_namespaces_of_a_trace(tmp_path: Path) -> None:
+    trace = tmp_path / "keys"
+    lines = [f"GET https://shop.example/api/{number % 50}\n/export/{number}\n" for number in range(3_000)]
+    trace.write_text("".join(lines).replace("GET ", ""))
+    result = simulate(trace, "--learn", "partition", "--size", "60,5000", "--json")
+    assert result.exit_code == 0, result.output
+    found = json.loads(result.stdout)
+    assert found["namespaces"] == ["api", "export"]
+    assert found["plans"][0]["parts"]["api"] >= 50
+    assert found["plans"][1]["parts"] is None
+    assert "predicted to change" in simulate(trace, "--learn", "partition", "--size", "60").stdout
+
+
 def test_prefetching_on_a_log(log: Path) -> None:
     found = json.loads(simulate(log, "--learn", "prefetch", "--json").stdout)
     assert found["hit_ratio"] == 0.0
