@@ -102,6 +102,7 @@ def visited(shop: Shop) -> Shop:
     shop.visit(25)
     shop.get("/blocks")
     time.sleep(1.2)
+    shop.get("/basket?slow=1")  # alone, so that it is watched: of many at a time only some are
     shop.visit(5)
     return shop
 

@@ -41,7 +41,7 @@ async def item(request: Request) -> Response:
 
 async def basket(request: Request) -> Response:
     names = [load(id) for id in range(8)]
-    work(0.02)
+    work(0.2 if "slow" in request.query_params else 0.02)
     return JSONResponse(names)
 
 

@@ -70,7 +70,8 @@ async def show_profile(context: Context, request: Request) -> Response:
     wanted, window = request.query_params.get("id", ""), window_of(request)
     found, now = details_of(context.host, wanted, window), time.time()
     traces = traces_of(context.host)
-    slowest = traces.find(found.slow[0].trace_id) if traces is not None and found.slow else None
+    watched = next((one for one in found.slow if one.parts), found.slow[0] if found.slow else None)
+    slowest = traces.find(watched.trace_id) if traces is not None and watched is not None else None
     session = context.flames.get(wanted)
     return await render(
         context,
