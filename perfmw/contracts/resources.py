@@ -168,8 +168,10 @@ class ResourceOptimizationResult:
 class ResourceManagerMetrics:
     """``efficiency`` 0..1; utilisation and waste by pool, 0..1; costs per hour in the settings' money.
 
-    ``waste``: the share of a pool that not even its busiest sample used. ``costs``: what the pool's capacity
-    costs, for pools that have a price. ``bottlenecks``: the one that runs out first at the head.
+    ``waste``: the share of a pool that not even its busiest sample used; ``cache-beyond-knee``: of the memory
+    of the shared cache, what hardly gives a hit; ``idle-workers``: of the workers, what the forecast can do
+    without. ``costs``: of the capacity of pools that have a price. ``bottlenecks``: the one that runs out
+    first at the head.
     """
 
     efficiency: float | None = None

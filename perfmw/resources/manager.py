@@ -42,6 +42,9 @@ class AllocationHost(Protocol):
     def allocation(self) -> ResourceAllocation:
         """What the settings limit, and for whom."""
 
+    def waste(self) -> Mapping[str, float]:
+        """Shares, 0..1, of what is held and not used, beside the pools."""
+
     def profiles(self) -> Sequence[PerformanceProfile]:
         """What routes used, to tell who drives a pool."""
 
@@ -173,8 +176,8 @@ class ResourceManagementSystem:
         return result
 
     def _waste(self, pools: Iterable[str]) -> dict[str, float]:
-        """By pool, the share of its capacity that not even the busiest kept sample used."""
-        waste: dict[str, float] = {}
+        """By pool, the share of its capacity that not even the busiest kept sample used; and the host's."""
+        waste = dict(self._host.waste()) if self._host is not None else {}
         for name in pools:
             seen = [one.utilization for one in self._sampler.history(name) if one.utilization is not None]
             if seen:

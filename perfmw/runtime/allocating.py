@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from perfmw.contracts import OptimizationRequest, OptimizationResult, PerformanceProfile
@@ -44,6 +44,25 @@ class Allocation:
 
     def profiles(self) -> Sequence[PerformanceProfile]:
         return self._runtime.profiles.snapshot()
+
+    def waste(self) -> Mapping[str, float]:
+        """Memory of the cache that hardly gives a hit, and workers that the forecast can do without."""
+        waste = {}
+        beyond = self._beyond_the_knee()
+        if beyond is not None:
+            waste["cache-beyond-knee"] = beyond
+        rounds = vars(self._runtime).get("rounds")
+        advice = rounds.scaling.advice if rounds is not None else None
+        if advice is not None and advice.current:
+            waste["idle-workers"] = max(0.0, 1.0 - advice.wanted / advice.current)
+        return waste
+
+    def _beyond_the_knee(self) -> float | None:
+        tuner, layer = self._runtime.learning.tuner, self._runtime.cache.memory
+        if tuner is None or layer is None or not layer.max_bytes:
+            return None
+        enough = tuner.curves.enough("", layer.max_bytes)
+        return None if enough is None else 1.0 - enough / layer.max_bytes
 
     def allocation(self) -> ResourceAllocation:
         """What the settings say."""

@@ -16,6 +16,7 @@ from perfmw.contracts import (
     OptimizationStepResult,
     PerformanceProfile,
     ResourceOptimizationRequest,
+    ScaleAdvice,
 )
 from perfmw.contracts.resources import PoolSample, ResourceGoal, ResourceOptimizationResult
 from perfmw.profiles import ProfileStore
@@ -212,3 +213,32 @@ def test_a_manager_tells_what_the_settings_limit() -> None:
     assert [(one.name, one.limit, one.window, one.burst) for one in allocation.quotas] == [
         ("per-user", 60.0, 60.0, 6.0)
     ]
+
+
+@pytest.mark.anyio
+async def test_workers_that_the_forecast_can_do_without_are_waste() -> None:
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        raise NotImplementedError
+
+    site = PerfMiddleware(app, Settings(plugins=[]))
+    rounds = site.runtime.rounds
+    assert "idle-workers" not in rounds.resources.managers()[0].metrics.waste
+    rounds.scaling.advice = ScaleAdvice(at=1.0, current=4, wanted=3, reason="quiet")
+    assert rounds.resources.managers()[0].metrics.waste["idle-workers"] == 0.25
+    await site.runtime.stop()
+
+
+@pytest.mark.anyio
+async def test_memory_that_hardly_gives_a_hit_is_waste() -> None:
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        headers = [(b"cache-control", b"max-age=600"), (b"content-length", b"500")]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        await send({"type": "http.response.body", "body": b"x" * 500})
+
+    settings = Settings(memory_max_bytes=10_000_000, usage_pattern_learning=True, plugins=[])
+    client = Client(site := PerfMiddleware(app, settings))
+    for number in range(3000):
+        await client.get(f"/{number % 50}")
+    [manager] = site.runtime.rounds.resources.managers()
+    assert manager.metrics.waste["cache-beyond-knee"] > 0.9
+    await site.runtime.stop()
