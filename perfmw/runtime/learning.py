@@ -164,8 +164,12 @@ class Learning:
 
     def tick(self, now: float) -> None:
         """The runtime's timer calls it; ``now`` in unix seconds."""
-        if self.tuner is not None:
+        if self.tuner is None:
+            return
+        try:
             self.tuner.tick(now)
+        except Exception:
+            log.exception("tuning the memory failed")
 
     def _size(self, tuner: Tuner, key: str, stored: StoredResponse, *, new: bool) -> None:
         """A page was read, from the cache or, if it is ``new``, into it."""

@@ -194,3 +194,11 @@ async def test_parts_are_advised_where_pages_wash_out_an_api() -> None:
     assert plan["gain"] > 0.1
     assert plan["parts"]["api"] >= 40
     assert "api" in plan["words"]
+
+
+async def test_a_tuner_that_fails_stops_nothing(caplog: pytest.LogCaptureFixture) -> None:
+    runtime = site(auto_tuning=True).runtime
+    assert runtime.learning.tuner is not None
+    runtime.learning.tuner.curves = None  # type: ignore[assignment]
+    runtime.learning.tick(time.time() + 100)
+    assert "tuning the memory failed" in caplog.text
