@@ -37,7 +37,7 @@ CHECK_SECONDS = 5.0
 """Between two looks at every profile, for its score and for degradations."""
 _HISTORY = 300
 _STEP = 8
-_SHARE = 0.005
+_SHARE = 0.002
 """Of a core, what judging all routes may take: it comes less often where it takes long."""
 _SELDOM = 60.0
 
