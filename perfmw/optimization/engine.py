@@ -109,7 +109,9 @@ class PerformanceOptimizationEngine:
             profile = replace(profile, optimizations=found)
         return chosen_for(profile, config) if config is not None else profile
 
-    async def monitor_performance(self, profile_id: str, duration: float) -> PerformanceMonitoringResult:
+    async def monitor_performance(
+        self, profile_id: str, duration: float = 3600.0
+    ) -> PerformanceMonitoringResult:
         """Watch a profile for ``duration`` seconds, and return when they are over.
 
         Raises KeyError for an unknown profile and ValueError for a duration that is not positive.
@@ -465,8 +467,6 @@ class PerformanceOptimizationEngine:
         duration = self._host.clock() - run.began
         advice = self.recommendations(target)
         return conclude(profile_id, duration, run.steps, run.applied, mean_score(profiles), advice)
-
-    # --- small helpers ---
 
     def _optimizer(self, opportunity: OptimizationOpportunity) -> Optimizer:
         try:

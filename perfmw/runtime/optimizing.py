@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from functools import partial
 from typing import TYPE_CHECKING
 
-from perfmw.contracts import Alert, OptimizationRequest
+from perfmw.contracts import Alert, OptimizationRequest, PerformanceProfile
 from perfmw.profiles import Reading, profile_id
 from perfmw.runtime.preparing import Preparing
 
@@ -71,7 +71,8 @@ class Optimizing:
     def __init__(self, runtime: Runtime) -> None:
         self._runtime = runtime
         self.automatic = runtime.settings.auto_optimization
-        """A switch of this worker; the setting says how it begins."""
+        """A switch of this worker; the setting says how it begins. Profiles may have one of their own."""
+        self._ended = False
         self._looked_at = self._alarmed_at = 0.0
         self._optimized_at = self._rechecked_at = time.time()
         self.preparing = Preparing(runtime)
@@ -106,10 +107,12 @@ class Optimizing:
         elif self.automatic:
             self.preparing.tick(now)
             self._work(now)
+        elif not self._ended and now - self._optimized_at >= OPTIMIZE_SECONDS:
+            self._work_for_some(now)
 
     def end(self) -> None:
         """The kill switch: nothing is done by itself any more, and what was done for a forecast is undone."""
-        self.automatic = False
+        self.automatic, self._ended = False, True
         self.preparing.revert("kill switch")
 
     def _work(self, now: float) -> None:
@@ -117,10 +120,26 @@ class Optimizing:
         if now - self._rechecked_at >= RECHECK_SECONDS and runtime.ledger.kept():
             self._rechecked_at = now
             runtime.spawn(runtime.engine.recheck(), name="perfmw-optimization")
-        elif now - self._optimized_at >= OPTIMIZE_SECONDS and runtime.engine.find_opportunities():
+        elif now - self._optimized_at >= OPTIMIZE_SECONDS and runtime.engine.surveyed.identified:
             self._optimized_at = now
             level = runtime.settings.optimization_level
             runtime.start_optimization(OptimizationRequest(level=level, requested_by="auto_optimization"))
+
+    def _work_for_some(self, now: float) -> None:
+        """Optimize the first profile whose own ``auto_optimization`` is on, within its own level."""
+        targets = dict.fromkeys(one.target for one in self._runtime.engine.surveyed.identified)
+        for profile in filter(None, map(self._automatic_one, targets)):
+            self._optimized_at = now
+            level = profile.metadata.optimization_level
+            request = OptimizationRequest(level=level, requested_by="auto_optimization")
+            self._runtime.start_optimization(request, profile.id)
+            return
+
+    def _automatic_one(self, target: str) -> PerformanceProfile | None:
+        """The profile of that name, if ``auto_optimization`` is on for it."""
+        found = None if self._ended else self._runtime.profiles.find(target)
+        profile = self._runtime.engine.configured(found) if found is not None else None
+        return profile if profile is not None and profile.metadata.auto_optimization else None
 
     def _heard(self, name: str, detail: object) -> None:
         if name == "finished":
@@ -140,7 +159,9 @@ class Optimizing:
             return
         self._alarmed_at = now
         targets = {entry.opportunity.target for entry in runtime.ledger.kept()}
-        if runtime.engine.withdraw(alert.target) or not self.automatic:
+        if runtime.engine.withdraw(alert.target):
+            return
+        if not self.automatic and self._automatic_one(alert.target) is None:
             return
         if alert.target in targets and runtime.optimization_state()["status"] != "running":
             request = OptimizationRequest(requested_by=f"alert: {alert.key}")

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from perfmw import PerfMiddleware, Settings
-from perfmw.contracts import Alert, OptimizationOpportunity
+from perfmw.contracts import Alert, OptimizationOpportunity, PerformanceProfileConfig
 from perfmw.optimization import Ledger
-from perfmw.runtime.optimizing import LOOK_SECONDS, Optimizing, reading_of
+from perfmw.runtime.optimizing import LOOK_SECONDS, OPTIMIZE_SECONDS, Optimizing, reading_of
 from perfmw.testing import Client
 
 pytestmark = pytest.mark.anyio
@@ -96,3 +97,29 @@ async def test_all_routes_have_one_reading(tmp_path: Path) -> None:
     assert reading_of(wrapped.runtime, "all").count == 3
     with pytest.raises(KeyError, match="no profile"):
         reading_of(wrapped.runtime, "GET /nobody")
+
+
+async def test_a_profile_may_be_optimized_by_itself_though_the_others_are_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wrapped = PerfMiddleware(app, settings=Settings(state_dir=str(tmp_path), plugins=[]))
+    runtime = wrapped.runtime
+    for path in ("/a", "/b"):
+        await Client(wrapped).get(path)
+    change = replace(CHANGE, target="GET /b", id="cache_route:GET /b")
+    monkeypatch.setattr(runtime.plugins.optimizers["cache_route"], "propose", lambda _seen: [CHANGE, change])
+    started: list[tuple[str, str | None]] = []
+    monkeypatch.setattr(
+        runtime, "start_optimization", lambda request, profile: started.append((request.level, profile))
+    )
+    config = PerformanceProfileConfig(optimization_level="advanced", auto_optimization=True)
+    profile = runtime.engine.create_performance_profile("GET /b", "component", config)
+    optimizing = Optimizing(runtime)
+    now = time.time() + OPTIMIZE_SECONDS
+    for moment in (now, now + 1, now + 2):  # a look, then one run, and none again at once
+        optimizing.tick(moment)
+    assert started == [("advanced", profile.id)]
+    optimizing.end()
+    optimizing.tick(now + 2 * OPTIMIZE_SECONDS)
+    optimizing.tick(now + 2 * OPTIMIZE_SECONDS + 1)
+    assert len(started) == 1, "the kill switch holds for it as well"
