@@ -12,6 +12,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -61,19 +62,11 @@ class Shop:
         ).close()
 
 
-@pytest.fixture(scope="module")
-def shop() -> Iterator[Shop]:
-    command = [
-        sys.executable,
-        "-X",
-        "faulthandler",
-        "-m",
-        "uvicorn",
-        "shop:app",
-        "--port",
-        "0",
-        "--no-access-log",
-    ]
+@contextmanager
+def serving(port: int = 0) -> Iterator[Shop]:
+    """The site in a process of its own, which must not end by itself."""
+    python = [sys.executable, "-X", "faulthandler"]
+    command = [*python, "-m", "uvicorn", "shop:app", "--port", str(port), "--no-access-log"]
     with subprocess.Popen(command, cwd=Path(__file__).parent, stderr=subprocess.PIPE, text=True) as process:
         assert process.stderr is not None
         seen = []
@@ -88,13 +81,19 @@ def shop() -> Iterator[Shop]:
         drain.start()
         crashed = None
         try:
-            yield visited(Shop(found[1]))
+            yield Shop(found[1])
             crashed = process.poll()
-        finally:  # also when the first visits fail: leaving waits for who reads its words
+        finally:  # also after a failure: leaving waits for who reads its words
             process.terminate()
             process.wait(20)
             drain.join(10)
         assert crashed is None, "".join(seen[-80:])
+
+
+@pytest.fixture(scope="module")
+def shop() -> Iterator[Shop]:
+    with serving() as shop:
+        yield visited(shop)
 
 
 def visited(shop: Shop) -> Shop:

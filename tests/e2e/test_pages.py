@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.conftest import CHROMIUM, Shop, Visit, opened
+from tests.e2e.conftest import CHROMIUM, Shop, Visit, opened, serving
 
 sync_api = pytest.importorskip("playwright.sync_api")
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="chromium is not installed")
@@ -212,6 +212,23 @@ def test_a_name_that_is_taken_is_refused_in_words(browser: Any, shop: Shop) -> N
     visit.page.get_by_role("button", name="Create").click()
     sync_api.expect(visit.page.locator("#message")).to_contain_text("a resource manager named")
     visit.page.context.close()
+
+
+# -- a restart ----------------------------------------------------------------------------------------------
+
+
+def test_a_page_outlives_a_restart_of_the_server(browser: Any) -> None:
+    visit = opened(browser)
+    with serving() as before:
+        before.visit(2)
+        visit.go(before.dashboard)
+    live = visit.page.locator("#live")
+    sync_api.expect(live).to_have_text("Reconnecting", timeout=20_000)
+    with serving(int(before.url.rpartition(":")[2])) as after:
+        sync_api.expect(live).to_have_text("Live", timeout=30_000)
+        after.visit(3)
+        sync_api.expect(visit.page.locator('#routes tr:has-text("/basket")')).to_have_count(1, timeout=30_000)
+        visit.page.context.close()
 
 
 # -- pictures -----------------------------------------------------------------------------------------------
