@@ -214,14 +214,17 @@ def generate(port: str, phases: str, mix: str) -> None:
 
 @dataclass
 class Phase:
+    """``served``: latencies of requests due within it. ``answered``: how many were served within it."""
+
     served: list[float]
+    answered: int
     refused: int
     failed: int
     seconds: float
 
     @property
     def goodput(self) -> float:
-        return len(self.served) / self.seconds
+        return self.answered / self.seconds
 
     @property
     def p99(self) -> float:
@@ -232,7 +235,8 @@ def phase(requests: Sequence[Sequence[float]], begin: float, end: float) -> Phas
     came = [one for one in requests if begin <= one[0] < end]
     served = [one[3] for one in came if one[2] == 200 and one[3] <= PATIENCE]
     refused = sum(one[2] == 503 for one in came)
-    return Phase(served, refused, len(came) - len(served) - refused, end - begin)
+    good = sum(one[2] == 200 and one[3] <= PATIENCE and begin <= one[0] + one[3] < end for one in requests)
+    return Phase(served, good, refused, len(came) - len(served) - refused, end - begin)
 
 
 def go_first() -> None:

@@ -36,6 +36,8 @@ _RATES: Final = 50
 _SURE: Final = 0.8
 _BURST: Final = 4.0
 _EARNED: Final = 1.0
+_MOST_EARNED: Final = 1.5
+"""Times the limit; more would let a backlog build up before the limit holds where an overload begins."""
 _WAITS: Final = 1.3
 _PROBE_EVERY: Final = 20.0
 _PROBE_SHARE: Final = 0.5
@@ -184,7 +186,7 @@ class ConcurrencyLimiter:
 
     def _earn(self) -> None:
         """Handlers that compute leave the limit empty after each turn, so that says nothing in overload."""
-        if 2 * self.in_flight < self.limit and self._credit < _BURST * self._limit:
+        if 2 * self.in_flight < self.limit and self._credit < _MOST_EARNED * self._limit:
             self._credit += _EARNED
 
     def _close(self, now: float) -> None:
