@@ -84,7 +84,7 @@ class Recorder:
         """What the cache did for the target, for whoever answers from it to add to; never taken away."""
         self._hits = LatencySketch()
         self._outcomes: dict[tuple[int, str], Callable[[float], None]] = {}
-        self._waiting: dict[tuple[int, str], list[float]] = {}
+        self._waiting: dict[tuple[int, str], list[float]] | None = None
         self._taken: Reading | bytes | None = None
         self._stamp = 0
         self.hit: Callable[[float], None] = self._hits.record
@@ -105,6 +105,8 @@ class Recorder:
         for the counter again counts them: a request pays for appending to a list.
         """
         outcome = status, reason
+        if self._waiting is None:  # made when needed: there may be many thousands of recorders
+            self._waiting = {}
         waiting = self._waiting.get(outcome)
         if waiting is None:
             record = self._outcomes.get(outcome) or self._first(status, reason)
@@ -116,6 +118,8 @@ class Recorder:
         return waiting.append
 
     def _count_waiting(self) -> None:
+        if self._waiting is None:
+            return
         with _counting:
             for outcome, waiting in self._waiting.copy().items():
                 if not waiting:

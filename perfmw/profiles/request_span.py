@@ -8,6 +8,7 @@ to a single request, so that plain containers do; it becomes what the SDK's proc
 from __future__ import annotations
 
 import random
+import re
 import traceback
 from collections.abc import Mapping
 from time import time_ns
@@ -203,7 +204,7 @@ def describe(
     attributes["url.scheme"] = scope.get("scheme", "http")
     attributes["url.path"] = scope["path"]
     if scope.get("query_string"):
-        attributes["url.query"] = scope["query_string"].decode("latin-1")
+        attributes["url.query"] = _SECRET.sub(r"\1=REDACTED", scope["query_string"].decode("latin-1"))
     attributes["network.protocol.version"] = scope.get("http_version", "1.1")
     _name_peers(attributes, scope)
     if route:
@@ -222,6 +223,8 @@ def describe(
         span._status = _FAILED
 
 
+_SECRET: Final = re.compile(r"((?:^|(?<=&))(?:AWSAccessKeyId|Signature|sig|X-Goog-Signature))=[^&]*")
+"""What of ``url.query`` the semantic conventions want left out."""
 _METHODS: Final = frozenset(
     {"GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH", "QUERY"}
 )
@@ -230,11 +233,11 @@ _METHODS: Final = frozenset(
 def _name_peers(attributes: dict[str, Any], scope: Mapping[str, Any]) -> None:
     for name, value in scope["headers"]:
         if name == b"host":
-            host, _, port = value.decode("latin-1").rpartition(":")
+            text = value.decode("latin-1")
+            host, _, port = text.rpartition(":")
             if port.isdigit() and host:
-                attributes["server.address"], attributes["server.port"] = host, int(port)
-            else:
-                attributes["server.address"] = value.decode("latin-1")
+                text, attributes["server.port"] = host, int(port)
+            attributes["server.address"] = text[1:-1] if text[:1] == "[" else text
         elif name == b"user-agent":
             attributes["user_agent.original"] = value.decode("latin-1")
     client = scope.get("client")

@@ -94,9 +94,15 @@ def main() -> int:
     if "--json" in sys.argv:
         print(json.dumps(figures))
     else:
-        print(f"memory of {MANY:,} profiles x 4 windows {figures['memory_mib']:6.1f} MiB (≤ 64)")
+        fits = "ok" if figures["memory_mib"] <= MEMORY_BOUND_MIB else "short"
+        quick = "ok" if figures["read_changed_ms"] < READ_BOUND_MS else "short"
+        print(
+            f"memory of {MANY:,} profiles x 4 windows {figures['memory_mib']:6.1f} MiB  needs <= 64  {fits}"
+        )
         print(f"profiles beyond the bound           {figures['profiles_beyond_the_bound']:4.0f}     (other)")
-        print(f"read of {SOME:,} profiles, all changed {figures['read_changed_ms']:6.1f} ms (< 20)")
+        print(
+            f"read of {SOME:,} profiles, all changed {figures['read_changed_ms']:6.1f} ms needs < 20  {quick}"
+        )
         print(f"the same, nothing changed           {figures['read_again_ms']:6.1f} ms")
         print(f"describing all anew                 {figures['describe_all_ms']:6.1f} ms")
         print(f"a tick with {SOME:,} changed, in steps {figures['tick_ms']:6.1f} ms")
