@@ -34,7 +34,7 @@ class Limits:
     min_requests: int = 50
     min_mean: float = 0.005
     min_p95: float = 0.020
-    min_repeats: int = 12
+    min_repeats: int = 10
     min_exposure: float = 15.0
     min_equal: float = 0.99
     min_eligible: float = 0.20
