@@ -56,8 +56,8 @@ EvictionPolicyFactory = Callable[[int], EvictionPolicy]
 """``capacity`` (entries or bytes) -> a new policy.
 
 It may have an attribute ``rivals``, names of other policies: chosen by name, it then acts only while it does
-better than each of them, as ``adaptive`` finds out. Its policies may have ``anew(capacity)``, which makes an empty
-one that goes on with what this one learned.
+better than each of them, as ``adaptive`` finds out. Its policies may have ``anew(capacity)``, which makes an
+empty one that goes on with what this one learned.
 """
 
 

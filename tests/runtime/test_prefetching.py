@@ -1,4 +1,4 @@
-"""Prefetches are marked wherever one looks, delay nobody, and give way; over real sockets where it matters."""
+"""Prefetches are marked wherever one looks, delay nobody and give way; over real sockets where it matters."""
 
 from __future__ import annotations
 
