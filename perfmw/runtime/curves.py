@@ -6,6 +6,7 @@ import asyncio
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, Final
 
+from perfmw.cache.functions.callspec import function_infos
 from perfmw.contracts import OptimizationOpportunity
 from perfmw.learning.cost import Curve, WhatIf, what_if
 from perfmw.learning.curves import MissRatioCurve
@@ -86,6 +87,7 @@ class Tuner:
         self.curves = curves
         self._tuned_at = curves.since
         self._told: tuple[str, int] | None = None
+        self._filled_before = _fills()
 
     def tick(self, now: float) -> None:
         """Act, or recommend, once a minute; ``now`` in unix seconds."""
@@ -161,8 +163,7 @@ class Tuner:
 
     def _is_shared(self) -> bool:
         """Whether cached functions use the memory too: the curves know pages only."""
-        caching = self._runtime.caching
-        return any(info.fills for info in caching.said().functions)
+        return _fills() > self._filled_before
 
     def _change(self, layer: MemoryLayer, before: int, wanted: int) -> None:
         what = OptimizationOpportunity(
@@ -193,6 +194,11 @@ class Tuner:
             self._runtime.spawn(asyncio.to_thread(write), name="perfmw-tuning")
         else:
             write()
+
+
+def _fills() -> int:
+    """What the cached functions of this process stored."""
+    return sum(info.fills for info in function_infos())
 
 
 def _plain(curve: MissRatioCurve) -> dict[str, Any]:

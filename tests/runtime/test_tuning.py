@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from perfmw import CacheRule, PerfMiddleware, Settings
+from perfmw import CacheRule, PerfMiddleware, Settings, cached
 from perfmw.runtime.curves import LEAST_READS, MOST_ROUTES, OTHERS, Curves
 from perfmw.settings import SettingsError
 from perfmw.testing.client import Client
@@ -47,9 +47,7 @@ async def test_memory_that_gives_nothing_is_given_back_and_taken_again() -> None
     now = time.time()
     await reads(app, LEAST_READS + 50, pages=20)
     app.runtime.learning.tick(now + 100)
-    assert (
-        layer.max_bytes == 128 * KIB
-    )  # 20 pages of 2,000 bytes and what the cache adds to each, in sixteenths
+    assert layer.max_bytes == 128 * KIB  # 20 pages of 2,000 bytes and what the cache adds, in sixteenths
     assert len(layer) == 20
     [entry] = app.runtime.ledger.entries()
     assert (entry.kind, entry.opportunity.target) == ("applied", "memory")
@@ -57,6 +55,21 @@ async def test_memory_that_gives_nothing_is_given_back_and_taken_again() -> None
     app.runtime.learning.tick(now + 200)
     assert layer.max_bytes > 512 * KIB
     assert layer.max_bytes <= 1024 * KIB
+
+
+async def test_memory_that_functions_use_too_is_left_alone() -> None:
+    """The curves know pages only."""
+    app = site(auto_tuning=True, memory_max_bytes=1024 * KIB)
+
+    @cached(ttl=60)
+    async def number() -> int:
+        return 7
+
+    await number()
+    now = time.time()
+    await reads(app, LEAST_READS + 50, pages=20)
+    app.runtime.learning.tick(now + 100)
+    assert app.runtime.ledger.entries() == []
 
 
 async def test_without_auto_tuning_it_is_recommended_once() -> None:
