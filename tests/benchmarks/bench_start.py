@@ -1,7 +1,7 @@
 """How long `import perfmw` and the first request take, in a fresh interpreter.
 
 The modules are compiled beforehand, as pip does when it installs them, also where the environment forbids
-Python to write what it compiles; ``--cold`` compiles them each time.
+Python to write what it compiles; ``--cold`` compiles perfmw's each time.
 
 python tests/benchmarks/bench_start.py [--json] [--cold]
 """
@@ -45,7 +45,8 @@ asyncio.run(main())
 
 def measure(*, cold: bool, rounds: int = 7) -> dict[str, float]:
     with tempfile.TemporaryDirectory() as folder:
-        env = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1" if cold else "", "PYTHONPYCACHEPREFIX": folder}
+        compiled = {"PYTHONDONTWRITEBYTECODE": "", "PYTHONPYCACHEPREFIX": folder}
+        env = {**os.environ, **({"PYTHONDONTWRITEBYTECODE": "1"} if cold else compiled)}
         run_once(env)  # so that all is compiled, and read from the disk
         rows = [run_once(env) for _ in range(rounds)]
     imported, served = (statistics.median(column) for column in zip(*rows, strict=True))
