@@ -7,7 +7,7 @@ import math
 import os
 import re
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 _SOURCE = re.compile(r"hottest|(?:sitemap|openapi):/\S*|urls:.+")
@@ -260,3 +260,8 @@ TOKEN = optional(
     "no such token",
 )
 HOSTS = Kind("a list of host names without ports; *.example.org is every name below", read_hosts)
+
+
+def option(default: Any, kind: Kind, doc: str, *, secret: bool = False) -> Any:
+    """A dataclass field that knows its kind and its sentence in the reference."""
+    return field(default=default, repr=not secret, metadata={"kind": kind, "doc": doc, "secret": secret})

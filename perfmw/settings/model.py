@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal, Self, TypeVar
@@ -25,7 +25,7 @@ from perfmw.settings.kinds import (
     bounded,
     choice,
     complaint,
-    did_you_mean,
+    option,
     optional,
     parse_size,
     read_keys,
@@ -56,18 +56,13 @@ from perfmw.settings.limits import (
 from perfmw.settings.monitoring import MONITORING, Monitoring
 from perfmw.settings.namespaces import Namespace, Tables, read_namespaces
 from perfmw.settings.rules import CacheRule, read_header_names, read_rules
-from perfmw.settings.sources import ENV_PREFIX, from_env, from_files
+from perfmw.settings.sources import first, from_env, from_files, unknown
 from perfmw.settings.strategies import settle
 from perfmw.settings.tables import REDACTED, plain
 
 DashboardMode = Literal["off", "loopback", "token"]
 
 _T = TypeVar("_T")
-
-
-def option(default: Any, kind: Kind, doc: str, *, secret: bool = False) -> Any:
-    """A dataclass field that knows its kind and its sentence in the reference."""
-    return field(default=default, repr=not secret, metadata={"kind": kind, "doc": doc, "secret": secret})
 
 
 def _resolving(cls: type[_T]) -> type[_T]:
@@ -476,16 +471,16 @@ class Settings:
     def _adopt(
         self, sources: Sequence[tuple[Mapping[str, Any], str]], known_origins: Mapping[str, str]
     ) -> None:
-        problems = [problem for values, origin in sources for problem in _unknown(values, origin)]
+        problems = [problem for values, origin in sources for problem in unknown(values, origin, options())]
         origins = {}
-        for name, option in options().items():
-            value, origin = _first(name, option.default, sources)
+        for name, known in options().items():
+            value, origin = first(name, known.default, sources)
             origins[name] = origin or known_origins[name]
             try:
-                object.__setattr__(self, name, option.metadata["kind"].convert(value))
+                object.__setattr__(self, name, known.metadata["kind"].convert(value))
             except ValueError as error:
                 shown = REDACTED if _is_secret(name) else value
-                problems.append(complaint(name, shown, origin, option.metadata["kind"], error))
+                problems.append(complaint(name, shown, origin, known.metadata["kind"], error))
         object.__setattr__(self, "_origins", origins)
         if problems := problems or settle(self, origins):
             raise SettingsError("\n".join(problems))
@@ -496,25 +491,8 @@ class Settings:
 @functools.cache
 def options() -> dict[str, Any]:
     """The dataclass fields that are settings, by name; the reference is made from them."""
-    return {option.name: option for option in fields(Settings) if "kind" in option.metadata}
+    return {one.name: one for one in fields(Settings) if "kind" in one.metadata}
 
 
 def _is_secret(name: str) -> bool:
     return bool(options()[name].metadata["secret"])
-
-
-def _unknown(values: Mapping[str, Any], origin: str) -> list[str]:
-    return [
-        f"unknown setting {name!r} (from {origin}){did_you_mean(name, options())}"
-        for name in values
-        if name not in options()
-    ]
-
-
-def _first(
-    name: str, default: object, sources: Iterable[tuple[Mapping[str, Any], str]]
-) -> tuple[object, str]:
-    for values, origin in sources:
-        if name in values:
-            return values[name], f"env {ENV_PREFIX}{name.upper()}" if origin == "env" else origin
-    return default, "default"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ log = logging.getLogger("perfmw.settings")
 ENV_PREFIX = "PERFMW_"
 OTHER_VARIABLES = frozenset(
     {"TARGET", "TARGET_FACTORY", "DATA", "DEMO_SECONDS", "NO_BROWSER", "SERVER"}
-    | {"RECORD_FILE", "RECORD_KEY", "RECORD_BYTES", "RECORD_PLAIN"}
+    | {"RECORD_FILE", "RECORD_KEY", "RECORD_BYTES", "RECORD_PLAIN", "SCREENSHOTS", "SCREENSHOT_SECONDS"}
 )
 """``PERFMW_*`` variables that are no settings: they belong to commands and to the test suite."""
 
@@ -59,3 +59,20 @@ def _read_toml(path: Path) -> dict[str, Any]:
         return tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise SettingsError(f"{path}: {error}") from None
+
+
+def unknown(values: Mapping[str, Any], origin: str, known: Collection[str]) -> list[str]:
+    """A complaint about each name that no setting has."""
+    return [
+        f"unknown setting {name!r} (from {origin}){did_you_mean(name, known)}"
+        for name in values
+        if name not in known
+    ]
+
+
+def first(name: str, default: object, sources: Iterable[tuple[Mapping[str, Any], str]]) -> tuple[object, str]:
+    """The value of the first source that has one, and where that is."""
+    for values, origin in sources:
+        if name in values:
+            return values[name], f"env {ENV_PREFIX}{name.upper()}" if origin == "env" else origin
+    return default, "default"
