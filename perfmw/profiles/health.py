@@ -129,9 +129,12 @@ class LoopMonitor:
     def _look(self) -> None:
         """The thread: while a beat is overdue, remember what the loop is doing."""
         while not self._stop.wait(BEAT):
+            loop = self._loop
+            if loop is None or loop.is_closed():  # whoever made it let go of it without stopping this
+                self.stop()
+                return
             if perf_counter() - self._due > self._slow_after / 5 and not self._seen:
-                frame = sys._current_frames().get(self._loop_thread)
-                self._seen = _names(frame)
+                self._seen = _names(_frame_of(self._loop_thread))
 
     def _collected(self, phase: str, info: dict[str, Any]) -> None:
         if phase == "start":
@@ -161,6 +164,19 @@ class LoopMonitor:
             if awaited is None:
                 return False
         return False
+
+
+def _frame_of(thread: int) -> FrameType | None:
+    """What a thread is at. The garbage collector is off meanwhile: before Python 3.12.4 what it frees there
+    can take the lock that is held, and the process stands still for good (python/cpython issue 106883).
+    """
+    collects = gc.isenabled()
+    gc.disable()
+    try:
+        return sys._current_frames().get(thread)
+    finally:
+        if collects:
+            gc.enable()
 
 
 def _names(frame: FrameType | None) -> tuple[str, ...]:

@@ -158,6 +158,8 @@ class Recorder:
 
     def drain(self) -> Reading | None:
         """What was counted since the last call; None when nothing was. It stays part of ``reading``."""
+        if self._untouched():
+            return None
         delta = self._live(LatencySketch.take)
         if delta is None:
             return None
@@ -166,6 +168,12 @@ class Recorder:
         self._taken = pack(taken) if self.compact else taken
         self._stamp += 1
         return delta
+
+    def _untouched(self) -> bool:
+        """Whether nothing came since the last ``drain``: of most targets, every second."""
+        if not self._hits.untouched() or any(tuple((self._waiting or {}).values())):
+            return False
+        return all(record.__self__.untouched() for record in tuple(self._outcomes.values()))  # type: ignore[attr-defined]
 
     def reading(self) -> Reading:
         """All that was counted so far, as copies."""

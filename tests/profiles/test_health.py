@@ -2,11 +2,14 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import sys
+import threading
 import time
+from types import FrameType
 
 import pytest
 
-from perfmw.profiles.health import LoopMonitor
+from perfmw.profiles.health import LoopMonitor, _frame_of
 
 pytestmark = pytest.mark.anyio
 
@@ -77,3 +80,38 @@ async def test_it_can_be_started_again() -> None:
         await asyncio.sleep(0.12)
         monitor.stop()
     assert monitor.health().lag.count >= 2
+
+
+def test_it_ends_with_a_loop_that_nobody_stopped_it_for() -> None:
+    monitor = LoopMonitor()
+
+    async def begin() -> threading.Thread:
+        monitor.start()
+        (thread,) = (one for one in threading.enumerate() if one is monitor._thread)
+        return thread
+
+    thread = asyncio.run(begin())
+    thread.join(10)
+    assert not thread.is_alive()
+    assert monitor._collected not in gc.callbacks
+
+
+@pytest.mark.parametrize("collects", [True, False])
+def test_no_garbage_is_collected_while_frames_are_looked_at(
+    monkeypatch: pytest.MonkeyPatch, collects: bool
+) -> None:
+    """There a collection can stop the process for good (python/cpython issue 106883)."""
+    seen: list[bool] = []
+
+    def frames() -> dict[int, FrameType]:
+        seen.append(gc.isenabled())
+        return {1: sys._getframe()}
+
+    monkeypatch.setattr(sys, "_current_frames", frames)
+    before = gc.isenabled()
+    (gc.enable if collects else gc.disable)()
+    try:
+        assert _frame_of(1) is not None
+        assert (seen, gc.isenabled()) == ([False], collects)
+    finally:
+        (gc.enable if before else gc.disable)()
