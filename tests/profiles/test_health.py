@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import subprocess
 import sys
 import threading
 import time
@@ -115,3 +116,34 @@ def test_no_garbage_is_collected_while_frames_are_looked_at(
         assert (seen, gc.isenabled()) == ([False], collects)
     finally:
         (gc.enable if before else gc.disable)()
+
+
+LOOKING = """
+import gc, os, sys, threading, time
+from perfmw.profiles.health import _frame_of
+
+class Knot: ...
+
+def leave_garbage():
+    knot = Knot()
+    knot.itself, knot.local = knot, threading.local()
+    knot.local.value = 1
+    time.sleep(0.0002)
+
+def work():
+    while True:
+        leave_garbage()
+
+gc.set_threshold(3, 2, 2)
+for _ in range(12):
+    threading.Thread(target=work, daemon=True).start()
+for _ in range(3_000):
+    assert _frame_of(threading.get_ident()) is not None
+    time.sleep(0.0001)
+os._exit(0)
+"""
+
+
+def test_looking_at_threads_that_leave_garbage_never_stops_the_process() -> None:
+    done = subprocess.run([sys.executable, "-c", LOOKING], timeout=60)
+    assert done.returncode == 0
