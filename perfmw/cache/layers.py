@@ -175,6 +175,13 @@ class FarLayer:
         await self.news.post("tag", tags, epoch)
         await self.news.post("key", keys, epoch)
 
+    async def heads(self) -> list[tuple[Bulletin, int]]:
+        """Each board and the number of its last notice; nothing when that cannot be found out."""
+        boards = (self.board, self.news)
+        answers = await self._call(self.cache.multi_get, [board.name for board in boards])
+        numbers = [as_number(answer) for answer in answers or ()]
+        return [(board, head) for board, head in zip(boards, numbers, strict=False) if head is not None]
+
     async def marks(self, tags: Sequence[str]) -> Marks | None:
         """When each of ``tags`` was last invalidated by anybody; None when that cannot be found out."""
         if not tags:

@@ -189,7 +189,7 @@ class TieredCache(BaseCache):  # type: ignore[misc]  # aiocache is untyped
         :param grace: seconds that it may still be served after a soft purge.
         :return: whether the nearest layer kept it; False if it was invalidated since ``epoch``.
         """
-        entry = self._entry(key, value, ttl, tags, size, cost, epoch, grace)
+        entry = self._entry(value, ttl, tags, size, cost, epoch, grace)
         stored = False
         for layer in reversed(self._layers):
             stored = await self._fill(layer, key, entry)
@@ -210,12 +210,11 @@ class TieredCache(BaseCache):  # type: ignore[misc]  # aiocache is untyped
         """``put`` for the nearest layer alone, which must be in memory. Never blocks."""
         if self.memory is None:
             return False
-        entry = self._entry(key, value, ttl, tags, size, cost, epoch, grace)
-        return self._admits(key, entry) and self._near[0].store(key, entry, self._clock())
+        entry = self._by_now(key, self._entry(value, ttl, tags, size, cost, epoch, grace))
+        return entry is not None and self._near[0].store(key, entry, self._clock())
 
     def _entry(
         self,
-        key: str,
         value: Any,
         ttl: float | None,
         tags: Iterable[str],
@@ -229,17 +228,20 @@ class TieredCache(BaseCache):  # type: ignore[misc]  # aiocache is untyped
         ttl = self._default_ttl if ttl is None else ttl
         expires_at = None if ttl is None else now + ttl
         weight = size_of(value) if size is None else size
-        entry = Entry(value, expires_at, now, tuple(tags), cost, weight, born, grace=grace)
-        at = self.tags.softened_at(key, entry) if epoch is not None else 0
-        return softened(entry, at, now) if at else entry
+        return Entry(value, expires_at, now, tuple(tags), cost, weight, born, grace=grace)
 
     def _admits(self, key: str, entry: Entry) -> bool:
         return self.tags.admits(key, entry.tags, entry.epoch)
 
+    def _by_now(self, key: str, entry: Entry) -> Entry | None:
+        """What may be stored of an entry after what was purged since its fill began."""
+        return self._after_soft_purges(key, entry) if self._admits(key, entry) else None
+
     async def _fill(self, layer: NearLayer | FarLayer, key: str, entry: Entry) -> bool:
-        if not self._admits(key, entry):
+        left = self._by_now(key, entry)
+        if left is None:
             return False
-        stored = await layer.put(key, entry, self._clock())
+        stored = await layer.put(key, left, self._clock())
         if stored and isinstance(layer, FarLayer) and not isinstance(layer, WriteBehindLayer):
             await self._hear(layer)
         if stored and not self._admits(key, entry):  # invalidated since, here or by another process
@@ -248,13 +250,12 @@ class TieredCache(BaseCache):  # type: ignore[misc]  # aiocache is untyped
         return stored
 
     async def _hear(self, layer: FarLayer) -> None:
-        """Know which keys others have invalidated by now. They leave word before they delete.
+        """Know what others have invalidated by now. They leave word before they delete.
 
         So of what is written late either the word is found here, or the deletion finds it there.
         """
-        head = await layer.news.head()
-        if head is not None:
-            await self._catch_up(layer, layer.news, head)
+        for board, head in await layer.heads():
+            await self._catch_up(layer, board, head)
 
     # ---- invalidating
 
@@ -346,10 +347,7 @@ class TieredCache(BaseCache):  # type: ignore[misc]  # aiocache is untyped
         for layer in self._far:
             if layer.in_arrears:
                 await layer.make_up()
-            for board in (layer.board, layer.news):
-                head = await board.head()
-                if head is not None:
-                    await self._catch_up(layer, board, head)
+            await self._hear(layer)
 
     async def _catch_up(self, layer: FarLayer, board: Bulletin, head: int) -> bool:
         if head == board.seen:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import time
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -70,11 +72,41 @@ async def test_what_another_process_invalidated_is_served_by_nobody(
     await filling.put("k", "old", ttl=60, tags=["t"], epoch=began)
     await settled(filling)
     assert not shared.steps
+    assert await filling.get("k") is None
     newcomer = process_on(shared)
     assert await newcomer.get("k") is None
     assert await other.get("k") is None
     await filling.sync()
     assert await filling.get("k") is None
+    assert filling.memory is not None
+    assert "k" not in filling.memory
+
+
+@pytest.mark.parametrize("what", WHATS, ids=["key", "tag", "prefix"])
+@pytest.mark.parametrize("behind", [(), ("far",)], ids=["through", "behind"])
+@pytest.mark.parametrize("when", ["before it", "before set", "after set"])
+async def test_what_another_process_purged_softly_is_stale_in_the_one_that_wrote_it_late(
+    what: dict[str, Any], behind: tuple[str, ...], when: str
+) -> None:
+    shared, at = Shared(), time.time()
+    filling, other = process_on(shared, write_behind=behind), process_on(shared)
+    began = filling.tags.now()
+
+    async def purge() -> None:
+        await other.invalidate(**what, soft=True)
+
+    if when == "before it":
+        await purge()
+    else:
+        shared.steps[when] = purge
+    await filling.put("k", "old", ttl=600, tags=["t"], epoch=began, grace=30)
+    await settled(filling)
+    assert not shared.steps
+    for process in (filling, process_on(shared)):
+        entry = process.get_nowait("k") or await process.get_entry("k")
+        assert entry is not None
+        assert entry.value == "old"
+        assert (entry.expires_at or math.inf) < at + 60
 
 
 @pytest.mark.parametrize("when", ["before delete", "after delete"])
