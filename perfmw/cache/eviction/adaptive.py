@@ -28,6 +28,7 @@ from perfmw.cache.eviction.lfu import LFUPolicy
 from perfmw.cache.eviction.lru import LRUPolicy
 from perfmw.cache.eviction.s3fifo import S3FIFOPolicy
 from perfmw.cache.eviction.shadow import Shadow
+from perfmw.cache.eviction.sketch import number_of
 from perfmw.cache.eviction.wtinylfu import WTinyLFUPolicy
 from perfmw.contracts import EvictionPolicy, EvictionPolicyFactory
 
@@ -48,8 +49,9 @@ _MOST_SHADOWED = 4_096
 _LEAST_MEMORY, _MEMORY = 1_000, 4
 """Over how many accesses a lead fades: at least, and for each entry of the shadow that has most. The more
 there is to fetch anew when another is followed, the larger a lead must be able to grow."""
-_SHARE, _MOST_SHARE = 0.1, 0.35
-"""Of what the cache would have to fetch anew, how much counts as the price of following another."""
+_SHARE, _MOST_SHARE = 0.1, 1.0
+"""Of what the cache would have to fetch anew, how much counts as the price of following another: first, and
+where members take turns, as in a loop. Then no turn may pay, for each leads by what it alone holds."""
 _CALM = 30
 """After this many times as many accesses as there are entries, the share is half of what it was."""
 _DEPTH = 0.5
@@ -304,7 +306,7 @@ class AdaptivePolicy:
     # ---- caches too large to be followed key by key
 
     def _samples(self, key: Hashable) -> bool:
-        return not (hash(key) * _MIX >> 24) & ((1 << self._thin) - 1)
+        return not (number_of(key) * _MIX >> 24) & ((1 << self._thin) - 1)
 
     def _thin_out(self) -> None:
         """From now on show the shadows half as many keys, and have them hold half as much."""

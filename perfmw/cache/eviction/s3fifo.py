@@ -14,8 +14,6 @@ _READS = 3
 """The most reads that are counted, and the bits of a count for them."""
 _MAIN = 4
 """The bit of a count that says that a key is in the main queue."""
-_FLAGS = 3
-"""How many bits those are. Higher ones are the size of the key, or 0 for a size of 1."""
 _STRAYS = 64
 
 
@@ -55,7 +53,8 @@ class S3FIFOPolicy:
     for the small queue is refused. In the main queue a key that was read is put back to the end, at most
     three times for the reads it had.
 
-    Nothing but its place is kept of a newcomer of size 1 until it is read, for most leave unread.
+    Nothing but its place is kept of a newcomer until it is read, for most leave unread: sizes other than 1
+    are the business of the cache, if it says so by ``ask_sizes_of``.
     """
 
     lock_free_hits = True
@@ -64,7 +63,10 @@ class S3FIFOPolicy:
         self._small, self._main = _Queue(), _Queue()
         self._ghosts = Ghosts(0)
         self._counts: dict[Hashable, int] = {}
-        """Reads up to 3, 4 more in the main queue, and 8 times the size unless that is 1; absent for 0."""
+        """Reads up to 3, and 4 more in the main queue; absent for 0."""
+        self._sizes: dict[Hashable, int] | None = {}
+        """Sizes other than 1; None where the cache is asked for them."""
+        self._size_of: Callable[[Hashable], int] = self._own_size
         self.settled: set[Hashable] = set()
         """Whose reads are counted to the end: a cache need not tell of theirs."""
         self._has_evicted = False
@@ -72,6 +74,13 @@ class S3FIFOPolicy:
         self.resize(capacity)
         self.replace: Callable[[Hashable], Hashable] = self._replacing()
         """``evict`` and ``on_insert`` in one step, for a full cache bounded by entries."""
+
+    def ask_sizes_of(self, size_of: Callable[[Hashable], int]) -> None:
+        """Ask this for the size of a resident key, until it has left or ``on_update`` returned; keep none."""
+        self._sizes, self._size_of = None, size_of
+
+    def _own_size(self, key: Hashable) -> int:
+        return (self._sizes or {}).get(key, 1)
 
     def on_hit(self, key: Hashable) -> None:
         count = self._counts.get(key, 0)
@@ -85,27 +94,27 @@ class S3FIFOPolicy:
         returning = self._recall(key)
         self._returning = None
         self._forget(key)
+        if size != 1 and self._sizes is not None:
+            self._sizes[key] = size
         small = self._small
         filling = not self._has_evicted and small.used >= small.capacity
         if returning or filling or size > small.capacity:
-            self._counts[key] = _MAIN | _packed(size)
+            self._counts[key] = _MAIN
             self._main.add(key, size)
         else:
-            if size != 1:
-                self._counts[key] = _packed(size)
             small.add(key, size)
 
     def on_update(self, key: Hashable, size: int, cost: float) -> None:
-        seen = self._counts.get(key, 0)
-        queue = self._main if seen & _MAIN else self._small
-        queue.used += size - (seen >> _FLAGS or 1)
-        self._counts[key] = seen & (_MAIN | _READS) | _packed(size)
+        queue = self._main if self._counts.get(key, 0) & _MAIN else self._small
+        queue.used += size - self._size_of(key)
+        if self._sizes is not None:
+            self._sizes[key] = size
         self.on_hit(key)
 
     def on_remove(self, key: Hashable) -> None:
-        seen = self._forget(key)
-        queue = self._main if seen & _MAIN else self._small
-        queue.remove(key, seen >> _FLAGS or 1)
+        size = self._size_of(key)
+        queue = self._main if self._forget(key) & _MAIN else self._small
+        queue.remove(key, size)
 
     def evict(self, incoming: Hashable | None, size: int) -> Hashable:
         self._has_evicted = True
@@ -171,12 +180,12 @@ class S3FIFOPolicy:
                 counts[key] = seen - 1
                 main.places.append(key)
                 continue
-            size = seen >> _FLAGS or 1
+            size = self._size_of(key)
             queue.used -= size
             if queue is small:
                 if seen & _READS >= _READS_TO_STAY:
                     self.settled.discard(key)
-                    counts[key] = _MAIN | _packed(size)
+                    counts[key] = _MAIN
                     main.add(key, size)
                     queue = small if small.used else main
                     continue
@@ -188,6 +197,8 @@ class S3FIFOPolicy:
     def _forget(self, key: Hashable) -> int:
         """What was counted of ``key``; and now and then of all whose reads raced with their leaving."""
         self.settled.discard(key)
+        if self._sizes:
+            self._sizes.pop(key, None)
         if len(self._counts) > len(self) + _STRAYS:
             resident = set(self.keys())
             for stray in [one for one in tuple(self._counts) if one not in resident and one != key]:
@@ -221,7 +232,3 @@ class S3FIFOPolicy:
 
     def __len__(self) -> int:
         return len(self._small) + len(self._main)
-
-
-def _packed(size: int) -> int:
-    return 0 if size == 1 else size << _FLAGS

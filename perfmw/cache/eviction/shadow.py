@@ -14,13 +14,25 @@ class Shadow:
     ``left`` are the keys that its last access or the last change of its capacity drove out.
     """
 
-    __slots__ = ("capacity", "factory", "lead", "left", "name", "policy", "price", "sizes", "used")
+    __slots__ = (
+        "_replace",
+        "capacity",
+        "factory",
+        "lead",
+        "left",
+        "name",
+        "policy",
+        "price",
+        "sizes",
+        "used",
+    )
 
     def __init__(self, name: str, factory: EvictionPolicyFactory, capacity: int) -> None:
         self.name = name
         self.factory = factory
         self.capacity = capacity
         self.policy: EvictionPolicy = factory(capacity)
+        self._replace: Callable[[Hashable], Hashable] | None = getattr(self.policy, "replace", None)
         self.sizes: dict[Hashable, int] = {}
         self.used = 0
         self.lead = self.price = 0.0
@@ -31,7 +43,14 @@ class Shadow:
         if key in self.sizes:
             self.policy.on_hit(key)
             return True
-        self.left.clear()
+        if self.left:
+            self.left.clear()
+        if self._replace is not None and size == 1 and self.used == self.capacity == len(self.sizes):
+            victim = self._replace(key)  # all weigh 1, so that one leaves for one
+            del self.sizes[victim]
+            self.sizes[key] = 1
+            self.left.append(victim)
+            return False
         while self.used + size > self.capacity:
             if size > self.capacity or self.give_up(key, size) == key:
                 return False

@@ -22,28 +22,29 @@ class FrequencySketch:
     """
 
     def __init__(self, entries: int) -> None:
-        self._rows: list[bytearray] = []
-        self._bits = 0
+        self._seeded: list[tuple[bytearray, int]] = []
+        self._bits = self._shift = 0
         self._seen = 0
         self.resize(entries)
 
     def resize(self, entries: int) -> None:
         """Make room for ``entries`` keys; counts are kept where it grows, else they begin anew."""
         bits = max(_LEAST_BITS, (max(1, entries) - 1).bit_length() + 2)
-        while self._rows and self._bits < bits:  # the place of a key is the first bits of a number
-            self._rows = [_twice(row) for row in self._rows]
+        while self._seeded and self._bits < bits:  # the place of a key is the first bits of a number
+            self._seeded = [(_twice(row), seed) for row, seed in self._seeded]
             self._bits += 1
         if bits != self._bits:
             self._bits, self._seen = bits, 0
-            self._rows = [bytearray(1 << bits) for _ in _SEEDS]
+            self._seeded = [(bytearray(1 << bits), seed) for seed in _SEEDS]
+        self._shift = 64 - bits
         self._sample = 20 * max(1, entries)
 
     def see(self, key: Hashable) -> None:
         """Count ``key`` once."""
-        shift = 64 - self._bits
-        mixed = _number(key) + 1
+        shift = self._shift
+        mixed = number_of(key) + 1
         counted = False
-        for row, seed in zip(self._rows, _SEEDS, strict=True):
+        for row, seed in self._seeded:
             place = (mixed * seed & _MASK) >> shift
             if row[place] < _MOST:
                 row[place] += 1
@@ -55,23 +56,28 @@ class FrequencySketch:
 
     def estimate(self, key: Hashable) -> int:
         """How often ``key`` was seen, 0 to 15."""
-        shift = 64 - self._bits
-        mixed = _number(key) + 1
-        return min(row[(mixed * seed & _MASK) >> shift] for row, seed in zip(self._rows, _SEEDS, strict=True))
+        shift = self._shift
+        mixed = number_of(key) + 1
+        least = _MOST
+        for row, seed in self._seeded:
+            count = row[(mixed * seed & _MASK) >> shift]
+            if count < least:
+                least = count
+        return least
 
     def _halve(self) -> None:
-        self._rows = [row.translate(_HALVES) for row in self._rows]
+        self._seeded = [(row.translate(_HALVES), seed) for row, seed in self._seeded]
         self._seen //= 2
 
 
-def _number(key: Hashable) -> int:
+def number_of(key: Hashable) -> int:
     """The same in every process, unlike the hash of a text, so that a trace gives the same result again."""
     if isinstance(key, str):
         return crc32(key.encode("utf-8", "surrogatepass"))
     if isinstance(key, bytes):
         return crc32(key)
     if isinstance(key, tuple):
-        return hash(tuple(map(_number, key))) & _MASK
+        return hash(tuple(map(number_of, key))) & _MASK
     return hash(key) & _MASK
 
 

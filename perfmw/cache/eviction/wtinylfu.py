@@ -77,7 +77,7 @@ class WTinyLFUPolicy:
         if len(self) > self._entries:
             self._count_for(2 * self._entries)
         # while there is room in the main part the window hands over without competition
-        while len(self._window.sizes) > 1 and self._window.used > self._window_room():
+        while len(self._window.sizes) > 1 and self._window.used > self._room:
             oldest = self._window.oldest()
             self._probation.add(oldest, self._window.take(oldest))
 
@@ -97,7 +97,7 @@ class WTinyLFUPolicy:
         window, main = self._window, self._main_oldest()
         if not window.sizes and main is None:
             raise LookupError("nothing is resident")
-        contends = window.sizes and (window.used + size > self._window_room() or main is None)
+        contends = window.sizes and (window.used + size > self._room or main is None)
         if not contends:
             assert main is not None
             return self._leave(main)
@@ -133,7 +133,7 @@ class WTinyLFUPolicy:
             self._demote()
 
     def _demote(self) -> None:
-        room = (self._capacity - self._window_room()) * _PROTECTED_SHARE
+        room = (self._capacity - self._room) * _PROTECTED_SHARE
         while self._protected.used > room and len(self._protected.sizes) > 1:
             oldest = self._protected.oldest()
             self._probation.add(oldest, self._protected.take(oldest))
@@ -145,9 +145,6 @@ class WTinyLFUPolicy:
         return newcomer >= _WARM and not self._random.getrandbits(7)
 
     # ---- how large the window is
-
-    def _window_room(self) -> int:
-        return max(1, int(self._capacity * self._share))
 
     def _miss(self, key: Hashable) -> None:
         """Count a miss once, however often room is made for it."""
@@ -176,7 +173,7 @@ class WTinyLFUPolicy:
 
     def _settle(self) -> None:
         """Keys change places so that each part is as large as it should be."""
-        room = self._window_room()
+        room = self._room = max(1, int(self._capacity * self._share))
         while self._window.used > room and len(self._window.sizes) > 1:
             oldest = self._window.oldest()
             self._probation.add(oldest, self._window.take(oldest))

@@ -183,3 +183,24 @@ def test_what_a_policy_learned_goes_on_with_another_of_its_kind() -> None:
     assert Learning.taught == [4]
     assert list(thin.policy.keys()) == ["a"]
     assert thin.factory is Learning
+
+
+def test_in_a_loop_it_stops_taking_turns() -> None:
+    """There each policy leads for a part of every round, by what it alone holds."""
+    keys = [key for _ in range(80) for key in range(500)]
+    layer = MemoryLayer(max_entries=300, policy="adaptive")
+    policy = layer._policy
+    assert isinstance(policy, AdaptivePolicy)
+    read(layer, keys[: len(keys) // 2])
+    before = policy.switches
+    hits = read(layer, keys[len(keys) // 2 :])
+    assert policy.switches - before <= 2
+    assert hits >= 0.95 * read(MemoryLayer(max_entries=300, policy="s3fifo"), keys) / 2
+
+
+def test_the_sample_is_the_same_in_every_process() -> None:
+    policy = AdaptivePolicy(8_000)
+    policy._thin = 2
+    sampled = [key for key in (f"/pages/{number}" for number in range(2_000)) if policy._samples(key)]
+    assert 400 < len(sampled) < 600
+    assert sampled[:3] == ["/pages/0", "/pages/4", "/pages/5"]
