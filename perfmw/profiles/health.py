@@ -1,6 +1,6 @@
 """The event loop's health: how late it is, who held it up, how many tasks there are, how long GC paused it.
 
-Nothing here touches a request. A beat is scheduled twenty times a second; a thread looks whether beats come,
+Nothing here touches a request. A beat is scheduled ten times a second; a thread looks whether beats come,
 and when one is overdue it reads the loop's stack to say which function is blocking.
 """
 
@@ -23,6 +23,8 @@ from perfmw.profiles.sketch import LatencySketch
 
 BEAT: Final = 0.1
 """Seconds between beats. Each wakes the loop and the thread that watches it: half of what idling costs."""
+CALM_BEAT: Final = 0.5
+"""The same while nobody asks for anything."""
 SLOW: Final = 0.1
 """Seconds without a beat from which the running callback is called slow."""
 MOST_SLOW: Final = 100
@@ -67,6 +69,8 @@ class LoopMonitor:
     ) -> None:
         self.record = record
         """Told of each beat's lag, if set."""
+        self.calm = False
+        """Whether nobody asks for anything, so that a beat may come more seldom."""
         self._serving = frozenset(serving)
         self._slow_after = slow
         self._lag = LatencySketch()
@@ -105,8 +109,12 @@ class LoopMonitor:
 
     def _beat_later(self) -> None:
         assert self._loop is not None
-        self._due = perf_counter() + BEAT
-        self._timer = self._loop.call_later(BEAT, self._beat)
+        pause = self._pause()
+        self._due = perf_counter() + pause
+        self._timer = self._loop.call_later(pause, self._beat)
+
+    def _pause(self) -> float:
+        return CALM_BEAT if self.calm else BEAT
 
     def _beat(self) -> None:
         lag = max(0.0, perf_counter() - self._due)
@@ -128,7 +136,7 @@ class LoopMonitor:
 
     def _look(self) -> None:
         """The thread: while a beat is overdue, remember what the loop is doing."""
-        while not self._stop.wait(BEAT):
+        while not self._stop.wait(self._pause()):
             loop = self._loop
             if loop is None or loop.is_closed():  # whoever made it let go of it without stopping this
                 self.stop()

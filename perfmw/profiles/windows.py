@@ -137,11 +137,12 @@ class Windows:
     Slots are bytes: of the thousands that a store keeps, hardly any is looked at again.
     """
 
-    __slots__ = ("_levels", "stamp")
+    __slots__ = ("_due", "_levels", "stamp")
 
     def __init__(self, now: float, levels: Levels = LEVELS) -> None:
         self.stamp = 0
         """Grows with every delta."""
+        self._due = 0.0
         self._levels = [_Level(length, slots, now) for length, slots in levels]
 
     def add(self, delta: Reading, tally: Tally, start: float) -> None:
@@ -154,11 +155,14 @@ class Windows:
 
     def close(self, now: float) -> Slot | None:
         """End the slots that are old enough; gives the shortest one, if it ended and is not empty."""
+        if now < self._due:
+            return None
         first = below = self._levels[0].close(now)
         for level in self._levels[1:]:
             if below is not None:
                 level.add(below)
             below = level.close(now)
+        self._due = min([level.start + level.length for level in self._levels])
         return None if first is None else Slot(first)
 
     def view(self, seconds: float, now: float) -> Reading:
@@ -220,6 +224,7 @@ class Windows:
         if [(one.length, one.most) for one in state] != [(one.length, one.most) for one in self._levels]:
             return False
         ended: bytes | None = None
+        self._due = 0.0
         for level, kept in zip(self._levels, state, strict=True):
             if ended is not None:
                 kept.parts.append(ended)

@@ -20,6 +20,8 @@ log = logging.getLogger("perfmw.runtime")
 
 LOOK_SECONDS = 30.0
 """Between two looks at what could be done, for profiles and pages."""
+QUIET_SECONDS = 600.0
+"""The same while nobody asks for anything: little else changes what could be done."""
 OPTIMIZE_SECONDS = 300.0
 """Between two runs of ``auto_optimization``, if there is anything to try."""
 RECHECK_SECONDS = 6 * 3600.0
@@ -74,6 +76,8 @@ class Optimizing:
         """A switch of this worker; the setting says how it begins. Profiles may have one of their own."""
         self._ended = False
         self._looked_at = self._alarmed_at = 0.0
+        self._seen = -1
+        """How often requests had been counted at the last look."""
         self._optimized_at = self._rechecked_at = time.time()
         self.preparing = Preparing(runtime)
         runtime.listen(self._heard)
@@ -98,8 +102,8 @@ class Optimizing:
         runtime = self._runtime
         if not runtime.settings.optimizations_enabled:
             return
-        if now - self._looked_at >= LOOK_SECONDS:
-            self._looked_at = now
+        if self._due(now):
+            self._looked_at, self._seen = now, runtime.profiles.whole.stamp
             yield from runtime.engine.survey()
             runtime.engine.withdraw()
         elif runtime.optimization_state()["status"] == "running":
@@ -109,6 +113,11 @@ class Optimizing:
             self._work(now)
         elif not self._ended and now - self._optimized_at >= OPTIMIZE_SECONDS:
             self._work_for_some(now)
+
+    def _due(self, now: float) -> bool:
+        """Whether to look what could be done."""
+        news = self._runtime.profiles.whole.stamp != self._seen
+        return now - self._looked_at >= (LOOK_SECONDS if news else QUIET_SECONDS)
 
     def end(self) -> None:
         """The kill switch: nothing is done by itself any more, and what was done for a forecast is undone."""

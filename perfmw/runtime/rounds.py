@@ -40,6 +40,8 @@ _STEP = 8
 _SHARE = 0.002
 """Of a core, what judging all routes may take: it comes less often where it takes long."""
 _SELDOM = 60.0
+_CALM = 30.0
+"""Between two looks while nobody asks for anything."""
 
 
 class Rounds:
@@ -64,6 +66,7 @@ class Rounds:
         """How busy each pool was over the last day, as a share."""
         self.cost = OwnCost()
         self._judge_at = 0.0
+        self._stamps: dict[str, int] = {}
         self.score: Explained | None = None
         """The score of all routes as of the last check, and why."""
         self.resources = ResourceManagementSystem(self._sampler, host=Allocation(runtime))
@@ -95,6 +98,7 @@ class Rounds:
         self.guard.tick(now, self.pools, self._used)
         self.scaling.tick(now, self._used)
         yield from self._runtime.profiles.steps(now)
+        self._runtime.loop.calm = not self._news("round")
         if now - self._checked_at >= CHECK_SECONDS:
             self._checked_at = now
             yield from self._check(now)
@@ -102,6 +106,12 @@ class Rounds:
             self._exported_at = now
             self._export()
         yield from self._runtime.optimizing.steps(now)
+
+    def _news(self, who: str) -> bool:
+        """Whether requests were counted since ``who`` last asked."""
+        before, stamp = self._stamps.get(who), self._runtime.profiles.whole.stamp
+        self._stamps[who] = stamp
+        return stamp != before
 
     def overview(self) -> Overview:
         """The dashboard's four figures."""
@@ -147,7 +157,8 @@ class Rounds:
         if now >= self._judge_at:
             judging = OwnCost()
             yield from judging.timed(self._judge(now))
-            self._judge_at = now + min(max(CHECK_SECONDS, judging.seconds / _SHARE), _SELDOM)
+            least = CHECK_SECONDS if self._news("judge") else _CALM
+            self._judge_at = now + min(max(least, judging.seconds / _SHARE), _SELDOM)
         yield from self.watching.steps(now)
 
     def _judge(self, now: float) -> Iterator[None]:

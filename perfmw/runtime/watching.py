@@ -77,6 +77,7 @@ class Watching:
         self._silences: dict[str, Silence] = {}
         self._slo: list[Finding] = []
         self._found: dict[str, tuple[float, list[Finding]]] = {}
+        self._calm: dict[str, int] = {}
         self._minute_at = self._saved_at = 0.0
         self._store: MonitoringStore | None = None
         self._boxes = [self._new_box(channel) for channel in runtime.plugins.alert_channels.values()]
@@ -264,7 +265,7 @@ class Watching:
     def _degradations(self, tracked: Tracked, now: float) -> list[Finding]:
         """At the pace of the profile: what was found last stands until it is looked at again."""
         due, found = self._found.get(tracked.id, (0.0, []))
-        if now < due:
+        if now < due or self._calm.get(tracked.id) == tracked.windows.stamp:
             return found
         profile = self.recent(tracked, now)
         baseline = profile.performance.baseline
@@ -273,8 +274,11 @@ class Watching:
         found = degradations(profile, limits) if profile.monitoring.enabled else []
         if tracked.chosen:
             self._found[tracked.id] = now + profile.monitoring.frequency - 1.0, found
-            if len(self._found) > 4 * self._settings.profiles:
-                self._found.clear()
+        elif by_itself and not found:  # without another request nothing gets worse than it was
+            self._calm[tracked.id] = tracked.windows.stamp
+        for kept in (self._found, self._calm):
+            if len(kept) > 4 * self._settings.profiles:
+                kept.clear()
         return found
 
     def recent(self, tracked: Tracked, now: float) -> PerformanceProfile:

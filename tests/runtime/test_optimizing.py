@@ -12,7 +12,13 @@ import pytest
 from perfmw import PerfMiddleware, Settings
 from perfmw.contracts import Alert, OptimizationOpportunity, PerformanceProfileConfig
 from perfmw.optimization import Ledger
-from perfmw.runtime.optimizing import LOOK_SECONDS, OPTIMIZE_SECONDS, Optimizing, reading_of
+from perfmw.runtime.optimizing import (
+    LOOK_SECONDS,
+    OPTIMIZE_SECONDS,
+    QUIET_SECONDS,
+    Optimizing,
+    reading_of,
+)
 from perfmw.testing import Client
 
 pytestmark = pytest.mark.anyio
@@ -123,3 +129,40 @@ async def test_a_profile_may_be_optimized_by_itself_though_the_others_are_not(
     optimizing.tick(now + 2 * OPTIMIZE_SECONDS)
     optimizing.tick(now + 2 * OPTIMIZE_SECONDS + 1)
     assert len(started) == 1, "the kill switch holds for it as well"
+
+
+async def test_where_nobody_asks_for_anything_looks_are_rare(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wrapped = site(tmp_path)
+    runtime, looked = wrapped.runtime, 0
+
+    def look() -> Any:
+        nonlocal looked
+        looked += 1
+        return iter(())
+
+    monkeypatch.setattr(runtime.engine, "survey", look)
+    optimizing, start = Optimizing(runtime), time.time()
+    for second in range(0, int(3 * LOOK_SECONDS), 10):
+        optimizing.tick(start + second)
+    assert looked == 1, "nothing came since"
+    await Client(wrapped).get("/a")
+    runtime.profiles.tick(start + 3 * LOOK_SECONDS)
+    optimizing.tick(start + 3 * LOOK_SECONDS)
+    assert looked == 2
+    optimizing.tick(start + 3 * LOOK_SECONDS + QUIET_SECONDS)
+    assert looked == 3, "what is not a request may change things, too"
+
+
+async def test_the_loop_is_watched_less_closely_while_nobody_asks_for_anything(tmp_path: Path) -> None:
+    wrapped = site(tmp_path)
+    runtime, now = wrapped.runtime, time.time()
+    await Client(wrapped).get("/a")
+    runtime.rounds.tick(now)
+    assert not runtime.loop.calm
+    runtime.rounds.tick(now + 1)
+    assert runtime.loop.calm
+    await Client(wrapped).get("/a")
+    runtime.rounds.tick(now + 2)
+    assert not runtime.loop.calm
