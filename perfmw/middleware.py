@@ -172,6 +172,7 @@ class PerfMiddleware:
         if not runtime.started:
             await runtime.start()  # a host that sends no lifespan
             runtime.ready()
+            self._hang_door(send)
             if told is None and runtime.tracing is not None:
                 await self(scope, receive, send)
                 return
@@ -204,12 +205,19 @@ class PerfMiddleware:
             return
         if scope["type"] == "lifespan" and runtime.settings.enabled:
             self._cache.state = scope.get("state")
+            self._hang_door(send)
             await run_lifespan(
                 self.app, scope, receive, send, start=runtime.start, stop=runtime.stop, ready=runtime.ready
             )
             return
         runtime.enter()
         await self.app(scope, receive, send)
+
+    def _hang_door(self, told: object) -> None:
+        if self.runtime.limits is not None:
+            from perfmw.exchange.door import hang_door  # only those who want limits pay for it
+
+            hang_door(self._cache, told)
 
     def _asker(self) -> Asker:
         """What a warm-up asks with; imported when there is one."""

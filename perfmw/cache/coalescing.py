@@ -155,6 +155,10 @@ class Coalescer:
         """Whether this very context is at work on ``key``: it must not wait for itself."""
         return self._flights.get(key) in _held.get()
 
+    def __contains__(self, key: Hashable) -> bool:
+        """Whether somebody is at work on ``key``."""
+        return key in self._flights
+
     def __len__(self) -> int:
         """How many keys are being worked on."""
         return len(self._flights)

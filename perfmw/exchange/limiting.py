@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Awaitable
+from time import perf_counter
 from typing import TYPE_CHECKING
 
 from perfmw.asgi.types import BACKGROUND, REFUSED, ASGIApp, HeaderList, Message, Receive, Scope, Send
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from perfmw.runtime.quotas import Exceeded
 
 _PROBLEMS = "https://iana.org/assignments/http-problem-types#"
-_BUSY = json.dumps(
+BUSY = json.dumps(
     {
         "type": f"{_PROBLEMS}temporary-reduced-capacity",
         "title": "Service Unavailable",
@@ -38,7 +39,8 @@ def _fields(body: bytes, retry: int) -> HeaderList:
     ]
 
 
-_OVERLOADED = [_fields(_BUSY, seconds + 1) for seconds in range(_SPREAD)]
+OVERLOADED = [_fields(BUSY, seconds + 1) for seconds in range(_SPREAD)]
+"""The fields of those turned away, by how long they are asked to stay away."""
 
 
 class Limited:
@@ -108,8 +110,9 @@ class Limited:
 
     async def _refuse(self, scope: Scope, send: Send) -> None:
         self._turned_away += 1
-        fields = _OVERLOADED[self._turned_away % _SPREAD]
-        await _answer(scope, send, 503, [*fields], _BUSY, OVERLOAD)
+        self._limits.refused_at = perf_counter()
+        fields = OVERLOADED[self._turned_away % len(OVERLOADED)]
+        await _answer(scope, send, 503, [*fields], BUSY, OVERLOAD)
 
     async def _refuse_quota(self, exceeded: Exceeded, scope: Scope, send: Send) -> None:
         body = json.dumps(

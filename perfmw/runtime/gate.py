@@ -50,6 +50,10 @@ class Gate:
         self._queue: list[Waiting] = []
         self._serial = 0
         self._latency = 0.0
+        self._moving = [0] * len(Priority)
+        """By class, those let go on at the door in this turn, less those whose slots its end will free."""
+        self._came = [0] * len(Priority)
+        self._closed, self._looking = [False] * len(Priority), False
 
     def enter(self, priority: Priority, who: str = "") -> Ticket | None:
         """A ticket, or None for a request that has to be refused; counts both."""
@@ -59,6 +63,38 @@ class Gate:
             return None
         self.admitted[priority] += 1
         return answer
+
+    def shut(self, now: float, priority: Priority, who: str = "") -> bool:
+        """Whether to turn a request away before it is even a task; counts it then.
+
+        Who may go on asks for a ticket when the loop comes to its tasks. Until then nobody leaves, so one
+        refusal holds for all of the class.
+        """
+        if not self._closed[priority]:
+            if self.wait and self._hopeful(priority):
+                return False
+            if not self._looking:
+                self._looking = True
+                asyncio.get_running_loop().call_soon(self._look_up)
+            why = self.limiter.foresee(now, priority, who, self._moving)
+            if why is None:
+                self._came[priority] += 1
+                self._moving[priority] += 1
+                return False
+            self.limiter.refuse(now, priority, why)
+            self._closed[priority] = not who
+        else:
+            self.limiter.refused += 1
+        self.refused[priority] += 1
+        return True
+
+    def _look_up(self) -> None:
+        """The loop comes to its tasks."""
+        self._looking = False
+        for priority in Priority:
+            self._closed[priority] = False
+            self._moving[priority] -= self._came[priority]
+            self._came[priority] = 0
 
     async def enter_or_wait(self, priority: Priority, who: str = "") -> Ticket | None:
         """``enter``, after waiting for one's turn where that promises to be in time."""
@@ -97,17 +133,20 @@ class Gate:
         :param measured: False for one that says nothing about how long they take.
         """
         now = perf_counter()
+        self._moving[ticket.priority] -= 1
         if not measured:
             self._turns.at_end(now, partial(self._cancel, ticket))
         else:
             self._turns.at_end(now, partial(self._done, ticket, now))
 
     def _done(self, ticket: Ticket, now: float) -> None:
+        self._moving[ticket.priority] += 1
         self.limiter.done(ticket, now)
         self._latency += _SMOOTHING * (now - ticket.begun - self._latency)
         self._let_in()
 
     def _cancel(self, ticket: Ticket) -> None:
+        self._moving[ticket.priority] += 1
         self.limiter.cancel(ticket)
         self._let_in()
 

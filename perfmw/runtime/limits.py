@@ -27,6 +27,7 @@ _REMEMBERED = 4096
 _LONGEST = 2048
 _COMPONENTS = 1000
 _SAFE = "/%:@!$&'()+,;=~-._"
+OTHER = "other"
 _WORDS = {one.name.lower(): one for one in Priority}
 
 
@@ -63,8 +64,11 @@ class Limits:
         self._groups = _compiled(bounds.groups)
         self._priorities = _compiled(settings.request_priorities)
         self._exempt = _compiled(dict.fromkeys(settings.limits_exempt, ""))
-        self._components = PathNames(_COMPONENTS)
+        self._components = PathNames(_COMPONENTS, OTHER)
         self._known: dict[tuple[str, str], Place] = {}
+        self._components_seen: set[tuple[str, str]] = set()
+        self.refused_at = float("-inf")
+        """When a request was last turned away for want of capacity (``perf_counter``)."""
 
     def place(self, scope: Scope) -> Place:
         """What holds for a request; one look-up for paths seen before."""
@@ -73,6 +77,16 @@ class Limits:
             return self._known[key]
         except KeyError:
             return self._find(*key)
+
+    def seen(self, method: str, path: str) -> Place | None:
+        """What holds for a path, if requests of its kind have come this far; None if it may be another's.
+
+        A door stands before the whole server, and what perfmw wraps may be a part of what that serves.
+        """
+        place = self._known.get((method, path))
+        if place is None and (method, self._components.name(path)) in self._components_seen:
+            place = self._find(method, path)
+        return place
 
     def _find(self, method: str, path: str) -> Place:
         canonical = quote(path, safe=_SAFE).encode()
@@ -85,6 +99,8 @@ class Limits:
             quotas,
             self._components.name(path),
         )
+        if place.component != OTHER:
+            self._components_seen.add((method, place.component))
         if len(path) <= _LONGEST and len(method) <= 10:
             if len(self._known) >= _REMEMBERED:
                 self._known.clear()

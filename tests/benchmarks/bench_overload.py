@@ -7,10 +7,10 @@ one of 20 places behind it and holds it for 50 ms; ``cpu`` takes 10 ms of the pr
 
     python tests/benchmarks/bench_overload.py [io|cpu|cpu2|cpu20|calm|cost ...]
 
-Where one thread computes and refuses, refusals take their time from those served. ``of what uvicorn
-leaves`` is the goodput beside what is left for it when the same requests are refused by an app that does
-nothing but answer, in uvicorn without perfmw: no limiter that answers can do better. The processes ask
-for priority (Linux, root); on a busy machine without it the figures say more about the neighbours.
+Where one thread computes and refuses, refusals take their time from those served. ``left by refusals in
+uvicorn`` is what goodput an app would have that refuses at once, in uvicorn without perfmw. ``BENCH_HTTP``
+(``h11``, ``httptools``) and ``BENCH_LOOP`` (``asyncio``, ``uvloop``) say what uvicorn uses. The processes
+ask for priority (Linux, root); on a busy machine without it the figures say more about the neighbours.
 """
 
 from __future__ import annotations
@@ -74,19 +74,22 @@ class Decisions:
     def __init__(self, limiter: Any) -> None:
         self.violations = self.high_refused = self.low_admitted = 0
         self._refused_at = float("-inf")
-        admit, limiter.admit = limiter.admit, self._admit
-        self._inner = admit
+        self._inner, limiter.admit = limiter.admit, self._admit
+        self._refusing, limiter.refuse = limiter.refuse, self._refuse
 
     def _admit(self, now: float, priority: int = 1, who: str = "") -> Any:
         answer = self._inner(now, priority, who)
-        if isinstance(answer, str):
-            if priority == 2:
-                self.high_refused += 1
-                self._refused_at = now
-        elif priority == 0:
+        if not isinstance(answer, str) and priority == 0:
             self.low_admitted += 1
             self.violations += now - self._refused_at < HOLD
         return answer
+
+    def _refuse(self, now: float, priority: int, why: Any) -> Any:
+        """By ``admit``, and at the door."""
+        if priority == 2:
+            self.high_refused += 1
+            self._refused_at = now
+        return self._refusing(now, priority, why)
 
 
 def limited_app(kind: str, mode: str) -> Any:
@@ -118,8 +121,9 @@ def serve(kind: str, mode: str) -> None:
 
     app = app_of(kind) if mode == "bare" else limited_app(kind, mode)
     config = uvicorn.Config(
-        app, log_level="error", access_log=False, backlog=4096, timeout_keep_alive=300, lifespan="off"
-    )
+        app, log_level="error", access_log=False, backlog=4096, timeout_keep_alive=300, lifespan="off",
+        http=os.environ.get("BENCH_HTTP", "auto"), loop=os.environ.get("BENCH_LOOP", "auto"),
+    )  # fmt: skip
     listening = socket.create_server(("127.0.0.1", 0), backlog=4096)
     print(listening.getsockname()[1], flush=True)
     uvicorn.Server(config).run(sockets=[listening])
@@ -347,7 +351,7 @@ def judge(
 
 
 def what_is_left(kind: str, requests: Sequence[Sequence[float]]) -> None:
-    """The goodput beside what uvicorn alone leaves for it."""
+    """The goodput beside what refusals in uvicorn, by an app that does nothing else, would leave for it."""
     capacity, seconds = CAPACITY[kind], COMPUTES[kind]
     for number, load in enumerate(LOADS):
         at = CALM + number * (OVER + REST)
@@ -355,8 +359,9 @@ def what_is_left(kind: str, requests: Sequence[Sequence[float]]) -> None:
         left = max(0.0, 1.0 - load * capacity * refusing) / (seconds - refusing)
         share = phase(requests, at + 1, at + OVER).goodput / left if left else float("nan")
         print(
-            f"{kind} {load}x: a refusal costs uvicorn alone {refusing * 1e6:.0f} us, which leaves "
-            f"{left:.0f}/s ({left / capacity:.0%} of capacity); goodput is {share:.0%} of what uvicorn leaves"
+            f"{kind} {load}x: a refusal by an app costs uvicorn alone {refusing * 1e6:.0f} us, left by "
+            f"refusals in uvicorn {left:.0f}/s ({left / capacity:.0%} of capacity); goodput is "
+            f"{share:.0%} of that"
         )
 
 

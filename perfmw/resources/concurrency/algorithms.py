@@ -49,12 +49,13 @@ class Gradient:
 
     _LEAST: Final = 0.5
 
-    def __init__(self, tolerance: float = 1.1, headroom: float = 0.5, smoothing: float = 0.5) -> None:
+    def __init__(self, tolerance: float = 1.1, headroom: float = 1.0, smoothing: float = 0.5) -> None:
         self._tolerance, self._headroom, self._smoothing = tolerance, headroom, smoothing
 
     def next(self, limit: float, window: Window) -> float:
-        gradient = min(1.0, self._tolerance * window.unloaded / window.latency)
-        gradient = self._LEAST if window.dropped else max(self._LEAST, gradient)
+        if window.dropped:
+            return limit * (1.0 - self._smoothing * self._LEAST)
+        gradient = max(self._LEAST, min(1.0, self._tolerance * window.unloaded / window.latency))
         aim = limit * gradient + self._headroom * sqrt(limit)
         if aim > limit and _unused(limit, window):
             return limit

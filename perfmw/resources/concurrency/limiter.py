@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Sequence
 from enum import IntEnum
 from math import inf
 from typing import Final, Literal
@@ -150,6 +151,24 @@ class ConcurrencyLimiter:
         if self._split is not None:
             return self._split.fits(now, self.limit, priority, who)
         return self._seen_by(priority) < self._room(priority)
+
+    def foresee(self, now: float, priority: int, who: str, coming: Sequence[int]) -> Refusal | None:
+        """Why ``admit`` would refuse one more, once those are inside who are on their way; None if not.
+
+        :param coming: how many more of each class will be under way by then; fewer where it is negative.
+        """
+        more, limit = sum(coming), self.limit
+        if self._credit >= max(0, more) + 1.0 and self.in_flight + more < _BURST * limit:
+            return None
+        if self._split is not None:
+            fits = self._split.fits(now, max(1, limit - more), priority, who)
+            return None if fits else "limit"
+        if priority < Priority.HIGH and self._held_back(now, priority):
+            return "priority"
+        ahead = self._seen_by(priority) + (coming[priority] if priority == Priority.HIGH else more)
+        if ahead < self._room(priority):
+            return None
+        return "limit" if ahead >= limit else "priority"
 
     def refuse(self, now: float, priority: int, why: Refusal) -> Refusal:
         """Count a refusal; ``admit`` does so by itself. For a moment no lower class is let in."""
