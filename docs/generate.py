@@ -265,7 +265,7 @@ CLI_HEAD = """\
   seconds, bytes, and shares from 0 to 1.
 - **Exit codes.** 0: all is well. 1: the command ran and found a failure. 2: it could not do what was
   asked, and says what to change. 130: it was interrupted.
-- **A running server.** `--server URL` (or `PERFMW_SERVER`) names the dashboard of a perfmw that runs, and
+- **A running server.** `--url URL` (or `PERFMW_URL`) names the dashboard of a perfmw that runs, and
   `--token` (or `PERFMW_DASHBOARD_TOKEN`) opens it. A URL without a path means `/_perfmw`.
 - **Being asked.** What removes something asks first, unless `--yes` is given; without a terminal it
   refuses.
@@ -276,7 +276,7 @@ CLI_HEAD = """\
 ## How to
 
 **See what is wrong.** `perfmw doctor main:app` looks at the settings, tries out layers, files and
-plugins, and looks at the order of the app's middlewares; `perfmw doctor --server
+plugins, and looks at the order of the app's middlewares; `perfmw doctor --url
 https://shop.example/_perfmw` asks a running one. Every finding has a code, for scripts: `perfmw doctor
 --json | jq -r '.findings[].code'`.
 

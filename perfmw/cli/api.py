@@ -15,15 +15,17 @@ TIMEOUT = 30.0
 DASHBOARD_PATH = "/_perfmw"
 """Where a dashboard is unless a setting says otherwise: meant by a URL without a path."""
 SERVER = click.option(
-    "--server",
+    "--url",
+    "server",
     metavar="URL",
-    envvar="PERFMW_SERVER",
+    envvar="PERFMW_URL",
     help="The dashboard of a running perfmw, such as http://127.0.0.1:8000/_perfmw.",
 )
 LOCAL_SERVER = click.option(
-    "--server",
+    "--url",
+    "server",
     metavar="URL",
-    envvar="PERFMW_SERVER",
+    envvar="PERFMW_URL",
     default=f"http://127.0.0.1:8000{DASHBOARD_PATH}",
     show_default=True,
     help="The dashboard of a running perfmw.",
@@ -92,7 +94,7 @@ class Api:
         except (http.client.HTTPException, OSError) as error:
             why = getattr(error, "strerror", None) or str(error) or type(error).__name__
             raise Failure(
-                f"{self._url} does not answer ({why}); see that the server runs, and that --server names it"
+                f"{self._url} does not answer ({why}); see that the server runs, and that --url names it"
             ) from None
 
     def _send(

@@ -41,7 +41,7 @@ class _Group(click.Group):
 def cache() -> None:
     """See what the cache did and what is in it, purge it and warm it up.
 
-    With --server, the cache of a running perfmw, through its dashboard. Without, the layers that outlive a
+    With --url, the cache of a running perfmw, through its dashboard. Without, the layers that outlive a
     process, such as the one on disk, by the settings of this directory and environment; what processes hold
     in memory is not seen then.
     """
@@ -55,7 +55,7 @@ def cache() -> None:
 def stats(server: str | None, token: str | None, most: int, as_json: bool) -> None:
     """Show hits, misses, bytes and time saved by layer, namespace, route and function.
 
-    Without --server there is nobody who counts: then it is what each layer on disk holds.
+    Without --url there is nobody who counts: then it is what each layer on disk holds.
     """
     if server is not None:
         with Api(server, token) as api:
@@ -129,7 +129,7 @@ def get_entry(
 @click.option("--key", "keys", multiple=True, help="A key or URL, as `perfmw cache ls` shows it.")
 @click.option("--tag", "tags", multiple=True, help="A tag; every process heeds it.")
 @click.option("--prefix", help="All keys, or URLs, that begin so.")
-@click.option("--url", help="An absolute URL: every stored response of it.")
+@click.option("--page", "url", metavar="URL", help="An absolute URL: every stored response of it.")
 @click.option("--route", help="A route by its name, such as 'GET /items/{id}'.")
 @click.option("--soft", is_flag=True, help="Make stale instead of removing.")
 @click.option("--dry-run", is_flag=True, help="Only count.")
@@ -140,14 +140,14 @@ def purge(
 ) -> None:
     """Remove what is cached by key, tag, prefix, URL or route, or make it stale; tell how much it was.
 
-    Without --server, processes that share a layer forget what they hold in memory a little later, and those
+    Without --url, processes that share a layer forget what they hold in memory a little later, and those
     that share none keep it until it expires.
     """
     wanted = {
         name: list(value) if isinstance(value, tuple) else value for name, value in named.items() if value
     }
     if not wanted:
-        raise Refusal("say what to purge: --key, --tag, --prefix, --url or --route")
+        raise Refusal("say what to purge: --key, --tag, --prefix, --page or --route")
     body = wanted | {"soft": soft}
     if not (dry_run or yes):
         _confirm(_purged(server, token, {**body, "dry_run": True})["layers"], soft)
@@ -232,7 +232,7 @@ def _local(work: Callable[[Runtime], Coroutine[Any, Any, T]]) -> T:
         if runtime.spaces.all_memory:
             raise Refusal(
                 "no layer here outlives a process: name one in the setting layers, such as disk, or ask a "
-                "running server with --server URL"
+                "running server with --url URL"
             )
         try:
             return await work(runtime)

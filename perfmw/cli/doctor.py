@@ -43,7 +43,7 @@ def doctor(
 
     Looks at the settings of this directory and environment, tries out the layers, files and plugins they
     name, and looks at the middlewares of APP (module:attribute), which is imported but not started. With
-    --server, at a running perfmw instead. Exit code 1 if something is an error.
+    --url, at a running perfmw instead. Exit code 1 if something is an error.
     """
     from perfmw.cli.findings import in_order
 

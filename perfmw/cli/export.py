@@ -8,12 +8,8 @@ from typing import Literal
 
 import click
 
-from perfmw.cli.api import DASHBOARD_PATH, TOKEN, Api
+from perfmw.cli.api import LOCAL_SERVER, TOKEN, Api
 from perfmw.cli.output import OUTPUT, Failure, Refusal, write
-
-_DASHBOARD = click.argument(
-    "url", envvar="PERFMW_SERVER", default=f"http://127.0.0.1:8000{DASHBOARD_PATH}", required=False
-)
 
 
 @click.group()
@@ -35,21 +31,21 @@ def grafana(durations: Literal["histograms", "native"] | None, output: Path | No
 
 
 @export.command()
-@_DASHBOARD
+@LOCAL_SERVER
 @TOKEN
 @OUTPUT
-def prometheus(url: str, token: str | None, output: Path | None) -> None:
-    """Write the metrics of a running perfmw in Prometheus' text format. URL is that of its dashboard."""
-    write(_fetch(url, "/metrics", "text/plain", token), output)
+def prometheus(server: str, token: str | None, output: Path | None) -> None:
+    """Write the metrics of a running perfmw in Prometheus' text format."""
+    write(_fetch(server, "/metrics", "text/plain", token), output)
 
 
 @export.command("json")
-@_DASHBOARD
+@LOCAL_SERVER
 @TOKEN
 @OUTPUT
-def as_json(url: str, token: str | None, output: Path | None) -> None:
-    """Write the profiles of a running perfmw as JSON. URL is that of its dashboard."""
-    write(_fetch(url, "/api/v1/profiles?limit=1000", "application/json", token) + b"\n", output)
+def as_json(server: str, token: str | None, output: Path | None) -> None:
+    """Write the profiles of a running perfmw as JSON."""
+    write(_fetch(server, "/api/v1/profiles?limit=1000", "application/json", token) + b"\n", output)
 
 
 @export.command()
@@ -81,6 +77,6 @@ async def _kept(path: Path) -> bytes:
         await sharing.close()
 
 
-def _fetch(url: str, path: str, kind: str, token: str | None) -> bytes:
-    with Api(url, token) as api:
+def _fetch(server: str, path: str, kind: str, token: str | None) -> bytes:
+    with Api(server, token) as api:
         return api.read(path, kind)

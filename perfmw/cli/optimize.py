@@ -19,14 +19,14 @@ if TYPE_CHECKING:
 
 _JSON = click.option("--json", "as_json", is_flag=True, help="Write JSON to stdout.")
 _POLL = 0.5
-_NEEDS_SERVER = "only a running server can try anything: name its dashboard with --server URL"
+_NEEDS_SERVER = "only a running server can try anything: name its dashboard with --url URL"
 
 
 @click.group()
 def optimize() -> None:
     """See what could be faster, try it on live traffic, and undo what was changed.
 
-    With --server, on a running perfmw, through its dashboard. Without, list, reject, rollback and kill take
+    With --url, on a running perfmw, through its dashboard. Without, list, reject, rollback and kill take
     the ledger in state_dir: what is undone there is not applied again when a server starts.
     """
 
@@ -135,7 +135,7 @@ def rollback(entry: int, server: str | None, token: str | None, as_json: bool) -
         if entry not in {one.id for one in ledger.kept()}:
             raise Refusal(f"entry {entry} is not in force, so there is nothing to roll back")
         ledger.append("reverted", known.opportunity, who="command", why="rolled back by hand")
-        note("a server that runs keeps it until it is started again; --server URL undoes it there at once")
+        note("a server that runs keeps it until it is started again; --url URL undoes it there at once")
     else:
         with Api(server, token) as api:
             api.post(f"ledger/{entry}/rollback", {})
@@ -158,7 +158,7 @@ def kill(server: str | None, token: str | None, as_json: bool) -> None:
         for opportunity in undone:
             ledger.append("reverted", opportunity, who="command", why="kill switch")
         titles = [opportunity.title for opportunity in undone]
-        note("a server that runs keeps them until it is started again; --server URL undoes them at once")
+        note("a server that runs keeps them until it is started again; --url URL undoes them at once")
     else:
         with Api(server, token) as api:
             titles = api.post("optimization/stop", {})["rolled_back"]
@@ -261,7 +261,7 @@ def _ledger() -> Ledger:
 
     folder = load_settings().state_dir
     if folder is None:
-        raise Refusal("there is no ledger here: set state_dir, or ask a running server with --server URL")
+        raise Refusal("there is no ledger here: set state_dir, or ask a running server with --url URL")
     return Ledger(folder)
 
 

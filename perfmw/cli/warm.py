@@ -43,7 +43,7 @@ class Wanted(NamedTuple):
 @click.argument("source")
 @click.option("--target", metavar="APP", help="An app, as module:app; its layers beyond memory are filled.")
 @click.option("--factory", is_flag=True, help="The target is a callable that makes the app.")
-@click.option("--url", metavar="URL", help="A site; it is asked over HTTP, and its own host alone.")
+@click.option("--site", "url", metavar="URL", help="A site; it is asked over HTTP, and its own host alone.")
 @SERVER
 @TOKEN
 @click.option("--origin", help="Under which scheme and host visitors see the site.")
@@ -84,7 +84,7 @@ def warm(
     fields = _fields(headers)
     with _progress() as progress:
         if [target, url, server].count(None) != 2:
-            raise Refusal("say what to warm up: --server URL, --url URL or --target module:app")
+            raise Refusal("say what to warm up: --url URL, --site URL or --target module:app")
         wanted = _wanted(source)
         chosen = Bounds(**bounds)
         if server is not None:
@@ -229,7 +229,7 @@ async def _over_http(
     from perfmw.cli.wire import WireClient, parse_origin
 
     if "hottest" in wanted.sources:
-        raise Refusal("a site does not tell its hottest keys; use --server or --target")
+        raise Refusal("a site does not tell its hottest keys; use --url or --target")
     try:
         origin = parse_origin(url)
         admission = Admission(url)
@@ -311,7 +311,7 @@ def _in_process(
     if app.runtime.spaces.all_memory:
         raise Refusal(
             "what would be cached is gone when this command ends: name a layer that stays in the setting "
-            "layers, such as disk, or warm a running server up with --server URL"
+            "layers, such as disk, or warm a running server up with --url URL"
         )
     return asyncio.run(_within_lifespan(app, wanted, fields, origin, bounds, progress))
 

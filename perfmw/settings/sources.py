@@ -13,7 +13,7 @@ log = logging.getLogger("perfmw.settings")
 
 ENV_PREFIX = "PERFMW_"
 OTHER_VARIABLES = frozenset(
-    {"TARGET", "TARGET_FACTORY", "DATA", "DEMO_SECONDS", "NO_BROWSER", "SERVER"}
+    {"TARGET", "TARGET_FACTORY", "DATA", "DEMO_SECONDS", "NO_BROWSER", "URL"}
     | {"RECORD_FILE", "RECORD_KEY", "RECORD_BYTES", "RECORD_PLAIN", "SCREENSHOTS", "SCREENSHOT_SECONDS"}
 )
 """``PERFMW_*`` variables that are no settings: they belong to commands and to the test suite."""

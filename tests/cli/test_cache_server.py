@@ -66,7 +66,7 @@ def server(site: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     """The URL of its dashboard; the cache is empty."""
     monkeypatch.chdir(tmp_path)
     server = f"{site}/_perfmw"
-    assert run("purge", "--prefix", "", "--prefix", "GET http", "--server", server, "--yes").exit_code == 0
+    assert run("purge", "--prefix", "", "--prefix", "GET http", "--url", server, "--yes").exit_code == 0
     return server
 
 
@@ -79,60 +79,60 @@ def visit(url: str) -> str:
 def test_stats_are_a_table_or_json(site: str, server: str) -> None:
     visit(f"{site}/items/1")
     visit(f"{site}/items/1")
-    data = json.loads(run("stats", "--server", server, "--json").stdout)
+    data = json.loads(run("stats", "--url", server, "--json").stdout)
     [route] = [use for use in data["routes"] if use["name"] == "GET /items/{id}"]
     assert route["hits"] >= 1
     assert route["hit_bytes"] >= 10
     assert data["layers"][0]["left"]["invalidated"] >= 0
-    text = run("stats", "--server", server).stdout
+    text = run("stats", "--url", server).stdout
     for word in ("memory", "GET /items/{id}", "shop.load", "time saved", "evicted", "hit rate"):
         assert word in text
-    assert "more: --most" in run("stats", "--server", server, "--most", "1").stdout
+    assert "more: --most" in run("stats", "--url", server, "--most", "1").stdout
 
 
 def test_ls_get_and_purge(site: str, server: str) -> None:
     visit(f"{site}/items/1?token=abc123")
     visit(f"{site}/items/2")
-    listed = run("ls", "--server", server, "--prefix", site)
+    listed = run("ls", "--url", server, "--prefix", site)
     assert listed.stdout.splitlines() == [f"GET {site}/items/1?token=********", f"GET {site}/items/2"]
-    [first, _] = json.loads(run("ls", "--server", server, "--prefix", site, "--reveal", "--json").stdout)
+    [first, _] = json.loads(run("ls", "--url", server, "--prefix", site, "--reveal", "--json").stdout)
     assert first == {"key": f"GET {site}/items/1?token=abc123", "layers": ["memory"]}
-    assert "there may be more" in run("ls", "--server", server, "--limit", "1").stderr
-    shown = run("get", f"{site}/items/2", "--server", server, "--value").stdout
+    assert "there may be more" in run("ls", "--url", server, "--limit", "1").stderr
+    shown = run("get", f"{site}/items/2", "--url", server, "--value").stdout
     assert "fresh for" in shown
     assert '{"id":"2"}' in shown
     counted = json.loads(
-        run("purge", "--url", f"{site}/items/2", "--server", server, "--dry-run", "--json").stdout
+        run("purge", "--page", f"{site}/items/2", "--url", server, "--dry-run", "--json").stdout
     )
     assert (counted["removed"], counted["dry_run"]) == (1, True)
-    assert run("purge", "--url", f"{site}/items/2", "--server", server, "--soft", "--yes").stdout == "1\n"
-    assert "no longer" in run("get", f"{site}/items/2", "--server", server).stdout
-    assert run("purge", "--key", f"{site}/items/2", "--server", server, "--yes").stdout == "1\n"
-    gone = run("get", f"{site}/items/2", "--server", server)
+    assert run("purge", "--page", f"{site}/items/2", "--url", server, "--soft", "--yes").stdout == "1\n"
+    assert "no longer" in run("get", f"{site}/items/2", "--url", server).stdout
+    assert run("purge", "--key", f"{site}/items/2", "--url", server, "--yes").stdout == "1\n"
+    gone = run("get", f"{site}/items/2", "--url", server)
     assert (gone.exit_code, gone.stdout) == (1, "")
-    assert run("purge", "--route", "GET /items/{id}", "--server", server, "--yes").exit_code == 0
+    assert run("purge", "--route", "GET /items/{id}", "--url", server, "--yes").exit_code == 0
     assert visit(f"{site}/items/1?token=abc123").startswith("perfmw; fwd=uri-miss")
 
 
 @pytest.mark.parametrize(
     ("arguments", "code", "complaint"),
     [
-        (("stats", "--server", "http://127.0.0.1:1/_perfmw"), 1, "does not answer"),
-        (("stats", "--server", "nonsense"), 2, "is no URL of a dashboard"),
-        (("stats", "--server", "{site}/nothing"), 1, "is no dashboard of perfmw"),
-        (("get", "absent", "--server", "{server}"), 1, "Nothing is kept"),
-        (("purge", "--url", "/items/1", "--server", "{server}", "--yes"), 2, "url must be absolute"),
-        (("purge", "--tag", "a", "--server", "{server}"), 2, "--yes"),
+        (("stats", "--url", "http://127.0.0.1:1/_perfmw"), 1, "does not answer"),
+        (("stats", "--url", "nonsense"), 2, "is no URL of a dashboard"),
+        (("stats", "--url", "{site}/nothing"), 1, "is no dashboard of perfmw"),
+        (("get", "absent", "--url", "{server}"), 1, "Nothing is kept"),
+        (("purge", "--page", "/items/1", "--url", "{server}", "--yes"), 2, "url must be absolute"),
+        (("purge", "--tag", "a", "--url", "{server}"), 2, "--yes"),
         (("ls", "--limit", "0"), 2, "--limit"),
-        (("warm", "hottest"), 2, "--server URL, --url URL or --target"),
-        (("warm", "hottest", "--server", "{server}", "--url", "{site}"), 2, "say what to warm up"),
-        (("warm", "absent.txt", "--server", "{server}"), 2, "cannot be read"),
-        (("warm", "robots:/robots.txt", "--server", "{server}"), 2, "SOURCE may begin with"),
-        (("warm", "hottest", "--server", "{server}", "-H", "Cookie: a=b"), 2, "does not send cookie"),
-        (("warm", "hottest", "--server", "{server}", "-H", "nocolon"), 2, "Name: value"),
-        (("warm", "hottest", "--url", "{site}"), 2, "does not tell its hottest keys"),
-        (("warm", "sitemap:/sitemap.xml", "--url", "ftp://a"), 2, "not an http or https URL"),
-        (("warm", "-", "--server", "{server}"), 2, "Say what to warm up"),
+        (("warm", "hottest"), 2, "--url URL, --site URL or --target"),
+        (("warm", "hottest", "--url", "{server}", "--site", "{site}"), 2, "say what to warm up"),
+        (("warm", "absent.txt", "--url", "{server}"), 2, "cannot be read"),
+        (("warm", "robots:/robots.txt", "--url", "{server}"), 2, "SOURCE may begin with"),
+        (("warm", "hottest", "--url", "{server}", "-H", "Cookie: a=b"), 2, "does not send cookie"),
+        (("warm", "hottest", "--url", "{server}", "-H", "nocolon"), 2, "Name: value"),
+        (("warm", "hottest", "--site", "{site}"), 2, "does not tell its hottest keys"),
+        (("warm", "sitemap:/sitemap.xml", "--site", "ftp://a"), 2, "not an http or https URL"),
+        (("warm", "-", "--url", "{server}"), 2, "Say what to warm up"),
     ],
 )
 def test_what_cannot_be_done_is_said(
@@ -149,9 +149,9 @@ def test_a_server_that_wants_its_token(tmp_path: Path) -> None:
     with serving(tmp_path, "shop:app", env={"PERFMW_DASHBOARD_TOKEN": "sesame-open"}) as served:
         server = f"{served.url.rstrip('/')}/_perfmw"
         for token in ([], ["--token", "wrong"]):
-            refused = run("stats", "--server", server, *token)
+            refused = run("stats", "--url", server, *token)
             assert (refused.exit_code, "wants its token" in refused.stderr) == (2, True)
-        told = run("purge", "--tag", "a", "--server", server, "--token", "sesame-open", "--yes")
+        told = run("purge", "--tag", "a", "--url", server, "--token", "sesame-open", "--yes")
         assert (told.exit_code, told.stdout) == (0, "0\n")
 
 
@@ -165,12 +165,12 @@ def result_of(result: Result, code: int = 0) -> dict[str, object]:
 
 
 def test_a_sitemap_of_the_site_in_the_server(site: str, server: str) -> None:
-    warm = ["warm", "sitemap:/sitemap.xml", "--server", server, "--rate", "1000", "--json"]
+    warm = ["warm", "sitemap:/sitemap.xml", "--url", server, "--rate", "1000", "--json"]
     nothing = run(*warm)
     assert result_of(nothing, 1)["skipped"] == {"off-host": 5}
     assert "--origin" in nothing.stderr
     assert result_of(run(*warm, "--origin", "https://shop.example"))["stored"] == 5
-    assert len(run("ls", "--server", server, "--prefix", "https://shop.example/").stdout.splitlines()) == 5
+    assert len(run("ls", "--url", server, "--prefix", "https://shop.example/").stdout.splitlines()) == 5
 
 
 def test_a_log_a_list_and_stdin(site: str, server: str, tmp_path: Path) -> None:
@@ -178,32 +178,32 @@ def test_a_log_a_list_and_stdin(site: str, server: str, tmp_path: Path) -> None:
     rows = ["GET /items/7", "GET /items/8", "GET /items/7", "POST /items/9"]
     log = "".join(line.format(row, 200) for row in rows) + line.format("GET /gone", 404) + "broken\n"
     (tmp_path / "access.log.gz").write_bytes(gzip.compress(log.encode()))
-    result = run("warm", "access.log.gz", "--server", server, "--limit", "1", "--json")
+    result = run("warm", "access.log.gz", "--url", server, "--limit", "1", "--json")
     assert result_of(result)["stopped"] == "limit"
     assert "1 of 6 lines" in result.stderr
     assert visit(f"{site}/items/7").startswith("perfmw; hit")
     (tmp_path / "urls.txt").write_text("/items/7\n# no\n/items/10\n")
-    told = result_of(run("warm", "urls.txt", "--server", server, "--json"))
+    told = result_of(run("warm", "urls.txt", "--url", server, "--json"))
     assert (told["stored"], told["fresh"]) == (1, 1)
-    told = result_of(run("warm", "-", "--server", server, "--json", given=b"/items/11\n"))
+    told = result_of(run("warm", "-", "--url", server, "--json", given=b"/items/11\n"))
     assert told["stored"] == 1
 
 
 def test_a_site_over_http(site: str, server: str, tmp_path: Path) -> None:
     (tmp_path / "map.xml").write_text(f"<urlset><url><loc>{site}/items/20</loc></url></urlset>")
-    told = result_of(run("warm", "map.xml", "--url", site, "--json"))
+    told = result_of(run("warm", "map.xml", "--site", site, "--json"))
     assert (told["asked"], told["stored"]) == (1, 1)
     text = run(
-        "warm", "-", "--url", site, given=b"/items/20\n/secret\n/nothing\nhttps://evil.example/\n/logout\n"
+        "warm", "-", "--site", site, given=b"/items/20\n/secret\n/nothing\nhttps://evil.example/\n/logout\n"
     )
     assert text.exit_code == 0
     assert "fresh     1" in text.stdout
     assert "private 1" in text.stdout
     assert "off-host 1" in text.stdout
     assert "unsafe 1" in text.stdout
-    remote = result_of(run("warm", "sitemap:/sitemap.xml", "--url", site, "--json"), 1)
+    remote = result_of(run("warm", "sitemap:/sitemap.xml", "--site", site, "--json"), 1)
     assert remote["skipped"] == {"off-host": 5}
-    away = result_of(run("warm", "-", "--url", "http://127.0.0.1:1", "--json", given=b"/a\n"), 1)
+    away = result_of(run("warm", "-", "--site", "http://127.0.0.1:1", "--json", given=b"/a\n"), 1)
     assert list(away["failed"]) == ["cannot connect to 127.0.0.1 port 1"]  # type: ignore[call-overload]
 
 
@@ -211,7 +211,7 @@ def test_an_openapi_document_in_a_file(site: str, server: str, tmp_path: Path) -
     parameter = {"name": "id", "in": "path", "required": True, "example": 30}
     paths = {"/items/{id}": {"get": {"parameters": [parameter]}}, "/x/{y}": {"get": {}}}
     (tmp_path / "api.json").write_text(json.dumps({"openapi": "3.1.0", "paths": paths}))
-    result = run("warm", "api.json", "--server", server, "--json")
+    result = run("warm", "api.json", "--url", server, "--json")
     assert result_of(result)["stored"] == 1
     assert "1 GET operations" in result.stderr
 
@@ -260,6 +260,6 @@ def test_ctrl_c_stops_the_warm_up_and_tells_what_it_did(
 
     monkeypatch.setattr(command.time, "sleep", pause)
     urls = "".join(f"/items/{number}\n" for number in range(100)).encode()
-    stopped = run("warm", "-", "--server", server, "--rate", "1", "--json", given=urls)
+    stopped = run("warm", "-", "--url", server, "--rate", "1", "--json", given=urls)
     assert result_of(stopped, 1)["stopped"] == "cancelled"
     assert "stopping" in stopped.stderr

@@ -286,8 +286,8 @@ def test_a_running_server(run: Run, tmp_path: Path) -> None:
         'dashboard = "loopback"\nplugins = ["nosuch"]\n[[cache_rules]]\npath = "/**"\nshared = true\n'
     )
     with serving(tmp_path, "shop:app") as served:
-        done = run("doctor", "--server", f"{served.url}/_perfmw", "--json")
-        wrong = run("doctor", "--server", f"{served.url}/nothing")
+        done = run("doctor", "--url", f"{served.url}/_perfmw", "--json")
+        wrong = run("doctor", "--url", f"{served.url}/nothing")
     assert done.returncode == 1, done.stderr
     assert "shared-everything" in {one["code"] for one in json.loads(done.stdout)["findings"]}
     assert wrong.returncode == 1

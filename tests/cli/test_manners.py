@@ -64,15 +64,15 @@ def folder(tmp_path: Path) -> Path:
         ("replay binary.log --target http://127.0.0.1:1 --compare", 2, "needs an app"),
         ("simulate wide.trace", 2, "line 1: a line is a key"),
         ("simulate shop.py --size none", 2, "shop.py, line"),
-        ("export prometheus http://127.0.0.1:1", 1, "see that the server runs"),
-        ("export json nonsense", 2, "is no URL of a dashboard"),
+        ("export prometheus --url http://127.0.0.1:1", 1, "see that the server runs"),
+        ("export json --url nonsense", 2, "is no URL of a dashboard"),
         ("export grafana -o nowhere/x.json", 2, "cannot be written"),
         ("export profiles nowhere", 2, "does not exist"),
         ("explain nonsense", 2, "not an http or https URL"),
         ("explain http://127.0.0.1:1/", 1, "does a server run there?"),
-        ("cache stats", 2, "--server URL"),
-        ("cache stats --server http://127.0.0.1:1", 1, "see that the server runs"),
-        ("top --once --server http://127.0.0.1:1", 1, "see that the server runs"),
+        ("cache stats", 2, "--url URL"),
+        ("cache stats --url http://127.0.0.1:1", 1, "see that the server runs"),
+        ("top --once --url http://127.0.0.1:1", 1, "see that the server runs"),
         ("completion tcsh", 2, "is not one of"),
     ],
 )
@@ -113,14 +113,17 @@ def test_a_factory_and_several_workers_are_served(folder: Path) -> None:
 def test_a_token_that_is_wanted(run: Run, folder: Path) -> None:
     env = {"PERFMW_DASHBOARD_TOKEN": "open-sesame-please"}
     with serving(folder, "shop:app", "--dashboard", "token", env=env) as served:
-        for command in (["top", "--once", "--server", served.url], ["export", "prometheus", served.url]):
+        for command in (
+            ["top", "--once", "--url", served.url],
+            ["export", "prometheus", "--url", served.url],
+        ):
             refused = run(*command, "--token", "wrong-token")
             assert (refused.returncode, "wants its token" in refused.stderr) == (2, True)
             assert run(*command, env=env).returncode == 0
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="has no such signal")
-@pytest.mark.parametrize("line", ["bench shop:app --seconds 60", "top --json --server {url}"])
+@pytest.mark.parametrize("line", ["bench shop:app --seconds 60", "top --json --url {url}"])
 def test_ctrl_c_ends_it_without_a_word_too_much(folder: Path, line: str) -> None:
     with serving(folder, "shop:app") as served:
         words = line.format(url=served.url).split()

@@ -89,8 +89,8 @@ def test_what_waits_can_be_rejected_on_disk(folder: Path) -> None:
         (["rollback", "7"], 1, "no entry 7"),
         (["reject", "7"], 1, "no entry 7"),
         (["rollback", "0"], 2, "x>=1"),
-        (["run"], 2, "--server"),
-        (["approve", "1"], 2, "--server"),
+        (["run"], 2, "--url"),
+        (["approve", "1"], 2, "--url"),
         (["run", "--level", "reckless"], 2, "reckless"),
     ],
 )
@@ -118,16 +118,16 @@ def test_a_running_server(site: str, folder: Path) -> None:
     visitor.start()
     try:
         begun = run(
-            "run", "--server", server, "--blocks", "6", "--block-seconds", "0.2", "--steps", "1", "--json"
+            "run", "--url", server, "--blocks", "6", "--block-seconds", "0.2", "--steps", "1", "--json"
         )
     finally:
         stopped.set()
         visitor.join()
     assert begun.exit_code == 0, begun.output
     assert json.loads(begun.stdout)["status"] == "idle"
-    data = json.loads(run("list", "--server", server, "--json").stdout)
+    data = json.loads(run("list", "--url", server, "--json").stdout)
     assert set(data) == {"opportunities", "waiting", "ledger"}
-    assert run("list", "--server", server).exit_code == 0
-    assert "no entry" in run("approve", "999", "--server", server).stderr
-    assert "no entry" in run("rollback", "999", "--server", server).stderr
-    assert json.loads(run("kill", "--server", server, "--json").stdout)["rolled_back"] == []
+    assert run("list", "--url", server).exit_code == 0
+    assert "no entry" in run("approve", "999", "--url", server).stderr
+    assert "no entry" in run("rollback", "999", "--url", server).stderr
+    assert json.loads(run("kill", "--url", server, "--json").stdout)["rolled_back"] == []

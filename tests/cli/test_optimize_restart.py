@@ -72,7 +72,7 @@ def test_one_is_rolled_back_and_stays_so(folder: Path) -> None:
     with site(folder) as url:
         assert kept(url) == ["a", "b"], "what stood is applied again at start"
         [entry, _] = [one.id for one in Ledger(folder / "state").kept()]
-        optimize("rollback", str(entry), "--server", url)
+        optimize("rollback", str(entry), "--url", url)
         assert kept(url) == ["b"]
     with site(folder) as url:
         assert kept(url) == ["b"]
@@ -81,7 +81,7 @@ def test_one_is_rolled_back_and_stays_so(folder: Path) -> None:
 def test_the_command_undoes_all_and_it_stays_so(folder: Path) -> None:
     with site(folder, {"PERFMW_AUTO_OPTIMIZATION": "true"}) as url:
         assert kept(url) == ["a", "b"]
-        done = optimize("kill", "--server", url, "--json")
+        done = optimize("kill", "--url", url, "--json")
         assert sorted(json.loads(done.stdout)["rolled_back"]) == ["Cache /a for 60 s", "Cache /b for 60 s"]
         assert kept(url) == []
         with urllib.request.urlopen(f"{url}/_perfmw/api/v1/optimization") as answer:

@@ -25,7 +25,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
 
 
 def report(server: Served, *arguments: str) -> Result:
-    return CliRunner().invoke(cli, ["report", "--server", f"{server.url}/_perfmw/", *arguments])
+    return CliRunner().invoke(cli, ["report", "--url", f"{server.url}/_perfmw/", *arguments])
 
 
 def test_the_form_is_that_of_the_file(server: Served, tmp_path: Path) -> None:
@@ -61,11 +61,11 @@ def test_wrong_use(server: Served, tmp_path: Path) -> None:
     ],
 )
 def test_nobody_there(url: str, code: int, words: str) -> None:
-    result = CliRunner().invoke(cli, ["report", "--server", url])
+    result = CliRunner().invoke(cli, ["report", "--url", url])
     assert (result.exit_code, words in result.output) == (code, True)
 
 
 def test_a_server_that_is_no_dashboard(server: Served) -> None:
-    result = CliRunner().invoke(cli, ["report", "--server", f"{server.url}/nothing"])
+    result = CliRunner().invoke(cli, ["report", "--url", f"{server.url}/nothing"])
     assert result.exit_code == 1
     assert "is no dashboard of perfmw" in result.output

@@ -90,7 +90,7 @@ def test_open_alerts_say_how_long() -> None:
 
 
 def test_once_as_text(run: Run, server: Served) -> None:
-    done = run("top", "--once", "--server", server.url, "--most", "1")
+    done = run("top", "--once", "--url", server.url, "--most", "1")
     assert done.returncode == 0, done.stderr
     assert "of 2" not in done.stdout
     assert "1 routes more" in done.stdout
@@ -99,7 +99,7 @@ def test_once_as_text(run: Run, server: Served) -> None:
 
 
 def test_once_as_json(run: Run, server: Served) -> None:
-    told = json.loads(run("top", "--once", "--json", "--server", f"{server.url}/_perfmw/").stdout)
+    told = json.loads(run("top", "--once", "--json", "--url", f"{server.url}/_perfmw/").stdout)
     items = {one["name"]: one for one in told["routes"]}
     assert items["GET /items/{id}"]["count"] == 2
     assert items["GET /items/{id}"]["hit_rate"] == 0.5
@@ -108,14 +108,14 @@ def test_once_as_json(run: Run, server: Served) -> None:
 
 
 def test_a_server_that_does_not_answer(run: Run, server: Served) -> None:
-    done = run("top", "--once", "--server", "http://127.0.0.1:1")
+    done = run("top", "--once", "--url", "http://127.0.0.1:1")
     assert done.returncode == 1
     assert "see that the server runs" in done.stderr
-    assert run("top", "--once", "--server", "nonsense").returncode == 2
+    assert run("top", "--once", "--url", "nonsense").returncode == 2
 
 
 def test_a_look_a_line_where_there_is_no_terminal(server: Served) -> None:
-    command = [*COMMAND, "top", "--json", "--interval", "0.2", "--server", server.url]
+    command = [*COMMAND, "top", "--json", "--interval", "0.2", "--url", server.url]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, env=clean_env(), text=True)
     try:
         assert process.stdout is not None
@@ -132,7 +132,7 @@ def test_live_in_a_terminal(server: Served, tmp_path: Path) -> None:
 
     ours, theirs = pty.openpty()
     env = clean_env(TERM="xterm", COLUMNS="100", LINES="40")
-    command = [*COMMAND, "top", "--interval", "0.2", "--server", server.url]
+    command = [*COMMAND, "top", "--interval", "0.2", "--url", server.url]
     process = subprocess.Popen(command, stdin=theirs, stdout=theirs, stderr=theirs, env=env, cwd=tmp_path)
     os.close(theirs)
     try:

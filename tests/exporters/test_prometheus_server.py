@@ -184,10 +184,12 @@ def test_the_command_writes_a_dashboard(tmp_path: Path) -> None:
 
 
 def test_the_command_says_who_does_not_answer() -> None:
-    done = CliRunner().invoke(cli, ["export", "prometheus", f"http://127.0.0.1:{free_port()}/_perfmw"])
+    done = CliRunner().invoke(
+        cli, ["export", "prometheus", "--url", f"http://127.0.0.1:{free_port()}/_perfmw"]
+    )
     assert done.exit_code == 1
     assert "does not answer" in done.output
-    done = CliRunner().invoke(cli, ["export", "json", "nowhere"])
+    done = CliRunner().invoke(cli, ["export", "json", "--url", "nowhere"])
     assert done.exit_code == 2
 
 
