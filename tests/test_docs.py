@@ -56,6 +56,7 @@ def test_the_examples_of_a_page_run(page: Path, tmp_path: Path, monkeypatch: pyt
     if page.parent.name in EXCERPTS:
         pytest.skip("shows excerpts")
     monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(ROOT / "tests" / "hosts")  # the Django project that a page serves
     module = types.ModuleType(f"page_{page.stem}")  # what looks up its own module finds one
     monkeypatch.setitem(__import__("sys").modules, module.__name__, module)
     ran = asyncio.run(run_page(page, vars(module)))

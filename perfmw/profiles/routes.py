@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Callable, Iterator, Mapping
+from types import MethodType
 from typing import Any, Final
 
 from perfmw.profiles.paths import PathNames
@@ -192,6 +193,10 @@ def _layers(app: object) -> Iterator[object]:
     for _ in range(16):
         if app is None:
             return
+        if isinstance(
+            app, MethodType
+        ):  # Quart and its like are wrapped as ``app.asgi_app = …(app.asgi_app)``
+            app = app.__self__
         yield app
         app = getattr(app, "app", None)
 

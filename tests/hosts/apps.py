@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
@@ -109,21 +110,7 @@ def quart_app() -> Any:
 
 
 def django_app() -> Any:
-    from django.conf import settings
-
-    if not settings.configured:
-        settings.configure(
-            DEBUG=False,
-            SECRET_KEY="tests",
-            ALLOWED_HOSTS=["*"],
-            ROOT_URLCONF="tests.hosts.django_urls",
-            MIDDLEWARE=[],
-            INSTALLED_APPS=[],
-            USE_TZ=True,
-        )
-    import django
-
-    django.setup()
+    os.environ["DJANGO_SETTINGS_MODULE"] = "tests.hosts.shopsite.settings"
     from django.core.asgi import get_asgi_application
 
     return get_asgi_application()

@@ -168,6 +168,7 @@ async def test_quart(path: str, name: str) -> None:
         return "home"
 
     assert (await asked(app, path))[0] == name
+    assert (await asked(app.asgi_app, path))[0] == name  # as Quart's own documentation wraps it
 
 
 DJANGO = """
