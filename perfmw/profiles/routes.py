@@ -193,9 +193,7 @@ def _layers(app: object) -> Iterator[object]:
     for _ in range(16):
         if app is None:
             return
-        if isinstance(
-            app, MethodType
-        ):  # Quart and its like are wrapped as ``app.asgi_app = …(app.asgi_app)``
+        if isinstance(app, MethodType):  # Quart is wrapped as ``app.asgi_app = …(app.asgi_app)``
             app = app.__self__
         yield app
         app = getattr(app, "app", None)
