@@ -23,7 +23,7 @@ from perfmw.dashboard.auth import Authorize, Guard, tokens_of
 from perfmw.dashboard.context import Context, bind
 from perfmw.dashboard.flames import Flames
 from perfmw.dashboard.headers import SecurityHeaders, compressed
-from perfmw.dashboard.host import Host, Snapshots
+from perfmw.dashboard.host import RECENT, Host, Snapshots
 from perfmw.dashboard.live import Feed
 from perfmw.dashboard.origins import ForwardedPrefix, local_path
 from perfmw.dashboard.pages import page_routes
@@ -124,7 +124,7 @@ def _feed(runtime: Host, snapshots: Snapshots) -> Feed:
 
 def _state(runtime: Host, snapshots: Snapshots) -> bytes:
     """One event. ``parts`` changes when the page should ask for its slower parts again."""
-    snapshot = snapshots.get()
+    snapshot = snapshots.get(RECENT)
     state = runtime.optimization_state()
     slow = to_json([state, runtime.ledger.entries()[-3:], runtime.alerts])
     event = {

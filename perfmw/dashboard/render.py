@@ -53,7 +53,9 @@ async def render(context: Context, request: Request, template: str, **values: An
         await asyncio.to_thread(_compile, templates)
     depth = local_path(request.scope).count("/") - 1
     visitor = {"role": role_of(request.scope), "signed_in": request.scope.get("perfmw.signed_in", False)}
-    text = templates.get_template(template).render(base="../" * depth or "./", **visitor, **values)
+    theme = request.cookies.get("perfmw-theme")
+    shown = {"base": "../" * depth or "./", "theme": theme if theme in ("light", "dark") else None}
+    text = templates.get_template(template).render(**shown, **visitor, **values)
     return compressed(HTMLResponse(text), request.headers)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import heapq
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
@@ -63,7 +63,11 @@ class RouteTable:
     total: int
 
 
-def route_table(snapshot: RuntimeSnapshot, limit: int | None = 50, offset: int = 0) -> RouteTable:
+ROWS: Final = 20
+"""Lines of the table until all are asked for: what a window shows of it, and what each event carries."""
+
+
+def route_table(snapshot: RuntimeSnapshot, limit: int | None = ROWS, offset: int = 0) -> RouteTable:
     routes = [p for p in snapshot.profiles if p.type == "component"]
     wanted = len(routes) if limit is None else min(len(routes), offset + limit)
     top = heapq.nlargest(wanted, routes, key=lambda p: p.metrics.latency.mean * p.metrics.latency.count)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from time import perf_counter
 from typing import Final
@@ -286,17 +286,19 @@ class ProfileStore:
             one.recorder.name: one.recorder.counts() for one in self.everything() if one.recorder.type == type
         }
 
-    def status_counts(self) -> dict[str, int]:
-        """How often each outcome was given: ``hit``, and the Cache-Status words for forwarding."""
+    def status_counts(self, counted: Mapping[str, Counts] | None = None) -> dict[str, int]:
+        """How often each outcome was given: ``hit``, and the Cache-Status words for forwarding.
+
+        :param counted: what ``counts`` said a moment ago, which then is not counted again.
+        """
         total: Counter[str] = Counter()
+        for counts in (self.counts() if counted is None else counted).values():
+            total.update(counts.reasons)
+            total["hit"] += counts.hits
         for one in self.everything():
-            if one.recorder.type == "component":
-                counts = one.recorder.counts()
-                total.update(counts.reasons)
-                total["hit"] += counts.hits
-                if one.foreign is not None:
-                    total.update(one.foreign.reasons)
-                    total["hit"] += one.foreign.hits
+            if one.foreign is not None and one.recorder.type == "component":
+                total.update(one.foreign.reasons)
+                total["hit"] += one.foreign.hits
         return dict(total)
 
     def window(self, profile_id: str, seconds: float) -> Reading | None:

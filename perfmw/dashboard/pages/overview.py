@@ -10,7 +10,7 @@ from starlette.responses import Response
 from perfmw.dashboard.asked import events_of_host, score_of_host, site_of_host, vital_reports
 from perfmw.dashboard.context import Context, Handler
 from perfmw.dashboard.details import vitals
-from perfmw.dashboard.host import Host
+from perfmw.dashboard.host import RECENT, Host
 from perfmw.dashboard.pages.panels import panels_of
 from perfmw.dashboard.pages.shell import common
 from perfmw.dashboard.render import render
@@ -52,7 +52,7 @@ def _parts(context: Context, request: Request, max_age: float) -> dict[str, Any]
 
 
 async def show(context: Context, request: Request) -> Response:
-    parts = _parts(context, request, 0.0)
+    parts = _parts(context, request, RECENT)
     overview = context.host.overview()
     return await render(
         context,

@@ -43,12 +43,13 @@ function setCell(cell, value, text) {
   else cell.append(text);
 }
 
+const bar = (share) => `M0,3H${(40 * share).toFixed(1)}`;
+
 function fill(row, route, most) {
   columns.forEach((column, i) => column && setCell(row.cells[i], column[0](route), column[1](column[0](route))));
   row.cells[5].className = route.errors ? "bad" : "";
-  const width = (share) => (40 * share).toFixed(1);
-  row.cells[4].querySelector(".fill").setAttribute("width", width(route.hit_rate ?? 0));
-  row.cells[6].querySelector(".fill").setAttribute("width", width(most ? route.total / most : 0));
+  row.cells[4].querySelector("path").setAttribute("d", bar(route.hit_rate ?? 0));
+  row.cells[6].querySelector("path").setAttribute("d", bar(most ? route.total / most : 0));
 }
 
 function value(row) {

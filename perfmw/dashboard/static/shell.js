@@ -3,11 +3,8 @@ document.getElementById("theme").addEventListener("click", () => {
   const root = document.documentElement;
   const dark = root.dataset.theme ?? (matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light");
   root.dataset.theme = dark === "dark" ? "light" : "dark";
-  try {
-    localStorage.setItem("perfmw-theme", root.dataset.theme);
-  } catch {
-    // then it holds for this page only
-  }
+  // told to the server, which draws the next page in it from the start; in a cookie of these pages alone
+  document.cookie = `perfmw-theme=${root.dataset.theme}; SameSite=Strict; Max-Age=31536000`;
 });
 
 const KEYS = { ArrowRight: 1, ArrowLeft: -1, Home: -Infinity, End: Infinity };
