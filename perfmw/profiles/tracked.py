@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from array import array
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Final
@@ -32,7 +33,7 @@ from perfmw.profiles.trend import STEADY, Trend, trend
 from perfmw.profiles.windows import LEVELS, Levels, LevelState, Windows
 
 COURSE_POINTS: Final = 128
-"""Slots (of five seconds) that the trend looks back on."""
+"""Shortest slots (of five seconds, or twenty) that the trend looks back on."""
 STILL_GOOD: Final = 1.0
 """Seconds for which an idle profile is not described anew."""
 ENOUGH_FOR_SCORE: Final = 20
@@ -116,7 +117,7 @@ class Tracked:
         self._described: tuple[object, ProfileMetrics] | None = None
         self._last: PerformanceProfile | None = None
         self._last_activity: object = None
-        self._course: tuple[tuple[float, float], ...] = ()
+        self._course = array("f")  # mean seconds of each slot, the oldest first: a sixth of a list's memory
         self._trend: Trend | None = STEADY
 
     def reading(self) -> Reading:
@@ -169,7 +170,8 @@ class Tracked:
         self._mark_at = now
         closed = self.windows.close(now)
         if closed is not None and closed.tally.count:
-            self._course = (*self._course[1 - COURSE_POINTS :], ((closed.start + now) / 2, closed.mean))
+            del self._course[: 1 - COURSE_POINTS]
+            self._course.append(closed.mean)
             self._trend = None
         if delta is not None and self.baseline is None:
             self.learn(now)
@@ -293,7 +295,7 @@ class Tracked:
 
     def trend(self) -> Trend:
         if self._trend is None:
-            self._trend = trend(list(self._course))
+            self._trend = trend(self._course)
         return self._trend
 
     def known(self, now: float) -> PerformanceProfile | None:

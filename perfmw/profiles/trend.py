@@ -35,12 +35,12 @@ class Trend:
 STEADY: Final = Trend("stable", 0.0, 0.0)
 
 
-def trend(points: Sequence[tuple[float, float]]) -> Trend:
-    """The course of (time, mean seconds) points, oldest first; lower is better.
+def trend(means: Sequence[float]) -> Trend:
+    """Where mean seconds, slot by slot and the oldest first, are going; lower is better.
 
-    With fewer than twelve points the answer is stable with confidence 0.
+    With fewer than twelve that are above 0 the answer is stable with confidence 0.
     """
-    values = _thinned([value for _, value in sorted(points) if value > 0.0])
+    values = _thinned([value for value in means if value > 0.0])
     if len(values) < LEAST_POINTS:
         return STEADY
     third = len(values) // 3

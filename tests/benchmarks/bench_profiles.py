@@ -3,7 +3,8 @@
     python tests/benchmarks/bench_profiles.py [--json]
 
 Memory: 10,000 profiles, each with requests in all four windows (a minute to a day), as growth of the
-resident set. Read: a snapshot of 1,000 profiles that all changed since the last one, and of 1,000 idle ones.
+resident set. Read: a snapshot of 1,000 profiles that all changed since the last one, and of 1,000 idle ones;
+the median of several.
 """
 
 from __future__ import annotations
@@ -11,15 +12,16 @@ from __future__ import annotations
 import gc
 import json
 import random
+import statistics
 import sys
 import time
 
 import psutil
+from verdicts import told
 
 from perfmw.profiles import ProfileStore
 
 MANY, SOME = 10_000, 1_000
-MEMORY_BOUND_MIB, READ_BOUND_MS = 64.0, 20.0
 PAUSES = (1.0, 5.0, 20.0, 60.0, 300.0, 900.0, 3600.0, 3600.0, 900.0, 300.0, 60.0, 20.0, 5.0)
 
 
@@ -81,8 +83,8 @@ def reading() -> dict[str, float]:
     store.snapshot(patience=60.0)
     whole = time.perf_counter() - begun
     return {
-        "read_changed_ms": max(changed) * 1e3,
-        "read_again_ms": max(idle) * 1e3,
+        "read_changed_ms": statistics.median(changed) * 1e3,
+        "read_again_ms": statistics.median(idle) * 1e3,
         "describe_all_ms": whole * 1e3,
         "tick_ms": sorted(ticks)[len(ticks) // 2] * 1e3,
     }
@@ -90,23 +92,18 @@ def reading() -> dict[str, float]:
 
 def main() -> int:
     figures = memory() | reading()
-    good = figures["memory_mib"] <= MEMORY_BOUND_MIB and figures["read_changed_ms"] < READ_BOUND_MS
     if "--json" in sys.argv:
         print(json.dumps(figures))
-    else:
-        fits = "ok" if figures["memory_mib"] <= MEMORY_BOUND_MIB else "short"
-        quick = "ok" if figures["read_changed_ms"] < READ_BOUND_MS else "short"
-        print(
-            f"memory of {MANY:,} profiles x 4 windows {figures['memory_mib']:6.1f} MiB  needs <= 64  {fits}"
-        )
-        print(f"profiles beyond the bound           {figures['profiles_beyond_the_bound']:4.0f}     (other)")
-        print(
-            f"read of {SOME:,} profiles, all changed {figures['read_changed_ms']:6.1f} ms needs < 20  {quick}"
-        )
-        print(f"the same, nothing changed           {figures['read_again_ms']:6.1f} ms")
-        print(f"describing all anew                 {figures['describe_all_ms']:6.1f} ms")
-        print(f"a tick with {SOME:,} changed, in steps {figures['tick_ms']:6.1f} ms")
-    return 0 if good else 1
+        return 0
+    good = [
+        told(f"memory of {MANY:,} profiles x 4 windows", figures["memory_mib"], most=64.0, unit="MiB"),
+        told("profiles beyond the bound (all go to one)", figures["profiles_beyond_the_bound"], most=1.0),
+        told(f"read of {SOME:,} profiles, all changed", figures["read_changed_ms"], most=20.0, unit="ms"),
+    ]
+    print(f"the same, nothing changed           {figures['read_again_ms']:6.1f} ms")
+    print(f"describing all anew                 {figures['describe_all_ms']:6.1f} ms")
+    print(f"a tick with {SOME:,} changed, in steps {figures['tick_ms']:6.1f} ms")
+    return 0 if all(good) else 1
 
 
 if __name__ == "__main__":
