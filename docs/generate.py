@@ -22,6 +22,7 @@ from perfmw.settings.limits import CONCURRENCY_REFERENCE, QUOTA_REFERENCE
 from perfmw.settings.model import options
 from perfmw.settings.monitoring import CHANNEL_REFERENCE, MONITORING_REFERENCE
 from perfmw.settings.namespaces import NAMESPACE_REFERENCE
+from perfmw.settings.parts import PART_REFERENCE, MemoryPart
 from perfmw.settings.rules import RULE_REFERENCE
 
 HERE = Path(__file__).parent
@@ -87,6 +88,16 @@ NAMESPACE_HEAD = """
 
 A table each, under a name that is `application`, `database`, `api`, `content` or `session`, or one of them
 with a name behind, such as `session.carts`. See [caching](caching.md#namespaces).
+
+| field | default | allowed | what it is |
+|---|---|---|---|
+"""
+
+PART_HEAD = """
+## Parts of the memory
+
+A table each in `memory_parts`, under `content` (pages), `api` (JSON and XML) or `functions`. See
+[learning](learning.md#should-namespaces-share-one-cache).
 
 | field | default | allowed | what it is |
 |---|---|---|---|
@@ -177,6 +188,7 @@ def settings_page() -> str:
     tables = [
         (RULE_HEAD, CacheRule, RULE_REFERENCE),
         (NAMESPACE_HEAD, Namespace, NAMESPACE_REFERENCE),
+        (PART_HEAD, MemoryPart, PART_REFERENCE),
         (CDN_HEAD, Cdn, CDN_REFERENCE),
         (CONCURRENCY_HEAD, Concurrency, CONCURRENCY_REFERENCE),
         (QUOTA_HEAD, Quota, QUOTA_REFERENCE),

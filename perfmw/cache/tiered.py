@@ -83,6 +83,7 @@ class TieredCache(BaseCache):  # type: ignore[misc]  # aiocache is untyped
         self.memory = first if isinstance(first, MemoryLayer) else None
         """The nearest layer, if it is in memory: what the synchronous methods work on."""
         self._nearest: Callable[[str], Any] = self.memory.get_nowait if self.memory is not None else _nothing
+        self._plain: Callable[[str], Any] = self._nearest
         self.all_memory = not self._far
         self.bridge = Bridge()
         """For code that is not async: the way to layers beyond memory."""
@@ -381,22 +382,26 @@ class TieredCache(BaseCache):  # type: ignore[misc]  # aiocache is untyped
 
         For that long, reads are wrapped; all others pay nothing. ``see`` must not raise.
         """
-        memory, left = self.memory, times
-        if memory is None:
+        plain, left = self._plain, times
+        if self.memory is None:
             return
 
         def read(key: str) -> Entry | None:
             nonlocal left
             began = time.perf_counter()
-            entry: Entry | None = memory.get_nowait(key)
+            entry: Entry | None = plain(key)
             seconds = time.perf_counter() - began
             left -= 1
             if left <= 0:
-                self._nearest = memory.get_nowait
+                self._nearest = self._plain
             see(key, entry, seconds)
             return entry
 
         self._nearest = read
+
+    def hear_reads(self, wrap: Callable[[Callable[[str], Any]], Callable[[str], Any]]) -> None:
+        """Have the nearest layer read by what ``wrap`` makes of the function that does."""
+        self._plain = self._nearest = wrap(self._plain)
 
     def infos(self) -> list[CacheLayerInfo]:
         """Every layer as it runs, the nearest first."""

@@ -14,17 +14,17 @@ from perfmw.learning.keypatterns import key_pattern
 
 _MARGIN = 0.8
 """Aim below the cap: the staleness that counts can only be estimated."""
-_KNOWN = 1.0
+_KNOWN = 1.5
 """And lower yet by so many standard deviations of a rate that few changes told."""
 _DOUBT = 3.0
 """Standard deviations of the estimated stale reads that count as spent."""
 _WINDOW, _LEAST_WINDOW = 0.3, 30.0
 _SPEED, _CATCH_UP, _BRAKE = 0.7, 1.5, 3.0
-_RISK, _LEAST_MISSES = 0.1, 0.06
+_RISK, _LEAST_MISSES = 0.2, 0.06
 _SPENT = 50.0
 """With nothing left of what may be stale, lifetimes are this much shorter."""
 _GAPS, _EVENTS = 64.0, 40.0
-_KEY_PRIOR, _POOL_PRIOR = 0.5, 2.0
+_KEY_PRIOR, _POOL_PRIOR = 0.35, 2.0
 
 
 class _Pool:
@@ -114,7 +114,7 @@ class _Budget:
         self._window_stale += stale
 
     def settle(self, stale: float) -> None:
-        self._pending -= stale
+        self._pending = max(self._pending - stale, 0.0)  # what was added may be lost to rounding
 
     def changed(self) -> None:
         """A change was found: what is estimated of them is a little surer."""

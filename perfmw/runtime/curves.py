@@ -1,18 +1,23 @@
-"""What other sizes of the memory would give, learned from the reads of pages; and the size that is enough."""
+"""What other sizes of the memory would give, learned from what is read; its best size, and parts of it."""
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, Final
 
 from perfmw.cache.functions.callspec import function_infos
+from perfmw.cache.sizes import ENTRY_OVERHEAD, size_of
+from perfmw.cache.spaces import SHARED
 from perfmw.contracts import OptimizationOpportunity
 from perfmw.learning.cost import Curve, WhatIf, what_if
 from perfmw.learning.curves import MissRatioCurve
 from perfmw.learning.keypatterns import key_pattern
-from perfmw.learning.partition import Partitioner
 from perfmw.runtime.economy import prices_of
+from perfmw.runtime.functionreads import FunctionReads
+from perfmw.runtime.parts import LEAST_READS as PART_READS
+from perfmw.runtime.parts import Parts
 
 if TYPE_CHECKING:
     from perfmw.cache.memory import MemoryLayer
@@ -31,6 +36,7 @@ _STEPS = 16
 _HARDLY = 0.002
 """So much of the hit ratio is not worth memory."""
 _WORTH_A_CHANGE = 0.15
+_WHY = "the miss-ratio curves of the last reads"
 
 
 class Curves:
@@ -41,19 +47,20 @@ class Curves:
         self.spaces: dict[str, MissRatioCurve] = {}
         self.routes: dict[str, MissRatioCurve] = {}
         self._paths: dict[str, MissRatioCurve] = {}
-        self.kinds = Partitioner()
-        """Of pages and of answers of an API: whether each should have a part of its own."""
 
-    def access(self, space: str, key: str, path: str, size: int, kind: str = "content") -> None:
-        """A read of a page of ``size`` bytes; ``space`` is the namespace that keeps it, ``kind`` would be."""
-        self.kinds.access(kind, key)
-        curve = self.spaces.get(space)
-        if curve is None:
-            curve = self.spaces[space] = MissRatioCurve(*_WHOLE)
-        curve.access(key, size)
+    def access(self, space: str, key: str, path: str, size: int) -> None:
+        """A read of a page of ``size`` bytes; ``space`` is the namespace that keeps it."""
+        self.access_space(space, key, size)
         curve = self._paths.get(path)
         if curve is None:
             curve = self._of_route(path)
+        curve.access(key, size)
+
+    def access_space(self, space: str, key: str, size: int) -> None:
+        """A read of anything that ``space`` keeps."""
+        curve = self.spaces.get(space)
+        if curve is None:
+            curve = self.spaces[space] = MissRatioCurve(*_WHOLE)
         curve.access(key, size)
 
     def _of_route(self, path: str) -> MissRatioCurve:
@@ -86,36 +93,85 @@ class Tuner:
         self._runtime = runtime
         self.curves = curves
         self._tuned_at = curves.since
-        self._told: tuple[str, int] | None = None
-        self._filled_before = _fills()
+        self._told: dict[str, Any] = {}
+        self.functions = FunctionReads(runtime.spaces)
+        self.parts = Parts(runtime.settings, runtime.plugins.eviction_policies)
+
+    def page(self, space: str, key: str, path: str, size: int, *, api: bool) -> None:
+        """A page was read, or stored; ``space`` is the namespace that keeps it."""
+        self.curves.access(space, key, path, size)
+        if space == SHARED:
+            self.parts.read("api" if api else "content", key, size)
 
     def tick(self, now: float) -> None:
-        """Act, or recommend, once a minute; ``now`` in unix seconds."""
+        """Learn what functions read; and act, or recommend, once a minute; ``now`` in unix seconds."""
+        for space, key, size in self.functions.take():
+            if self.functions.complete:
+                weight = size + size_of(key) + ENTRY_OVERHEAD
+                self.curves.access_space(space, key, weight)
+                if space == SHARED:
+                    self.parts.read("functions", key, weight)
         if now - self._tuned_at < TUNE_SECONDS:
             return
         self._tuned_at = now
         layer = self._runtime.cache.memory
-        if layer is None or layer.max_bytes is None or self._is_shared():
+        if layer is None or not self.functions.complete:
+            return
+        self._tune_parts(layer)
+        self._tune_size(layer)
+
+    def _tune_parts(self, layer: MemoryLayer) -> None:
+        plan = self.parts.plan(layer) if self.parts.reads >= PART_READS else None
+        if plan is None:
+            return
+        shares = self.parts.shares(plan, layer)
+        if self.parts.is_news(shares, layer):
+            self._act("memory_parts", plan.in_words(), shares, lambda: self.parts.make(layer, shares))
+
+    def _tune_size(self, layer: MemoryLayer) -> None:
+        if layer.max_bytes is None:
             return
         wanted = self.curves.enough("", self._runtime.settings.memory_max_bytes)
         if wanted is None or abs(wanted - layer.max_bytes) < _WORTH_A_CHANGE * layer.max_bytes:
             return
-        self._change(layer, layer.max_bytes, wanted)
+        before = layer.max_bytes
+        self._act(
+            "memory_size",
+            f"Hold {wanted:,} bytes in memory instead of {before:,}",
+            {"memory_max_bytes": wanted, "before": before},
+            lambda: layer.resize(max_entries=layer.max_entries, max_bytes=wanted),
+        )
 
     def told(self, now: float) -> dict[str, Any]:
         """By namespace and by route: reads, the knee, and what twice the memory would give."""
         return {
             "namespaces": {name: self._of(name, one, now) for name, one in self.curves.spaces.items()},
             "routes": {name: _plain(one) for name, one in self.curves.routes.items()},
-        } | self._parts()
+            "functions": self._of_functions(now),
+        } | ({"partition": parts} if (parts := self.parts.told(self._runtime.cache.memory)) else {})
 
-    def _parts(self) -> dict[str, Any]:
-        """Whether pages and answers of an API should have parts of the memory, where they share it."""
-        layer, kinds = self._runtime.cache.memory, self.curves.kinds
-        if layer is None or not len(layer) or len(kinds.curves) < 2 or len(self.curves.spaces) > 1:
-            return {}
-        plan = kinds.plan(len(layer))
-        return {"partition": {"parts": plan.parts, "gain": plan.gain, "words": plan.in_words()}}
+    def _of_functions(self, now: float) -> dict[str, Any]:
+        """Of each cached function, what its own results would give with twice the entries that it uses."""
+        told = self.functions.told()
+        for info in function_infos():
+            learned = self.functions.functions.get(info.name)
+            entries = learned.entries_for(info.hits / max(info.hits + info.misses, 1)) if learned else 0
+            if learned is None or not entries or not info.fills:
+                continue
+            double = what_if(
+                learned.ratios,
+                entries,
+                reads_an_hour=told[info.name]["reads"] / self._hours(now),
+                miss_seconds=info.seconds / info.fills,
+                entry_bytes=learned.mean_bytes + ENTRY_OVERHEAD,
+                prices=prices_of(self._runtime.settings),
+            )
+            told[info.name]["entries"] = entries
+            told[info.name]["double"] = asdict(double) | {"worth": double.worth, "words": double.in_words()}
+        return told
+
+    def _hours(self, now: float) -> float:
+        return max(now - self.curves.since, 1.0) / 3_600
 
     def double(self, space: str, now: float) -> WhatIf | None:
         """What twice the memory of ``space`` would give; None where it is not bounded or nothing was read."""
@@ -123,11 +179,10 @@ class Tuner:
         if bound is None:
             return None
         curve, size, entry_bytes = bound
-        hours = max(now - self.curves.since, 1.0) / 3_600
         return what_if(
             curve,
             size,
-            reads_an_hour=self.curves.spaces[space].accesses / hours,
+            reads_an_hour=self.curves.spaces[space].accesses / self._hours(now),
             miss_seconds=self._runtime.caching.seconds_of_a_miss(space),
             entry_bytes=entry_bytes,
             prices=prices_of(self._runtime.settings),
@@ -161,27 +216,23 @@ class Tuner:
             return curve.curve, entries, mean
         return None if bytes_ is None else (curve.by_bytes.curve, bytes_, 1.0)
 
-    def _is_shared(self) -> bool:
-        """Whether cached functions use the memory too: the curves know pages only."""
-        return _fills() > self._filled_before
-
-    def _change(self, layer: MemoryLayer, before: int, wanted: int) -> None:
+    def _act(self, kind: str, title: str, parameters: dict[str, Any], apply: Callable[[], object]) -> None:
+        """Do it and write it down, or only write it down: once, where it is not allowed."""
         what = OptimizationOpportunity(
-            id=f"auto_tuning:memory:{wanted}",
-            type="memory_size",
+            id=":".join(["auto_tuning", kind, *(f"{value:.6g}" for value in parameters.values())]),
+            type=kind,
             target="memory",
-            title=f"Hold {wanted:,} bytes in memory instead of {before:,}",
+            title=title,
             optimizer="auto_tuning",
-            parameters={"memory_max_bytes": wanted, "before": before},
-            evidence={"reads": self.curves.spaces[""].accesses},
+            parameters=parameters,
+            evidence={"reads": sum(curve.accesses for curve in self.curves.spaces.values())},
         )
-        why = "the miss-ratio curve of the last reads"
         if self._runtime.settings.auto_tuning:
-            layer.resize(max_entries=layer.max_entries, max_bytes=wanted)
-            self._write("applied", what, why)
-        elif self._told != (what.id, before):
-            self._told = what.id, before
-            self._write("proposed", what, why)
+            apply()
+            self._write("applied", what, _WHY)
+        elif self._told.get(kind) != parameters:
+            self._told[kind] = parameters
+            self._write("proposed", what, _WHY)
 
     def _write(self, kind: Any, what: OptimizationOpportunity, why: str) -> None:
         """The ledger may be a file, so a thread writes where there is a loop that would wait."""
@@ -194,11 +245,6 @@ class Tuner:
             self._runtime.spawn(asyncio.to_thread(write), name="perfmw-tuning")
         else:
             write()
-
-
-def _fills() -> int:
-    """What the cached functions of this process stored."""
-    return sum(info.fills for info in function_infos())
 
 
 def _plain(curve: MissRatioCurve) -> dict[str, Any]:

@@ -178,8 +178,10 @@ class Learning:
             size = self._weights[key] = weigh(key, stored)
             if len(self._weights) > _MOST_KEYS:
                 self._weights.popitem(last=False)
-        space, kind = space_of(self._spaces, stored), "api" if is_api(stored) else "content"
-        tuner.curves.access(space, key, _path(key), size, kind)
+        api = is_api(stored)
+        if new:
+            tuner.parts.stores(key, api=api)
+        tuner.page(space_of(self._spaces, stored), key, _path(key), size, api=api)
 
     async def strategy(self) -> CacheStrategy:
         """A cache strategy for what was learned of the running cache, worked out in a thread.

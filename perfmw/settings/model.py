@@ -55,6 +55,7 @@ from perfmw.settings.limits import (
 )
 from perfmw.settings.monitoring import MONITORING, Monitoring
 from perfmw.settings.namespaces import Namespace, Tables, read_namespaces
+from perfmw.settings.parts import MEMORY_PARTS, MemoryPart, MemoryParts
 from perfmw.settings.rules import CacheRule, read_header_names, read_rules
 from perfmw.settings.sources import first, from_env, from_files, unknown
 from perfmw.settings.strategies import settle
@@ -349,19 +350,20 @@ class Settings:
         BOOL,
         "Whether what will probably be asked for next is fetched before, while there is nothing else to do.",
     )
-    intelligent_prefetching: bool = option(
-        False, BOOL, "The same as `predictive_prefetching`, by the name that cache strategies have for it."
-    )
+    intelligent_prefetching: bool = option(False, BOOL, "The same as `predictive_prefetching`.")
     auto_tuning: bool = option(
         False,
         BOOL,
-        "Whether memory that hardly gives a hit is given back, and taken again up to `memory_max_bytes` when "
-        "it does. With `usage_pattern_learning` alone that is a recommendation in the ledger.",
+        "Whether memory that hardly gives a hit is given back, and taken again when it does, and parts are "
+        "made of it where they pay. With `usage_pattern_learning` alone that is advice in the ledger.",
     )
     price_gb_hour: float = option(0.005, PRICE, "What a GiB of memory costs for an hour.")
     price_cpu_hour: float = option(0.04, PRICE, "What a core costs for an hour.")
-    price_origin_call: float = option(
-        0.0, PRICE, "What a call of an origin costs that charges by the call, beside computing."
+    price_origin_call: float = option(0.0, PRICE, "What a call of an origin costs beside computing.")
+    memory_parts: Mapping[str, MemoryPart] = option(
+        MemoryParts(),
+        MEMORY_PARTS,
+        "Floors, caps and weights of kinds of values, should `auto_tuning` find that parts of memory pay.",
     )
     currency: str = option("USD", Kind("a text", read_text), "What these prices are in.")
     usage_pattern_learning: bool = option(

@@ -9,6 +9,7 @@ import pytest
 
 from perfmw import CacheRule, PerfMiddleware, Settings, cached
 from perfmw.runtime.curves import LEAST_READS, MOST_ROUTES, OTHERS, Curves
+from perfmw.runtime.functionreads import MOST_READS
 from perfmw.settings import SettingsError
 from perfmw.testing.client import Client
 
@@ -57,15 +58,37 @@ async def test_memory_that_gives_nothing_is_given_back_and_taken_again() -> None
     assert layer.max_bytes <= 1024 * KIB
 
 
-async def test_memory_that_functions_use_too_is_left_alone() -> None:
-    """The curves know pages only."""
+async def test_functions_have_their_share_in_the_size_of_the_memory() -> None:
+    app = site(auto_tuning=True, memory_max_bytes=1024 * KIB)
+    layer = app.runtime.cache.memory
+    assert layer is not None
+
+    @cached(ttl=60)
+    async def report(number: int) -> bytes:
+        return bytes(2_000)
+
+    now = time.time()
+    app.runtime.enter()
+    for step in range(6 * 900):
+        await report(step % 300)
+        if step % 900 == 899:
+            app.runtime.learning.tick(now)
+    await reads(app, LEAST_READS + 50, pages=20)
+    app.runtime.learning.tick(now + 100)
+    assert layer.max_bytes is not None
+    assert layer.max_bytes >= 300 * 2_000  # 20 pages alone would be an eighth of it
+
+
+async def test_memory_of_functions_that_read_more_than_is_learned_from_is_left_alone() -> None:
     app = site(auto_tuning=True, memory_max_bytes=1024 * KIB)
 
     @cached(ttl=60)
     async def number() -> int:
         return 7
 
-    await number()
+    app.runtime.enter()
+    for _ in range(MOST_READS + 10):
+        await number()
     now = time.time()
     await reads(app, LEAST_READS + 50, pages=20)
     app.runtime.learning.tick(now + 100)
@@ -207,6 +230,131 @@ async def test_parts_are_advised_where_pages_wash_out_an_api() -> None:
     assert plan["gain"] > 0.1
     assert plan["parts"]["api"] >= 40
     assert "api" in plan["words"]
+
+
+def of_parts(app: PerfMiddleware) -> list[Any]:
+    return [one for one in app.runtime.ledger.entries() if one.opportunity.type == "memory_parts"]
+
+
+async def test_parts_are_made_where_they_pay_and_given_up_when_they_do_not() -> None:
+    app = site(auto_tuning=True, memory_max_entries=120, memory_parts={"api": {"cap": 0.5}})
+    layer = app.runtime.cache.memory
+    assert layer is not None
+    alone = layer.policy
+    now = time.time()
+    async with Client(app) as client:
+        for number in range(4_000):
+            await client.get(f"/pages/{number}")
+            if number % 2:
+                await client.get(f"/api/items/{number // 2 % 50}")
+    app.runtime.learning.tick(now + 100)
+    assert layer.policy == f"{alone} in parts"
+    [entry] = of_parts(app)
+    assert entry.kind == "applied"
+    assert 0.35 < app.runtime.learning.told()["curves"]["partition"]["made"]["api"] <= 0.5
+    hits = layer.hits
+    async with Client(app) as client:
+        for number in range(1_000):
+            await client.get(f"/pages/new/{number}")
+            await client.get(f"/api/items/{number % 50}")
+    assert layer.hits - hits > 900
+    app.runtime.learning.tick(now + 200)
+    assert len(of_parts(app)) == 1  # nothing new
+    tuner = app.runtime.learning.tuner
+    assert tuner is not None
+    tuner.parts.make(layer, {})
+    assert layer.policy == alone
+
+
+async def test_parts_are_only_proposed_where_tuning_is_not_allowed() -> None:
+    app = site(usage_pattern_learning=True, memory_max_entries=120)
+    layer = app.runtime.cache.memory
+    assert layer is not None
+    now, before = time.time(), layer.policy
+    async with Client(app) as client:
+        for number in range(4_000):
+            await client.get(f"/pages/{number}")
+            if number % 2:
+                await client.get(f"/api/items/{number // 2 % 50}")
+    for minute in (2, 4):
+        app.runtime.learning.tick(now + 60 * minute)
+    assert layer.policy == before
+    [entry] = of_parts(app)
+    assert entry.kind == "proposed"
+    assert "Parts of their own" in entry.opportunity.title
+
+
+async def test_where_somebody_chose_another_policy_parts_are_forgotten() -> None:
+    app = site(auto_tuning=True, memory_max_entries=120)
+    layer, tuner = app.runtime.cache.memory, app.runtime.learning.tuner
+    assert layer is not None
+    assert tuner is not None
+    tuner.parts.make(layer, {"api": 0.4, "content": 0.6})
+    layer.set_policy("lru")
+    assert tuner.parts.is_news({"api": 0.4, "content": 0.6}, layer)
+    assert tuner.parts.made == {}
+
+
+@pytest.mark.parametrize(
+    "parts",
+    [
+        {"pages": {}},
+        {"api": {"floor": 2}},
+        {"api": {"floor": 0.6}, "content": {"floor": 0.6}},
+        {"api": {"floor": 0.6, "cap": 0.5}},
+        {"api": {"least": 0.6}},
+    ],
+)
+def test_senseless_parts_are_refused(parts: dict[str, Any]) -> None:
+    with pytest.raises(SettingsError, match="memory_parts"):
+        Settings(memory_parts=parts)
+
+
+async def test_functions_have_curves_of_their_own() -> None:
+    app = site(usage_pattern_learning=True, price_origin_call=0.01, currency="EUR")
+
+    @cached(ttl=60, namespace="reports")
+    async def report(number: int) -> bytes:
+        return bytes(1_000)
+
+    @cached(ttl=60)
+    def small(number: int) -> int:
+        return number
+
+    app.runtime.enter()
+    for step in range(900):
+        await report(step % 100)
+        if step % 2:
+            small(step % 10)
+        if step % 300 == 299:
+            app.runtime.learning.tick(time.time())
+    told = app.runtime.learning.told()["curves"]
+    of_report = told["functions"]["reports"]
+    assert (of_report["reads"], of_report["footprint"]) == (900, 100)
+    assert of_report["entry_bytes"] > 1_000
+    assert of_report["entries"] == 100  # all of them hit
+    assert of_report["double"]["hits"] == 0.0
+    assert "EUR an hour" in of_report["double"]["words"]
+    [other] = [one for name, one in told["functions"].items() if name != "reports"]
+    assert (other["reads"], other["footprint"]) == (450, 5)  # a call that misses is one read
+    assert told["namespaces"][""]["reads"] == 900 + 450
+
+
+async def test_of_many_keys_read_often_a_sample_is_followed() -> None:
+    app = site(usage_pattern_learning=True)
+
+    @cached(ttl=60, namespace="lines")
+    def line(number: int) -> int:
+        return number
+
+    app.runtime.enter()
+    for _ in range(12):
+        for number in range(2_000):
+            line(number)
+        app.runtime.learning.tick(time.time())
+    told = app.runtime.learning.told()["curves"]["functions"]["lines"]
+    assert told["reads"] > MOST_READS
+    assert told["footprint"] == pytest.approx(2_000, rel=0.2)
 
 
 async def test_a_tuner_that_fails_stops_nothing(caplog: pytest.LogCaptureFixture) -> None:
