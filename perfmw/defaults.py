@@ -92,6 +92,7 @@ def perfmw_register_optimizers(settings: Settings) -> Mapping[str, Optimizer]:
         CacheRouteOptimizer,
         ForecastOptimizer,
         MemoryLayerOptimizer,
+        PoolSizeOptimizer,
         RuleTtlOptimizer,
         SwitchOptimizer,
     )
@@ -101,6 +102,7 @@ def perfmw_register_optimizers(settings: Settings) -> Mapping[str, Optimizer]:
         CacheRouteOptimizer(level),
         RuleTtlOptimizer(level),
         MemoryLayerOptimizer(level),
+        PoolSizeOptimizer(),
         SwitchOptimizer(),
         AdviceOptimizer(),
         ForecastOptimizer(),

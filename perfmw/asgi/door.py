@@ -111,7 +111,8 @@ def hang(told: object, porter: Porter) -> bool:
         _KINDS.get(one.__module__) == one.__name__ for one in base.__mro__
     ):
         return False
-    config.http_protocol_class = guarded(base, porter)  # type: ignore[union-attr]
+    if getattr(base, "porter", None) is not porter:
+        config.http_protocol_class = guarded(base, porter)  # type: ignore[union-attr]
     return True
 
 
@@ -145,6 +146,7 @@ def guarded(base: Any, porter: Porter) -> type:
                     return
             pass_on(self, data)
 
+    Guarded.porter = porter
     return Guarded
 
 

@@ -16,6 +16,7 @@ class PoolSample:
     ``unit`` names what capacity and used count: ``cores``, ``bytes``, ``bytes/s``, ``connections``.
     ``saturation``: work that waits or is lost, as a share, 0..1. ``waiting``: how many wait at the moment;
     ``errors``: how often something was lost or given up since the start; None where nobody counts.
+    ``resizable``: whether the capacity can be changed at present, while running.
     """
 
     name: str
@@ -28,6 +29,7 @@ class PoolSample:
     sampled_at: float = 0.0
     waiting: int | None = None
     errors: int | None = None
+    resizable: bool = False
 
 
 @dataclass(slots=True)
@@ -169,7 +171,8 @@ class ResourceManagerMetrics:
     """``efficiency`` 0..1; utilisation and waste by pool, 0..1; costs per hour in the settings' money.
 
     ``waste``: the share of a pool that not even its busiest sample used; ``cache-beyond-knee``: of the memory
-    of the shared cache, what hardly gives a hit; ``idle-workers``: of the workers, what the forecast can do
+    of the shared cache, what hardly gives a hit; ``cache-idle-ttl``: of the memory that pages took over time,
+    what was held after their last read; ``idle-workers``: of the workers, what the forecast can do
     without. ``costs``: of the capacity of pools that have a price. ``bottlenecks``: the one that runs out
     first at the head.
     """

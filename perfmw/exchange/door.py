@@ -29,7 +29,8 @@ def hang_door(cache: HttpCache, told: object) -> None:
     """
     limits, settings = cache.runtime.limits, cache.runtime.settings
     if limits is not None and settings.concurrency_limit == "on" and settings.concurrency.early:
-        hang(told, Doorkeeper(cache, limits))
+        limits.porter = limits.porter or Doorkeeper(cache, limits)
+        hang(told, limits.porter)
 
 
 class _Case:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from perfmw.optimization.forecasting import ForecastOptimizer
     from perfmw.optimization.host import EngineHost
     from perfmw.optimization.ledger import Ledger, LedgerEntry
+    from perfmw.optimization.pool_size import PoolSizeOptimizer
     from perfmw.optimization.switches import SwitchOptimizer
 
 __all__ = [
@@ -28,6 +29,7 @@ __all__ = [
     "LedgerEntry",
     "MemoryLayerOptimizer",
     "PerformanceOptimizationEngine",
+    "PoolSizeOptimizer",
     "RuleTtlOptimizer",
     "SwitchOptimizer",
 ]
@@ -37,6 +39,7 @@ __getattr__, __dir__ = lazily(
     {
         "AdviceOptimizer": "perfmw.optimization.advice",
         "MemoryLayerOptimizer": "perfmw.optimization.cache_tuning",
+        "PoolSizeOptimizer": "perfmw.optimization.pool_size",
         "RuleTtlOptimizer": "perfmw.optimization.cache_tuning",
         "CacheRouteOptimizer": "perfmw.optimization.cache_route",
         "EngineBusyError": "perfmw.optimization.engine",

@@ -52,10 +52,12 @@ def _larger(one: Bottleneck, last: PoolSample) -> Iterator[ResourceProposal]:
     wanted = _wanted(one, last)
     if last.unit == "connections" and wanted is not None:
         snippet = f"create_engine(url, pool_size={wanted}, max_overflow=0)"
-        yield ResourceProposal(one.pool, "latency", f"{wanted} connections", reason, snippet)
+        restart = not last.resizable
+        yield ResourceProposal(one.pool, "latency", f"{wanted} connections", reason, snippet, restart)
     elif one.pool == "anyio-threads" and wanted is not None:
         snippet = f"anyio.to_thread.current_default_thread_limiter().total_tokens = {wanted}"
-        yield ResourceProposal(one.pool, "latency", f"{wanted} threads", reason, snippet)
+        restart = not last.resizable
+        yield ResourceProposal(one.pool, "latency", f"{wanted} threads", reason, snippet, restart)
     elif one.pool == "threads" and wanted is not None:
         snippet = f"loop.set_default_executor(ThreadPoolExecutor({wanted}))"
         yield ResourceProposal(one.pool, "latency", f"{wanted} threads", reason, snippet)

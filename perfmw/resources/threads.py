@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
+from math import isfinite
 from typing import Any
 
 from perfmw.contracts.resources import PoolSample
@@ -58,9 +59,10 @@ class AnyioPool:
         if to_thread is None or _loop() is None:
             return _sample(self.name, now, None, 0.0, 0)
         told = to_thread.current_default_thread_limiter().statistics()
-        return _sample(
-            self.name, now, float(told.total_tokens), float(told.borrowed_tokens), told.tasks_waiting
-        )
+        capacity, used = float(told.total_tokens), float(told.borrowed_tokens)
+        sample = _sample(self.name, now, capacity, used, told.tasks_waiting)
+        sample.resizable = isfinite(capacity)
+        return sample
 
     def resize(self, capacity: float) -> None:
         """Let so many threads work at a time.

@@ -22,12 +22,12 @@ if TYPE_CHECKING:
     from perfmw.runtime.runtime import Runtime
 
 _TYPES = {
-    "latency": ("memory_max_bytes", "eviction_policy"),
+    "latency": ("pool_size", "memory_max_bytes", "eviction_policy"),
     "efficiency": ("eviction_policy",),
     "cost": ("cache_route", "rule_ttl", "eviction_policy"),
 }
-"""By goal, the types of changes that the engine tries: more memory makes faster and costs, what is cached
-spares computing.
+"""By goal, the types of changes that the engine tries: larger pools and more memory make faster and cost,
+what is cached spares computing.
 """
 
 
@@ -46,8 +46,12 @@ class Allocation:
         return self._runtime.profiles.snapshot()
 
     def waste(self) -> Mapping[str, float]:
-        """Memory of the cache that hardly gives a hit, and workers that the forecast can do without."""
+        """Memory of the cache that hardly gives a hit or is held after it was last read, and workers that the
+        forecast can do without.
+        """
         waste = {}
+        if (idle := self._runtime.learning.tails.share) is not None:
+            waste["cache-idle-ttl"] = idle
         beyond = self._beyond_the_knee()
         if beyond is not None:
             waste["cache-beyond-knee"] = beyond

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from perfmw.cache.sizes import weigh
 from perfmw.learning.workload import Workload
+from perfmw.resources.tails import Tails
 from perfmw.runtime.prefetching import Prefetching, origin_of
 from perfmw.runtime.spaces import is_api, space_of
 
@@ -68,6 +69,8 @@ class Learning:
         self.patterns: UsagePatterns | None = None
         self.trail: Trail | None = None
         self.tuner: Tuner | None = None
+        self.tails = Tails()
+        """How long entries are held after their last read; fed where there is a tuner."""
         if settings.usage_pattern_learning or settings.auto_tuning:
             from perfmw.runtime.curves import Curves, Tuner
 
@@ -121,6 +124,7 @@ class Learning:
             self.trail.read(key, now)
         if self.tuner is not None and stored is not None:
             self._size(self.tuner, key, stored, new=False)
+            self.tails.read(key, now)
         if self.prefetching is not None and client is not None:
             self.prefetching.seen(client[0], key, now, stored)
 
@@ -132,6 +136,7 @@ class Learning:
         self._shorten(key, stored, rule, now)
         if self.tuner is not None:
             self._size(self.tuner, key, stored, new=True)
+            self.tails.stored(key, self._weights[key], stored.fresh_until, now)
         if self.trail is not None:
             self.trail.stored(key, stored.body, now)
         if self.prefetching is not None:
@@ -168,8 +173,13 @@ class Learning:
             return
         try:
             self.tuner.tick(now)
+            self.tails.tick(now, self._holds)
         except Exception:
             log.exception("tuning the memory failed")
+
+    def _holds(self, key: str) -> bool:
+        caches = self._spaces.caches.values()
+        return any(one.memory is not None and key in one.memory for one in caches)
 
     def _size(self, tuner: Tuner, key: str, stored: StoredResponse, *, new: bool) -> None:
         """A page was read, from the cache or, if it is ``new``, into it."""

@@ -69,6 +69,8 @@ class Limits:
         self._components_seen: set[tuple[str, str]] = set()
         self.refused_at = float("-inf")
         """When a request was last turned away for want of capacity (``perf_counter``)."""
+        self.porter: Any = None
+        """Who refuses before the server parses, if anybody does."""
 
     def place(self, scope: Scope) -> Place:
         """What holds for a request; one look-up for paths seen before."""

@@ -242,3 +242,20 @@ async def test_memory_that_hardly_gives_a_hit_is_waste() -> None:
     [manager] = site.runtime.rounds.resources.managers()
     assert manager.metrics.waste["cache-beyond-knee"] > 0.9
     await site.runtime.stop()
+
+
+@pytest.mark.anyio
+async def test_memory_held_after_the_last_read_is_waste() -> None:
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        headers = [(b"cache-control", b"max-age=600"), (b"content-length", b"500")]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        await send({"type": "http.response.body", "body": b"x" * 500})
+
+    client = Client(site := PerfMiddleware(app, Settings(usage_pattern_learning=True, plugins=[])))
+    for number in range(20):
+        await client.get(f"/{number % 10}")
+    manage = site.runtime.rounds.resources.managers
+    assert "cache-idle-ttl" not in manage()[0].metrics.waste
+    site.runtime.learning.tick(time.time() + 601.0)
+    assert manage()[0].metrics.waste["cache-idle-ttl"] > 0.99
+    await site.runtime.stop()

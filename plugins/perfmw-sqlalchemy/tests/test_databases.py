@@ -15,6 +15,8 @@ from typing import Any
 
 import perfmw_sqlalchemy
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from perfmw_sqlalchemy import DatabasePool, DatabasePools, EnginePool
 from perfmw_sqlalchemy.sources import SqlAlchemy, source_of
 
@@ -268,3 +270,74 @@ async def test_a_pool_of_psycopg(postgres: str) -> None:
 async def _use_psycopg(connections: Any) -> None:
     async with connections.connection() as connection:
         await connection.execute("select 1")
+
+
+def test_a_pool_grows_and_shrinks_while_it_is_used(tmp_path: Path) -> None:
+    engine = sqlalchemy.create_engine(
+        f"sqlite:///{tmp_path}/a.db", poolclass=QueuePool, pool_size=2, max_overflow=1
+    )
+    pool = DatabasePool("orders", [engine])
+    assert pool.sample(0.0).resizable
+    held = [engine.connect() for _ in range(3)]
+    pool.resize(6)
+    held += [engine.connect() for _ in range(3)]
+    sample = pool.sample(1.0)
+    assert (sample.capacity, sample.used) == (6.0, 6.0)
+    pool.resize(3)
+    sample = pool.sample(2.0)
+    assert (sample.capacity, sample.used) == (3.0, 6.0)
+    for connection in held:
+        connection.close()
+    assert pool.sample(3.0).used == 0.0
+    assert engine.pool.checkedin() == 2
+    again = [engine.connect() for _ in range(3)]
+    assert pool.sample(4.0).used == 3.0
+    for connection in again:
+        connection.close()
+    engine.dispose()
+
+
+@given(st.lists(st.tuples(st.sampled_from(["take", "give", "size"]), st.integers(1, 12)), max_size=60))
+@settings(deadline=None, max_examples=40)
+def test_whatever_its_size_a_pool_counts_its_connections(steps: list[tuple[str, int]]) -> None:
+    engine = sqlalchemy.create_engine(
+        "sqlite://", poolclass=QueuePool, pool_size=2, max_overflow=1, pool_timeout=0.001
+    )
+    pool, held, capacity = DatabasePool("orders", [engine]), list[Any](), 3
+    for what, number in steps:
+        if what == "size":
+            pool.resize(number)
+            capacity = number
+        elif what == "give" and held:
+            held.pop().close()
+        elif what == "take" and len(held) < capacity:
+            held.append(engine.connect())
+        sample = pool.sample(0.0)
+        assert (sample.capacity, sample.used) == (capacity, len(held))
+    for connection in held:
+        connection.close()
+    assert pool.sample(1.0).used == 0.0
+    engine.dispose()
+
+
+@pytest.mark.anyio
+async def test_the_pool_of_an_async_engine_grows(tmp_path: Path) -> None:
+    pytest.importorskip("aiosqlite")
+    engine = create_async_engine(f"sqlite+aiosqlite:///{tmp_path}/b.db", pool_size=1, max_overflow=0)
+    pool = DatabasePool("orders", [engine])
+    async with engine.connect():
+        pool.resize(2)
+        async with engine.connect():
+            assert (pool.sample(0.0).used, pool.sample(0.0).capacity) == (2.0, 2.0)
+    assert engine.sync_engine.pool.checkedin() == 2
+    await engine.dispose()
+
+
+def test_of_several_pools_nobody_knows_whose_to_change() -> None:
+    engines = [sqlalchemy.create_engine("sqlite://", poolclass=QueuePool) for _ in range(2)]
+    pool = DatabasePool("both", engines)
+    assert not pool.sample(0.0).resizable
+    with pytest.raises(ValueError, match="both can not have 9 connections"):
+        pool.resize(9)
+    for engine in engines:
+        engine.dispose()

@@ -44,7 +44,23 @@ class DatabasePool:
             sampled_at=now,
             waiting=waiting,
             errors=sum(one.gave_up for one in readings),
+            resizable=self._resized() is not None,
         )
+
+    def resize(self, capacity: float) -> None:
+        """Let so many connections be open at once, from now on; those in use stay.
+
+        :raises ValueError: less than one, or not one pool alone that can be changed while running.
+        """
+        source = self._resized()
+        if source is None or capacity < 1:
+            raise ValueError(f"{self.name} can not have {capacity:g} connections")
+        source.resize(round(capacity))
+
+    def _resized(self) -> Source | None:
+        """The one pool there is, if its size can be changed: among several nobody knows whose to change."""
+        alive = [source for source in self.sources() if source.read() is not None]
+        return alive[0] if len(alive) == 1 and alive[0].resizes() else None
 
     def _waited(self, readings: Sequence[Reading]) -> float:
         ended, seconds = sum(one.ended for one in readings), sum(one.seconds for one in readings)

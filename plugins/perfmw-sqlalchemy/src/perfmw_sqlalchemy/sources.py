@@ -8,6 +8,7 @@ from __future__ import annotations
 import weakref
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from inspect import iscoroutinefunction
 from typing import Any, Protocol
 
 from perfmw_sqlalchemy.waits import Waits
@@ -36,6 +37,12 @@ class Source(Protocol):
 
     def read(self) -> Reading | None:
         """None where the pool is gone, or pools nothing."""
+
+    def resizes(self) -> bool:
+        """Whether ``resize`` would do."""
+
+    def resize(self, capacity: int) -> None:
+        """Let so many connections be open at once, without closing any that is in use. Raises ValueError."""
 
 
 def source_of(pool: Any) -> Source:
@@ -83,6 +90,34 @@ class SqlAlchemy:
         used = max(0, pool.checkedout())
         return Reading(_capacity(pool), used, waits.waiting, waits.ended, waits.seconds, waits.gave_up)
 
+    def resizes(self) -> bool:
+        pool = self._pool()
+        return pool is not None and _capacity_bounded(pool)
+
+    def resize(self, capacity: int) -> None:
+        """What is kept open grows or shrinks; ``max_overflow`` stays, as far as it leaves one that is kept.
+
+        SQLAlchemy has no call for it. It counts open connections less those it keeps: both change together.
+        Connections over the new size are closed when they are given back.
+        """
+        pool = self._pool()
+        if pool is None or not _capacity_bounded(pool):
+            raise ValueError("this pool has no capacity that could be changed")
+        with pool._overflow_lock:
+            more = max(1, capacity - pool._max_overflow) - pool._pool.maxsize
+            pool._max_overflow = min(pool._max_overflow, capacity - 1)
+            pool._pool.maxsize += more
+            pool._overflow -= more
+            queue = vars(pool._pool).get("_queue")  # of async engines, made at its first use
+            if hasattr(queue, "_maxsize"):
+                queue._maxsize = pool._pool.maxsize
+
+
+def _capacity_bounded(pool: Any) -> bool:
+    """Whether it is a queue of connections as SQLAlchemy 2 has it, with a bound."""
+    known = all(hasattr(pool, name) for name in ("_pool", "_overflow", "_overflow_lock", "_max_overflow"))
+    return known and hasattr(pool._pool, "maxsize") and _capacity(pool) is not None
+
 
 def _capacity(pool: Any) -> int | None:
     overflow: int = getattr(pool, "_max_overflow", 0)
@@ -129,6 +164,12 @@ class Asyncpg:
         waits, used = self._waits, pool.get_size() - pool.get_idle_size()
         return Reading(pool.get_max_size(), used, waits.waiting, waits.ended, waits.seconds, waits.gave_up)
 
+    def resizes(self) -> bool:
+        return False
+
+    def resize(self, capacity: int) -> None:
+        raise ValueError("a pool of asyncpg keeps its size")
+
 
 def _timed_get(queue: Any, waits: Waits) -> Callable[[], Any]:
     get = queue.get
@@ -161,3 +202,13 @@ class Psycopg:
             told.get("requests_wait_ms", 0) / 1000.0,
             told.get("requests_errors", 0),
         )
+
+    def resizes(self) -> bool:
+        pool = self._pool()
+        return pool is not None and not iscoroutinefunction(pool.resize)
+
+    def resize(self, capacity: int) -> None:
+        pool = self._pool()
+        if pool is None or iscoroutinefunction(pool.resize):
+            raise ValueError("this pool can not be changed from here")
+        pool.resize(min(pool.min_size, capacity), capacity)
