@@ -40,7 +40,13 @@ def alerts() -> None:
 @alerts.command("list")
 @LOCAL_SERVER
 @TOKEN
-@click.option("--state", type=click.Choice(["open", "resolved", "all"]), default="open", show_default=True)
+@click.option(
+    "--state",
+    type=click.Choice(["open", "resolved", "all"]),
+    default="open",
+    show_default=True,
+    help="Which incidents.",
+)
 @_JSON
 def list_alerts(server: str, token: str | None, state: str, as_json: bool) -> None:
     """Show incidents, the newest first."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import sys
 from collections.abc import Callable, Coroutine
 from dataclasses import asdict, replace
 from importlib import import_module
@@ -14,7 +13,7 @@ import click
 from perfmw.cli import cachetables
 from perfmw.cli.api import SERVER, TOKEN, Api
 from perfmw.cli.config import load_settings
-from perfmw.cli.output import Failure, Refusal, note, print_json
+from perfmw.cli.output import Failure, Refusal, confirm, note, print_json
 
 if TYPE_CHECKING:
     from perfmw.runtime import Runtime
@@ -163,11 +162,8 @@ def purge(
 def _confirm(counts: dict[str, int | None], soft: bool) -> None:
     known = {name: count for name, count in counts.items() if count is not None}
     told = ", ".join(f"{count:,} in {name}" for name, count in known.items()) or "an unknown number"
-    if not sys.stdin.isatty():
-        raise Refusal(f"entries: {told}; say --yes to purge without being asked, or --dry-run")
     question = f"{'Make stale' if soft else 'Remove'} these entries: {told}?"
-    if not click.confirm(question, err=True):
-        raise Failure("nothing was purged")
+    confirm(question, refused=f"entries: {told}; --dry-run only counts")
 
 
 def _purged(server: str | None, token: str | None, body: dict[str, Any]) -> dict[str, Any]:

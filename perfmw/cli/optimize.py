@@ -12,7 +12,8 @@ import click
 
 from perfmw.cli.api import SERVER, TOKEN, Api
 from perfmw.cli.config import load_settings
-from perfmw.cli.output import FAILURE_FOUND, Failure, Refusal, note, print_json, table, when
+from perfmw.cli.options import YES
+from perfmw.cli.output import FAILURE_FOUND, Failure, Refusal, confirm, note, print_json, table, when
 
 if TYPE_CHECKING:
     from perfmw.optimization import Ledger
@@ -20,6 +21,14 @@ if TYPE_CHECKING:
 _JSON = click.option("--json", "as_json", is_flag=True, help="Write JSON to stdout.")
 _POLL = 0.5
 _NEEDS_SERVER = "only a running server can try anything: name its dashboard with --url URL"
+
+_LEVEL = click.option(
+    "--level",
+    type=click.Choice(["basic", "advanced", "aggressive"]),
+    default="basic",
+    show_default=True,
+    help="How bold what is tried may be.",
+)
 
 
 @click.group()
@@ -52,13 +61,20 @@ def list_all(server: str | None, token: str | None, limit: int, as_json: bool) -
 @optimize.command()
 @SERVER
 @TOKEN
-@click.option("--level", type=click.Choice(["basic", "advanced", "aggressive"]), default="basic")
+@_LEVEL
 @click.option("--steps", default=3, show_default=True, type=click.IntRange(1, 50), help="The most to try.")
 @click.option(
     "--blocks", default=8, show_default=True, type=click.IntRange(2, 1_000), help="For each of them."
 )
 @click.option(
     "--block-seconds", default=10.0, show_default=True, type=click.FloatRange(0.05, 3_600), help="Of a block."
+)
+@click.option(
+    "--block-requests",
+    default=1_000,
+    show_default=True,
+    type=click.IntRange(0, 1_000_000),
+    help="A block that has fewer goes on, for four times as long at most.",
 )
 @click.option(
     "--at-once",
@@ -145,13 +161,16 @@ def rollback(entry: int, server: str | None, token: str | None, as_json: bool) -
 @optimize.command()
 @SERVER
 @TOKEN
+@YES
 @_JSON
-def kill(server: str | None, token: str | None, as_json: bool) -> None:
-    """End the run under way and undo every change that is in force.
+def kill(server: str | None, token: str | None, yes: bool, as_json: bool) -> None:
+    """End the run under way and undo every change that is in force, once you said so.
 
     The setting optimizations_enabled=false, or PERFMW_OPTIMIZATIONS_ENABLED=false, does it at start and
     keeps it so.
     """
+    if not yes:
+        confirm("End the run under way and undo every change?", refused="this undoes every change")
     if server is None:
         ledger = _ledger()
         undone = [one.opportunity for one in reversed(ledger.kept())]
@@ -176,7 +195,7 @@ def kill(server: str | None, token: str | None, as_json: bool) -> None:
     type=click.FloatRange(5, 86_400),
     help="How long it takes: the log's time is drawn together. Evidence needs time as well as requests.",
 )
-@click.option("--level", type=click.Choice(["basic", "advanced", "aggressive"]), default="basic")
+@_LEVEL
 @_JSON
 def rehearse(log: Path, target: str, factory: bool, seconds: float, level: str, as_json: bool) -> None:
     """Say what would be tried on the traffic of an access LOG, and try nothing.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -31,8 +32,21 @@ def note(message: str) -> None:
     click.echo(message, err=True)
 
 
-def print_json(data: Any) -> None:
-    click.echo(json.dumps(data, indent=2, sort_keys=False, ensure_ascii=False))
+def print_json(data: Any, *, lines: bool = False) -> None:
+    """To stdout, in one line where more may follow, and at once."""
+    click.echo(json.dumps(data, indent=None if lines else 2, sort_keys=False, ensure_ascii=False))
+
+
+def confirm(question: str, *, refused: str) -> None:
+    """Ask before what cannot be undone, where somebody is there to answer.
+
+    :raises Refusal: nobody is; the message begins with ``refused``, which says what it is about.
+    :raises Failure: the answer is no.
+    """
+    if not sys.stdin.isatty():
+        raise Refusal(f"{refused}; say --yes to do it without being asked")
+    if not click.confirm(question, err=True):
+        raise Failure("nothing was done")
 
 
 OUTPUT = click.option(
@@ -40,8 +54,8 @@ OUTPUT = click.option(
 )
 
 
-def write(data: bytes, output: Path | None) -> None:
-    """To the file that ``OUTPUT`` named, or to stdout."""
+def write(data: bytes, output: Path | None, *, told: bool = False) -> None:
+    """To the file that ``OUTPUT`` named, which is told on stdout as JSON if so wanted, or to stdout."""
     if output is None:
         click.echo(data, nl=False)
         return
@@ -49,6 +63,8 @@ def write(data: bytes, output: Path | None) -> None:
         output.write_bytes(data)
     except OSError as error:
         raise Refusal(f"{output} cannot be written: {error.strerror or error}") from None
+    if told:
+        print_json({"file": str(output), "bytes": len(data)})
 
 
 def printable(text: str) -> str:

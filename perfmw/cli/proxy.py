@@ -5,12 +5,15 @@ from __future__ import annotations
 import logging
 import socket
 import sys
+from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from perfmw.cli.config import load_settings
-from perfmw.cli.output import Refusal, note
+from perfmw.cli.options import ANNOUNCED, HOST, announce, base_url, port
+from perfmw.cli.output import Refusal
 from perfmw.settings import Settings, SettingsError
 
 if TYPE_CHECKING:
@@ -22,10 +25,8 @@ _KEEP_ALIVE = 65
 
 @click.command()
 @click.argument("origin", metavar="URL")
-@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
-@click.option(
-    "--port", type=click.IntRange(0, 65535), default=8080, show_default=True, help="0: any free one."
-)
+@HOST
+@port(8080)
 @click.option(
     "--rfc", is_flag=True, help="Exactly what RFC 9111 allows, without the guards for cookies (rfc_strict)."
 )
@@ -49,8 +50,16 @@ _KEEP_ALIVE = 65
     show_default=True,
     help="Seconds to wait for the origin's next bytes; then 504, or the connection is cut.",
 )
+@ANNOUNCED
 def proxy(
-    origin: str, host: str, port: int, rfc: bool, pass_host: bool, connect_timeout: float, timeout: float
+    origin: str,
+    host: str,
+    port: int,
+    rfc: bool,
+    pass_host: bool,
+    connect_timeout: float,
+    timeout: float,
+    as_json: bool,
 ) -> None:
     """Serve what the HTTP origin at URL serves, from the cache wherever that is right.
 
@@ -71,15 +80,11 @@ def proxy(
     except ValueError as error:
         raise Refusal(str(error)) from None
     with serving.open_port(serving.Plan(host, port)) as listener:
-        serve(app, settings, listener, shown=f"{origin} on {_base(host, listener.getsockname()[1])}")
+        base = base_url(host, listener.getsockname()[1])
+        serve(app, settings, listener, partial(announce, "proxy for", origin, base, None, as_json=as_json))
 
 
-def _base(host: str, port: int) -> str:
-    shown = "127.0.0.1" if host in ("0.0.0.0", "::", "") else host  # noqa: S104 - compared, not bound
-    return f"http://{f'[{shown}]' if ':' in shown else shown}:{port}"
-
-
-def serve(app: ReverseProxy, settings: Settings, listener: socket.socket, *, shown: str) -> None:
+def serve(app: ReverseProxy, settings: Settings, listener: socket.socket, ready: Callable[[], None]) -> None:
     """Run the proxy until it is told to stop, and exit."""
     import uvicorn
 
@@ -102,7 +107,7 @@ def serve(app: ReverseProxy, settings: Settings, listener: socket.socket, *, sho
         timeout_keep_alive=_KEEP_ALIVE,
     )
     logging.getLogger("uvicorn.error").addFilter(_without_traceback)
-    note(f"perfmw: proxy for {shown}")
+    ready()
     server = uvicorn.Server(config)
     try:
         server.run(sockets=[listener])

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from perfmw.cli.options import ANNOUNCED, FACTORY, HOST, SERVER, WORKERS, port
 from perfmw.cli.output import Refusal, note
 
 
@@ -22,19 +23,12 @@ from perfmw.cli.output import Refusal, note
 )
 @click.option("--max-size", default="100MiB", show_default=True, help="Where the recording ends.")
 @click.option("--plain", is_flag=True, help="Write URLs in clear (queries stay hashed).")
-@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
-@click.option(
-    "--port", type=click.IntRange(0, 65535), default=8000, show_default=True, help="0: any free one."
-)
-@click.option("--workers", type=click.IntRange(min=1), default=1, show_default=True, help="For an app.")
-@click.option(
-    "--server",
-    type=click.Choice(["uvicorn", "granian", "hypercorn"]),
-    default="uvicorn",
-    show_default=True,
-    help="The ASGI server, for an app.",
-)
-@click.option("--factory", is_flag=True, help="APP is a callable that makes the app.")
+@HOST
+@port(8000)
+@WORKERS
+@SERVER
+@FACTORY
+@ANNOUNCED
 def record(
     target: str,
     output: Path,
@@ -45,6 +39,7 @@ def record(
     workers: int,
     server: str,
     factory: bool,
+    as_json: bool,
 ) -> None:
     """Serve APP (module:attribute) or the origin at URL, and record which keys are asked for.
 
@@ -59,11 +54,11 @@ def record(
     if "://" in target:
         from perfmw.cli.proxy import proxy
 
-        context.invoke(proxy, origin=target, host=host, port=port)
+        context.invoke(proxy, origin=target, host=host, port=port, as_json=as_json)
     else:
         from perfmw.cli.run import run
 
-        served = {"workers": workers, "server": server, "factory": factory}
+        served = {"workers": workers, "server": server, "factory": factory, "as_json": as_json}
         context.invoke(run, app=target, host=host, port=port, **served)
 
 

@@ -22,6 +22,7 @@ Form = Literal["html", "md", "json"]
     type=click.Choice(["html", "md", "json"]),
     help="Default: by the file's name, else md.",
 )
+@click.option("--json", "form", flag_value="json", help="The same as --format json.")
 @LOCAL_SERVER
 @TOKEN
 def report(output: Path | None, form: Form | None, server: str, token: str | None) -> None:

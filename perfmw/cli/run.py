@@ -11,7 +11,8 @@ from typing import Literal, cast
 import click
 
 from perfmw.cli.config import load_settings
-from perfmw.cli.output import Refusal, note
+from perfmw.cli.options import ANNOUNCED, FACTORY, HOST, SERVER, WORKERS, announce, base_url, port
+from perfmw.cli.output import Refusal
 from perfmw.settings import DashboardMode, Settings
 
 Server = Literal["uvicorn", "granian", "hypercorn"]
@@ -19,19 +20,11 @@ Server = Literal["uvicorn", "granian", "hypercorn"]
 
 @click.command()
 @click.argument("app")
-@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
-@click.option(
-    "--port", type=click.IntRange(0, 65535), default=8000, show_default=True, help="0: any free one."
-)
-@click.option("--workers", type=click.IntRange(min=1), default=1, show_default=True, help="Server processes.")
-@click.option(
-    "--server",
-    type=click.Choice(["uvicorn", "granian", "hypercorn"]),
-    default="uvicorn",
-    show_default=True,
-    help="The ASGI server.",
-)
-@click.option("--factory", is_flag=True, help="APP is a callable that makes the app.")
+@HOST
+@port(8000)
+@WORKERS
+@SERVER
+@FACTORY
 @click.option("--reload", is_flag=True, help="Restart when a source file changes (for development).")
 @click.option(
     "--dashboard",
@@ -45,6 +38,7 @@ Server = Literal["uvicorn", "granian", "hypercorn"]
     type=click.Path(path_type=Path, dir_okay=False),
     help="Record the keys asked for to a new file, as `perfmw record` does, up to 100 MiB.",
 )
+@ANNOUNCED
 def run(
     app: str,
     host: str,
@@ -55,6 +49,7 @@ def run(
     reload: bool,
     dashboard: str | None,
     trace: Path | None,
+    as_json: bool,
 ) -> None:
     """Serve APP (module:attribute, or a module with an attribute `app`) wrapped in perfmw.
 
@@ -79,7 +74,7 @@ def run(
             serving.check_elsewhere(app, factory=factory)
         elif not reload:  # the reloader waits for the mistake to be mended
             loading.load(app, factory=factory)
-        _announce(listener.getsockname()[1], host)
+        _announce(base_url(host, listener.getsockname()[1]), as_json=as_json)
         code = serving.SERVERS[cast(Server, server)](plan, listener)
     sys.exit(code)
 
@@ -96,14 +91,16 @@ def _choose_dashboard(settings: Settings, wanted: DashboardMode | None, host: st
         os.environ["PERFMW_DASHBOARD_TOKEN"] = secrets.token_urlsafe(24)
 
 
-def _announce(port: int, host: str) -> None:
+def _announce(base: str, *, as_json: bool) -> None:
     settings = Settings.load()
-    shown = "127.0.0.1" if host in ("0.0.0.0", "::", "") else host  # noqa: S104 - compared, not bound
-    base = f"http://{f'[{shown}]' if ':' in shown else shown}:{port}"
-    note(f"perfmw: serving {os.environ['PERFMW_TARGET']} on {base}")
+    announce("serving", os.environ["PERFMW_TARGET"], base, _dashboard(settings, base), as_json=as_json)
+
+
+def _dashboard(settings: Settings, base: str) -> str | None:
+    """Its URL, by which whoever starts the server is signed in unless the token is known as a hash alone."""
+    if settings.dashboard == "off":
+        return None
     if settings.dashboard == "loopback":
-        note(f"perfmw: dashboard {base}{settings.dashboard_path}/")
-    elif settings.dashboard == "token":
-        hashed = (settings.dashboard_token or "").startswith("hash:")
-        token = "" if hashed else f"?token={settings.dashboard_token}"
-        note(f"perfmw: dashboard {base}{settings.dashboard_path}/login{token}")
+        return f"{base}{settings.dashboard_path}/"
+    token = settings.dashboard_token or ""
+    return f"{base}{settings.dashboard_path}/login{'' if token.startswith('hash:') else f'?token={token}'}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import sys
 from contextlib import nullcontext
 from pathlib import Path
 
@@ -105,9 +106,9 @@ def test_purge_does_what_the_answer_says(here: Path, monkeypatch: pytest.MonkeyP
         asked.append(question)
         return answer == "y"
 
-    monkeypatch.setattr(command.sys, "stdin", Terminal())
+    monkeypatch.setattr(sys, "stdin", Terminal())
     monkeypatch.setattr(command.click, "confirm", confirm)
-    refused = pytest.raises(Failure, match="nothing was purged")
+    refused = pytest.raises(Failure, match="nothing was done")
     with refused if answer == "n" else nullcontext():
         command.purge.main(["--key", "fn:load:1"], standalone_mode=False)
     assert asked == ["Remove these entries: 0 in memory, 1 in disk?"]

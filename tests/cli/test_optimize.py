@@ -68,9 +68,9 @@ def test_the_ledger_on_disk_is_listed_and_undone(folder: Path) -> None:
     assert [(row["id"], row["standing"]) for row in rows] == [(3, True), (2, True)]
     assert "entry 2 is rolled back" in run("rollback", "2").stdout
     assert [entry.opportunity.id for entry in Ledger(folder / "state").kept()] == ["a", "c"]
-    assert run("kill").stdout == "Cache c\nCache a\n"
+    assert run("kill", "--yes").stdout == "Cache c\nCache a\n"
     assert Ledger(folder / "state").kept() == []
-    assert json.loads(run("kill", "--json").stdout) == {"rolled_back": []}
+    assert json.loads(run("kill", "--yes", "--json").stdout) == {"rolled_back": []}
 
 
 def test_what_waits_can_be_rejected_on_disk(folder: Path) -> None:
@@ -130,4 +130,4 @@ def test_a_running_server(site: str, folder: Path) -> None:
     assert run("list", "--url", server).exit_code == 0
     assert "no entry" in run("approve", "999", "--url", server).stderr
     assert "no entry" in run("rollback", "999", "--url", server).stderr
-    assert json.loads(run("kill", "--url", server, "--json").stdout)["rolled_back"] == []
+    assert json.loads(run("kill", "--yes", "--url", server, "--json").stdout)["rolled_back"] == []

@@ -81,7 +81,7 @@ def test_one_is_rolled_back_and_stays_so(folder: Path) -> None:
 def test_the_command_undoes_all_and_it_stays_so(folder: Path) -> None:
     with site(folder, {"PERFMW_AUTO_OPTIMIZATION": "true"}) as url:
         assert kept(url) == ["a", "b"]
-        done = optimize("kill", "--url", url, "--json")
+        done = optimize("kill", "--yes", "--url", url, "--json")
         assert sorted(json.loads(done.stdout)["rolled_back"]) == ["Cache /a for 60 s", "Cache /b for 60 s"]
         assert kept(url) == []
         with urllib.request.urlopen(f"{url}/_perfmw/api/v1/optimization") as answer:
@@ -99,6 +99,6 @@ def test_the_environment_undoes_all_and_it_stays_so(folder: Path) -> None:
 
 
 def test_without_a_server_the_ledger_is_changed_for_the_next_start(folder: Path) -> None:
-    assert "Cache /a" in optimize("kill").output
+    assert "Cache /a" in optimize("kill", "--yes").output
     with site(folder) as url:
         assert kept(url) == []
