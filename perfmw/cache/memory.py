@@ -135,9 +135,8 @@ class MemoryLayer(BaseCache):  # type: ignore[misc]  # aiocache is untyped
     def ttl_nowait(self, key: Hashable) -> float | None:
         """Seconds that ``key`` has left; None when it is absent or never expires."""
         facts = self._facts.get(key)
-        if facts is None or facts.real == FOR_EVER:
-            return None
-        return max(0.0, facts.real - self._clock()) or None
+        lives = FOR_EVER if facts is None else facts.real - self._clock()
+        return lives if 0 < lives < FOR_EVER else None
 
     # ---- inspecting and changing a running layer
 
@@ -283,6 +282,7 @@ class MemoryLayer(BaseCache):  # type: ignore[misc]  # aiocache is untyped
             factory, name = where_it_wins(policy, self._policies[policy], self._policies), policy
         assert callable(factory)
         self._policy: EvictionPolicy = factory(self._capacity)
+        getattr(self._policy, "ask_sizes_of", bool)(self._size_of)  # which a policy may offer
         self._policy_name = name
         self._bind()
 
@@ -323,10 +323,13 @@ class MemoryLayer(BaseCache):  # type: ignore[misc]  # aiocache is untyped
             if key in self._values:
                 self._policy.on_hit(key)
 
-    def _size_and_cost(self, key: Hashable) -> tuple[int, float]:
+    def _size_of(self, key: Hashable) -> int:
         facts = self._facts.get(key)
+        return 1 if facts is None else int(facts.imag)
+
+    def _size_and_cost(self, key: Hashable) -> tuple[int, float]:
         cost = self._costs.get(key) or getattr(self._values.get(key), "cost", 0.0)
-        return 1 if facts is None else int(facts.imag), cost if isinstance(cost, float) else 0.0
+        return self._size_of(key), cost if isinstance(cost, float) else 0.0
 
     def _note(self, key: Hashable, ttl: float | None, size: int) -> None:
         lives = FOR_EVER if ttl is None else ttl
@@ -350,15 +353,14 @@ class MemoryLayer(BaseCache):  # type: ignore[misc]  # aiocache is untyped
 
     def _resize_entry(self, key: Hashable, size: int, cost: float) -> bool:
         """A resident key is about to weigh ``size``; False when the policy gives up this very key."""
-        old = self._size_and_cost(key)[0]
-        # it has a new value to come, so that making room must not drop it for having expired
-        self._note(key, FOR_EVER, old)
+        growth = size - self._size_of(key)
         self._policy.on_update(key, size, cost)
-        while self._used + size - old > self._capacity:
-            if not self._make_room(None, 0) or key not in self._values:
-                return False
-        self._used += size - old
-        return True
+        # it has a new value to come, so that making room must not drop it for having expired
+        self._note(key, FOR_EVER, size)
+        while self._used + growth > self._capacity and key in self._values and self._make_room(None, 0):
+            pass
+        self._used += growth
+        return key in self._values
 
     def _make_room(self, incoming: Hashable | None, size: int) -> bool:
         """Remove one entry, an expired one if there is one; False when the policy refuses the newcomer."""
@@ -402,8 +404,7 @@ class MemoryLayer(BaseCache):  # type: ignore[misc]  # aiocache is untyped
         if self._gaps > self._gaps_allowed:
             self._close_gaps()
         facts = self._book.forget(key) if self._facts else None
-        if self._costs:
-            self._costs.pop(key, None)
+        self._costs.pop(key, None)
         self._used -= 1 if facts is None else int(facts.imag)
 
     def _expire_one(self) -> bool:
@@ -435,8 +436,7 @@ class MemoryLayer(BaseCache):  # type: ignore[misc]  # aiocache is untyped
     async def _get(self, key: Any, encoding: Any = None, _conn: Any = None) -> Any:
         return self.get_nowait(key)
 
-    async def _gets(self, key: Any, encoding: Any = None, _conn: Any = None) -> Any:
-        return self.get_nowait(key)
+    _gets = _get
 
     async def _multi_get(self, keys: Iterable[Any], encoding: Any = None, _conn: Any = None) -> list[Any]:
         return [self.get_nowait(key) for key in keys]

@@ -8,8 +8,8 @@ from typing import Any
 ENTRY_OVERHEAD = 320
 """Bytes the cache itself spends on one entry that expires: its places in the index, the policy and the slots.
 
-Measured with tracemalloc over 100,000 entries: 126 to 208 while a layer fills with lru, sieve, s3fifo or arc,
-up to 311 (467 with the memory of who left that s3fifo keeps) when it has long been full."""
+Measured with tracemalloc over 100,000 entries: 47 to 158 while a layer fills with lru, sieve or s3fifo, 129
+to 298 when it has long been full of entries that expire."""
 
 _MAX_ITEMS = 10_000
 _CONTAINERS = (list, tuple, set, frozenset)

@@ -6,6 +6,9 @@ from collections.abc import Hashable, Iterable
 
 from perfmw.cache.eviction.ranked import MOST_NOTED, RankedQueue
 
+_DEAREST = 86_400.0
+"""Seconds beyond which a cost is not told apart: beside an age of many more, others would be lost."""
+
 
 class GDSFPolicy:
     """Evicts the key of lowest rank, which is age + reads * cost / size.
@@ -55,7 +58,7 @@ class GDSFPolicy:
         return worth
 
     def _value(self, size: int, cost: float) -> float:
-        return (cost if cost > 0 else 1.0) / size
+        return (min(cost, _DEAREST) if cost > 0 else 1.0) / size
 
     def resize(self, capacity: int) -> None:
         """Ranks do not depend on the capacity."""

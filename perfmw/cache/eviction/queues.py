@@ -154,7 +154,7 @@ _COARSE: dict[int, int] = {}
 
 
 def _coarse(size: int) -> int:
-    """``size`` to its first four bits: one of few numbers, each of which is in memory once."""
+    """``size`` to about its first four bits: one of few numbers, each of which is in memory once."""
     low = max(0, size.bit_length() - 4)
-    rounded = size >> low << low
+    rounded = size + (1 << low >> 1) >> low << low
     return _COARSE.setdefault(rounded, rounded)
