@@ -2,15 +2,15 @@
 
 The methods are those that hold on web traffic: persistence, the same time a season ago, the profile of the
 season, and each corrected by how far the level is off, with the share of that error that lasts learnt by
-recursive least squares. None is best on every series, and which is best is known only afterwards; weighing
-by recent errors stays near the best.
+recursive least squares; and medians, which err less than means where bursts come and go. None is best on
+every series, and which is best is known only afterwards; weighing by recent errors stays near the best.
 """
 
 from __future__ import annotations
 
 from collections import OrderedDict, deque
 from collections.abc import Sequence
-from math import ceil, isfinite, nan
+from math import ceil, exp, isfinite, nan
 from typing import Final, NamedTuple
 
 from perfmw.resources.seasons import Seasons
@@ -20,9 +20,22 @@ _HISTORY: Final = 3000
 _ERRORS: Final = 300
 _SHARPNESS: Final = 6
 """The power of the inverse error that a method is weighed by."""
+_CHOOSY: Final = 25
+"""The same of mixtures of them and the naive forecasts, by their errors over days: where one is best, it is
+taken nearly alone.
+"""
+_DAYS: Final = 1.0
+_BURST: Final = 4.0
+"""Times the least error of them; a burst that nobody foresees says nothing about who foresees better."""
+_MEDIANS, _MIXTURES = 4, 3
 _LASTING: Final = 0.7
 _WILD: Final = 3.0
 _FACTORS: Final = 5
+_LATELY: Final = (1.0 / 12.0, 1.0 / 8.0)
+"""Of a season, how long medians look back: two and three hours of a day."""
+_USUALLY: Final = 7
+_LEAN: Final = 0.005
+_MOST_LEAN: Final = 0.5
 _PENDING: Final = 1000
 _LATE: Final = 900.0
 
@@ -76,8 +89,12 @@ class _Horizon:
         self._learner = _LeastSquares(_FACTORS)
         self._pending: deque[_Pending] = deque()
         self._errors: list[float] | None = None
+        self._lasting_errors: list[float] = []
+        """Of the candidates, over days: what is better by little shows in the long run alone."""
         self._settled = 0
         self._methods: list[float] = []
+        self._lean = 0.0
+        """The logarithm of what turns the mean that is expected into a median."""
         self.misses: deque[float] = deque(maxlen=_ERRORS)
         """What was told minus what came, in the latest forecasts that came due."""
 
@@ -91,17 +108,24 @@ class _Horizon:
         factors, profile = self._factors(seasons, now)
         learnt = profile + seasons.scale * self._learner.predict(factors)
         self._methods = self._all_methods(seasons, now, profile, learnt)
+        self._methods += self._mixtures(self._methods)
         if not self._pending or now + self._seconds - self._pending[-1].due >= self._seconds / _PENDING:
             due, told = now + self._seconds, self.forecast()
             self._pending.append(_Pending(due, factors, profile, seasons.scale, self._methods, told))
 
     def forecast(self) -> float:
-        """The methods' forecasts, weighed by their errors; before any is known, the recent level."""
+        """The best of the mixtures and the naive forecasts, nearly; before any error is known, the level."""
         if self._errors is None:
             return self._methods[1]
-        least = min(self._errors) + 1e-12
-        weights = [(least / (error + 1e-12)) ** _SHARPNESS for error in self._errors]
-        return sum([w * method for w, method in zip(weights, self._methods, strict=True)]) / sum(weights)
+        return _weighed(_candidates(self._methods), self._lasting_errors, _CHOOSY)
+
+    def _mixtures(self, methods: list[float]) -> list[float]:
+        """All methods but the medians, weighed by their errors; with these; and leaning as was best lately."""
+        if self._errors is None:
+            return [methods[1]] * _MIXTURES
+        errors, plain = self._errors, len(methods) - _MEDIANS
+        whole = _weighed(methods, errors[: len(methods)], _SHARPNESS)
+        return [_weighed(methods[:plain], errors[:plain], _SHARPNESS), whole, whole * exp(self._lean)]
 
     def _settle(self, pending: _Pending, seasons: Seasons) -> None:
         value, scale = seasons.last, pending.scale
@@ -110,12 +134,21 @@ class _Horizon:
             wild = _WILD * self._errors[5]  # a burst teaches nothing about what lasts
             error = max(-wild, min(wild, error))
         self._learner.update(pending.factors, error)
+        typical = pending.methods[-1]
+        self._lean += _LEAN * ((value > typical) - (value < typical))
+        self._lean = max(-_MOST_LEAN, min(_MOST_LEAN, self._lean))
         self.misses.append(pending.told - value)
         self._settled += 1
         errors = [abs(method - value) / scale for method in pending.methods]
         share = max(1.0 / self._settled, min(0.2, seasons.gap / (0.5 * seasons.season)))
         old = self._errors or errors
         self._errors = [one + share * (new - one) for one, new in zip(old, errors, strict=True)]
+        share = max(1.0 / self._settled, min(0.2, seasons.gap / (_DAYS * seasons.season)))
+        old, errors = self._lasting_errors or _candidates(errors), _candidates(errors)
+        most = max(_BURST * min(old), min(errors))
+        self._lasting_errors = [
+            one + share * (min(new, most) - one) for one, new in zip(old, errors, strict=True)
+        ]
 
     def _factors(self, seasons: Seasons, now: float) -> tuple[list[float], float]:
         due = now + self._seconds
@@ -146,12 +179,34 @@ class _Horizon:
             profile if week is None else week,
             by_week,
             (learnt + level + shifted) / 3.0,
+            *self._medians(seasons, due, profile),
         ]
+
+    @staticmethod
+    def _medians(seasons: Seasons, due: float, profile: float) -> list[float]:
+        """Lately; lately, as the profile goes on; and at this time of the season."""
+        lately = [seasons.median(share) for share in _LATELY]
+        usual_now = seasons.fast.of_profile
+        going_on = max(0.1, min(4.0, profile / usual_now)) if usual_now else 1.0
+        usual = seasons.usual(due, _USUALLY)
+        return [*lately, lately[-1] * going_on, profile if usual is None else usual]
 
     @staticmethod
     def _ago(seasons: Seasons, due: float) -> float:
         """The latest time a whole number of seasons before ``due`` that is past."""
         return due - seasons.season * max(1, ceil((due - (seasons.now or 0.0)) / seasons.season))
+
+
+def _candidates(all_methods: list[float]) -> list[float]:
+    """The naive forecasts, as now and as a season ago, and the mixtures."""
+    return [all_methods[0], all_methods[2], *all_methods[-_MIXTURES:]]
+
+
+def _weighed(values: Sequence[float], errors: Sequence[float], sharpness: float) -> float:
+    least = min(errors) + 1e-12
+    weights = [pow(least / (error + 1e-12), sharpness) for error in errors]
+    whole: float = sum([weight * value for weight, value in zip(weights, values, strict=True)])
+    return whole / sum(weights)
 
 
 class Forecaster:

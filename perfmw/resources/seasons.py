@@ -14,6 +14,8 @@ _WIDE: Final = 6
 _FAST: Final = 1200.0 / 86400.0
 _SLOW: Final = 0.125
 _LONGEST_GAP: Final = 3.0
+_RECENT: Final = 400
+"""Values that medians are taken of, at most."""
 
 
 class Level:
@@ -49,6 +51,7 @@ class Seasons:
         self._times_seen = [0] * SLOTS
         self._slots: dict[int, tuple[float, int]] = {}
         self._order: deque[int] = deque()
+        self._recent: deque[tuple[float, float]] = deque(maxlen=_RECENT)
         self._gap = self._slot_seconds
         self.now: float | None = None
         self.last = 0.0
@@ -71,6 +74,7 @@ class Seasons:
             usual = min(seconds, _LONGEST_GAP * max(self._gap, self._slot_seconds))
             self._gap += 0.1 * (usual - self._gap)
         self.now, self.last = now, value
+        self._recent.append((now, value))
         self._keep(int(now // self._slot_seconds), value)
         usual_now = self.profile(now)
         for level in (self.fast, self.slow, self.long):
@@ -124,3 +128,18 @@ class Seasons:
         slot, reach = int(at // self._slot_seconds), SLOTS // 48
         found = [self._slots[one] for one in range(slot - reach, slot + reach + 1) if one in self._slots]
         return sum([total / count for total, count in found]) / len(found) if found else None
+
+    def median(self, share: float) -> float:
+        """The median of the values of the last ``share`` of a season, or as many of them as are kept."""
+        since = (self.now or 0.0) - share * self.season
+        return _median([value for at, value in self._recent if at > since] or [self.last])
+
+    def usual(self, at: float, seasons: int) -> float | None:
+        """The median of what was around this time in so many seasons before; None where nothing is known."""
+        known = [self.around(at - number * self.season) for number in range(1, seasons + 1)]
+        found = [one for one in known if one is not None]
+        return _median(found) if found else None
+
+
+def _median(values: list[float]) -> float:
+    return sorted(values)[len(values) // 2]

@@ -127,3 +127,49 @@ def test_whatever_comes_the_forecast_is_a_number(rows: list[tuple[float, float]]
     for at, value in rows:
         forecaster.update(at, value)
         assert math.isfinite(forecaster.forecast(HOUR))
+
+
+@pytest.mark.parametrize("seed", [3, 4, 5])
+def test_where_a_naive_forecast_is_best_it_is_nearly_as_good(seed: int) -> None:
+    chance, value, walk = random.Random(seed), 1000.0, []
+    for index in range(1000):
+        value = max(1.0, value + chance.gauss(0.0, 20.0))
+        walk.append((index * 900.0, value))
+    assert judge(walk)["of_better_naive"] <= 1.05
+    days = [
+        (900.0 * index, 500.0 + 400.0 * math.sin(900.0 * index / DAY * 2 * math.pi)) for index in range(700)
+    ]
+    again = Forecaster()
+    for at, rate in days:
+        again.update(at, rate)
+    assert again.forecast(HOUR) == pytest.approx(days[(len(days) - 1 + 4) % 96 + 96][1], rel=0.02)
+
+
+def test_bursts_without_a_pattern_are_not_expected_to_last() -> None:
+    """Half of the error of a mean where one value in ten is ten times the others."""
+    chance, told, forecaster = random.Random(6), [], Forecaster()
+    rows = [(900.0 * index, 1000.0 if chance.random() < 0.1 else 100.0) for index in range(1000)]
+    for at, value in rows:
+        forecaster.update(at, value)
+        told.append(forecaster.forecast(HOUR))
+    errors = [abs(told[index] - rows[index + 4][1]) for index in range(300, 996)]
+    of_mean = [abs(190.0 - rows[index + 4][1]) for index in range(300, 996)]
+    assert sum(errors) < 0.75 * sum(of_mean)
+
+
+def test_after_standing_still_it_learns_again_what_is_best() -> None:
+    chance, forecaster, errors = random.Random(8), Forecaster(), [0.0, 0.0]
+    for index in range(300):
+        forecaster.update(900.0 * index, 50.0)
+        assert forecaster.forecast(HOUR) == pytest.approx(50.0)
+    rows = [
+        (900.0 * index, 500.0 + 400.0 * math.sin(900.0 * index / DAY * 2 * math.pi) + chance.gauss(0.0, 9.0))
+        for index in range(300, 1500)
+    ]
+    for number, (at, value) in enumerate(rows):
+        forecaster.update(at, value)
+        if 400 <= number < len(rows) - 4:
+            due = rows[number + 4][1]
+            errors[0] += abs(forecaster.forecast(HOUR) - due)
+            errors[1] += abs(rows[number + 4 - 96][1] - due)
+    assert errors[0] <= 1.05 * errors[1]
