@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from opentelemetry import trace
+from opentelemetry import propagate, trace
 from opentelemetry.instrumentation.asgi import OpenTelemetryMiddleware
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
@@ -200,6 +200,66 @@ async def test_a_sampled_request_is_broken_down(provided: Provided) -> None:
     assert usage.sampled == 1
     assert usage.cpu_seconds is not None
     assert usage.cpu_seconds > 0.0
+
+
+async def test_an_instrumentation_within_that_goes_by_the_fields_joins_the_trace(provided: Provided) -> None:
+    inner = shop(provided)
+
+    async def instrumented(scope: Any, receive: Any, send: Any) -> None:
+        """As FastAPI's own telemetry does, whatever span is current."""
+        if scope["type"] != "http":
+            await inner(scope, receive, send)
+            return
+        carrier = {name.decode(): value.decode() for name, value in scope["headers"]}
+        context = propagate.extract(carrier)
+        tracer = trace.get_tracer("framework")
+        with tracer.start_as_current_span("GET", context, kind=trace.SpanKind.SERVER):
+            await inner(scope, receive, send)
+
+    middleware = PerfMiddleware(instrumented, settings=Settings(trace_ratio=1.0))
+    caller = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+    async with Client(middleware) as client:
+        await client.get("/rows/1")
+        await client.get("/rows/2", headers={"traceparent": caller, "tracestate": "vendor=1"})
+        kept = middleware.runtime.tracing.traces.slow("GET /rows/{id}")  # type: ignore[union-attr]
+        counted = counts(middleware)
+    assert counted["component", "GET /rows/{id}"] == 2
+    theirs = [span for span in servers(provided) if span.name == "GET"]
+    ours = {span.context.span_id for span in servers(provided) if span.name != "GET"}
+    assert {span.parent.span_id for span in theirs if span.parent} == ours
+    assert {len(one.parts) for one in kept} == {8}
+    (continued,) = (one for one in kept if one.trace_id == "4bf92f3577b34da6a3ce929d0e0e4736")
+    assert continued.breakdown is not None
+    assert continued.breakdown.database > 0.0
+
+
+async def test_requests_of_one_trace_may_overlap(provided: Provided) -> None:
+    middleware = PerfMiddleware(shop(provided), settings=Settings(trace_ratio=1.0))
+    caller = {"traceparent": "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"}
+    async with Client(middleware) as client:
+        paths = ("/slow/1", "/slow/2", "/rows/1")
+        answers = await asyncio.gather(*(client.get(path, headers=caller) for path in paths))
+        traces = middleware.runtime.tracing.traces  # type: ignore[union-attr]
+        parts = {
+            name: [len(one.parts) for one in traces.slow(f"GET /{name}/{{id}}")] for name in ("slow", "rows")
+        }
+    assert [answer.status for answer in answers] == [200, 200, 200]
+    assert parts == {"slow": [0, 0], "rows": [8]}
+
+
+async def test_the_span_is_a_child_of_the_hosts_around_it(provided: Provided) -> None:
+    middleware = PerfMiddleware(shop(provided), settings=Settings(trace_ratio=1.0))
+    async with Client(OpenTelemetryMiddleware(middleware, exclude_spans=["receive", "send"])) as client:
+        for number in (1, 2):  # what an earlier request left behind is nobody's parent
+            await client.get(f"/rows/{number}")
+    (first, one), (second, two) = [
+        (own, around)
+        for own in servers(provided)
+        for around in servers(provided)
+        if own.parent is not None and own.parent.span_id == around.context.span_id
+    ]
+    assert one is not two
+    assert {first.name, second.name} == {"GET /rows/{id}"}
 
 
 async def test_the_instrumentation_of_opentelemetry_may_make_the_spans(provided: Provided) -> None:

@@ -20,6 +20,8 @@ SHARES: Final = (
 )  # fmt: skip
 USED: Final = ("memory_bytes", "io_bytes", "network_bytes")
 MOST_REPEATED: Final = 20
+ENOUGH_SAMPLES: Final = 5
+"""So many sampled requests tell what a request of the target costs."""
 
 
 class ExtrasState(msgspec.Struct, array_like=True):
@@ -109,15 +111,29 @@ class Extras:
         if self.usage is not None:
             metrics.resource_usage = self.usage()
         elif self.sampled:
-            metrics.resource_usage = self._estimate(metrics.throughput.count)
+            metrics.resource_usage = self._estimate(
+                metrics.throughput.count, metrics.throughput.recent_per_second
+            )
         if self.vitals:
             shown = {name: sketch.quantile(0.75) for name, sketch in self.vitals.items()}
             metrics.user_experience = replace(metrics.user_experience, web_vitals=shown)
 
-    def _estimate(self, requests: int) -> ResourceUsageMetrics:
+    def utilization(self, rate: float) -> float | None:
+        """The share of a core that ``rate`` requests a second keep busy; of the process, what it uses.
+
+        None as long as too few requests were sampled.
+        """
+        if self.usage is not None:
+            return self.usage().average
+        return self.shares["cpu"] / self.sampled * rate if self.sampled >= ENOUGH_SAMPLES else None
+
+    def _estimate(self, requests: int, rate: float) -> ResourceUsageMetrics:
         each = max(requests, self.sampled) / self.sampled
+        busy = self.utilization(rate)
         return ResourceUsageMetrics(
             cpu_seconds=self.shares["cpu"] * each,
+            cpu_utilization=busy,
+            average=busy,
             memory_bytes=max(0, self.used["memory_bytes"]) // self.sampled,
             io_bytes=int(self.used["io_bytes"] * each),
             network_bytes=int(self.used["network_bytes"] * each),

@@ -10,7 +10,7 @@ from __future__ import annotations
 import random
 import re
 import traceback
-from collections.abc import Mapping
+from collections.abc import Mapping, MutableMapping
 from time import time_ns
 from typing import Any, Final
 
@@ -21,6 +21,8 @@ from opentelemetry.sdk.trace import Event, ReadableSpan, SpanProcessor, TracerPr
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SimpleSpanProcessor
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 from opentelemetry.trace import SpanContext, SpanKind, Status, StatusCode, TraceFlags
+
+from perfmw.profiles.covered import open_server_span
 
 MOST_ATTRIBUTES: Final = 128
 MOST_EVENTS: Final = 128
@@ -151,8 +153,26 @@ class SpanSink:
         """A span for a request that has ended already."""
         return RequestSpan(scope["method"], self._caller(scope)[1], start_time, self.resource)
 
+    def handed_down(self, scope: MutableMapping[str, Any], context: Any) -> MutableMapping[str, Any]:
+        """The scope with the span that is current in ``context`` as the caller, as a proxy would send it on.
+
+        An instrumentation within, or an origin behind, that goes by the fields then joins the trace.
+        """
+        told: dict[str, str] = {}
+        propagate.inject(told, context)
+        fields = [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in told.items()]
+        replaced = {name for name, _ in fields}
+        kept = [field for field in scope["headers"] if field[0] not in replaced]
+        return {**scope, "headers": [*kept, *fields]}
+
     def _caller(self, scope: Mapping[str, Any]) -> tuple[otel_context.Context, SpanContext | None]:
-        """The caller's context, by whatever propagators the host has chosen."""
+        """The host's server span around perfmw, if there is one; else the caller's context, by whatever
+        propagators the host has chosen.
+        """
+        if open_server_span.get() is not None:
+            around = trace.get_current_span()
+            if around.is_recording():  # servers may leave the context of an old request behind
+                return otel_context.get_current(), around.get_span_context()
         fields = self._propagated()
         for name, _ in scope["headers"]:
             if name in fields:

@@ -9,7 +9,8 @@ proportion. The score is the weighted arithmetic mean, so that parts, weights an
 - **errors**: the error budget of a 99.9% objective: 100 without errors, 90 with the budget just spent,
   50 at ten times the budget, 0 from 30 times (3%).
 - **experience**: Apdex times 100.
-- **resources**: the utilisation against its target: 100 at the target or below, 50 at the baseline.
+- **resources**: the utilisation against its target: 100 at the target or below, 50 at the baseline. Of a
+  route it is the share of a core that the baseline's load would take with what a request costs by now.
 - **throughput**: only when it can be told from demand: at or above target 100; below the baseline
   together with a latency above the baseline (the target is being held up) in proportion.
 """

@@ -334,7 +334,9 @@ class ProfileStore:
         now = self._clock()
         if baseline is None:
             seconds, elapsed = tracked.recent(now)
-            baseline = baselines.baseline_of(tracked.window(seconds, now), elapsed, now, source="pinned")
+            reading = tracked.window(seconds, now)
+            used = tracked.utilization(reading.count / elapsed) if elapsed > 0.0 else None
+            baseline = baselines.baseline_of(reading, elapsed, now, used, source="pinned")
         tracked.chosen = True
         tracked.set_baseline(baseline)
 

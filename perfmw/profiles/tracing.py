@@ -189,7 +189,7 @@ class RequestTracing:
         token, error = kit.attach(context), None
         told: list[object] = []
         try:
-            await answers(scope, receive, noted, told)
+            await answers(sink.handed_down(scope, context), receive, noted, told)
         except BaseException as problem:
             error = problem
             raise
@@ -198,7 +198,8 @@ class RequestTracing:
             kit.detach(token)
             if watching is not None:
                 _unwatch(watching)
-                del self._open[trace_id]
+                if self._open.get(trace_id) is watch:  # several requests may belong to one trace
+                    del self._open[trace_id]
             route = named(told)[0]
             kit.describe(span, scope, route=route, status=noted.status, cache_status=noted.cache, error=error)
             span._end_time = started + int(seconds * 1e9)
@@ -245,7 +246,7 @@ class RequestTracing:
 
     def add_part(self, trace_id: int, part: Part) -> None:
         """A span below a request's own has ended."""
-        watch = self._open.get(trace_id)
+        watch = watched.get() or self._open.get(trace_id)
         if watch is not None:
             watch.add(part)
 

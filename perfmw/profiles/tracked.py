@@ -196,6 +196,17 @@ class Tracked:
     def account(self, breakdown: Breakdown) -> None:
         """Count where the time of a sampled request went."""
         self.more().sample(breakdown)
+        baseline = self.baseline
+        if baseline is None or baseline.source != "learned" or baseline.resource_utilization is not None:
+            return
+        used = self.utilization(baseline.throughput)
+        if used is not None:  # requests are counted sooner than enough of them are sampled
+            self.set_baseline(replace(baseline, resource_utilization=used))
+
+    def utilization(self, rate: float) -> float | None:
+        """The share of a core that ``rate`` requests a second would use; None while that is not known."""
+        extras = self.known_extras()
+        return extras.utilization(rate) if extras is not None else None
 
     def cool(self, factor: float) -> float:
         """The recent activity by which profiles are compared when one must go; halves at every review."""
@@ -219,7 +230,8 @@ class Tracked:
         """Take the requests so far as the baseline, once there are enough of them."""
         reading, elapsed = self.reading(), now - self.created_at
         if baselines.ready(reading, elapsed):
-            self.set_baseline(baselines.baseline_of(reading, elapsed, now))
+            used = self.utilization(reading.count / elapsed) if elapsed > 0.0 else None
+            self.set_baseline(baselines.baseline_of(reading, elapsed, now, used))
 
     def set_baseline(self, baseline: PerformanceBaseline) -> None:
         """Measure against ``baseline`` from now on; targets follow it unless the user chose them."""
@@ -270,7 +282,9 @@ class Tracked:
         return total
 
     def parts(self, reading: Reading, elapsed: float) -> list[ScorePart]:
-        """The score's parts for any reading of this profile, such as one block of an experiment."""
+        """The score's parts for any reading of this profile, such as one block of an experiment, but without
+        resources: what a block used is not known.
+        """
         return self._judge(tally_of(reading, self.apdex_t), elapsed)
 
     def current_parts(self, now: float) -> list[ScorePart]:
@@ -278,13 +292,15 @@ class Tracked:
         if self.baseline is None:
             return []
         seconds, elapsed = self.recent(now)
-        return self._judge(self.tally(seconds, now), elapsed)
+        # What the baseline's load would use by now: more visitors are no waste.
+        used = self.utilization(self.baseline.throughput)
+        return self._judge(self.tally(seconds, now), elapsed, used)
 
-    def _judge(self, tally: Tally, elapsed: float) -> list[ScorePart]:
+    def _judge(self, tally: Tally, elapsed: float, used: float | None = None) -> list[ScorePart]:
         if self.baseline is None or self.targets is None:
             return []
         floor = 0.0 if self._chosen_targets() is not None else NOTICEABLE * self.apdex_t
-        return score_parts(tally.observed(elapsed), self.baseline, self.targets, floor)
+        return score_parts(tally.observed(elapsed, used), self.baseline, self.targets, floor)
 
     def weight(self) -> float:
         """What the profile counts in the score of all: the time its requests would take at the baseline."""
@@ -354,6 +370,8 @@ class Tracked:
         extras = self.known_extras()
         if extras is not None:
             extras.fill(metrics)
+        if self.recorder.type == "query":
+            metrics.resource_usage.database_seconds = reading.seconds
         return metrics
 
     def _state(self, now: float) -> PerformanceState:

@@ -5,7 +5,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from perfmw.contracts.profiles import PerformanceBaseline, PerformanceTargets, ScorePart
+from perfmw.profiles import ProfileStore, profile_id
 from perfmw.profiles.baseline import TargetFactors, baseline_of, ready, targets_of
+from perfmw.profiles.breakdown import Breakdown
 from perfmw.profiles.recorder import Recorder
 from perfmw.profiles.score import (
     Observed,
@@ -81,6 +83,57 @@ def test_throughput_counts_only_where_it_is_not_demand() -> None:
     assert names(0.1, 20.0)["throughput"] == 100.0
     assert "throughput" not in names(0.1, 1.0), "few requests, answered fast: nobody asked for more"
     assert names(0.4, 5.0)["throughput"] == pytest.approx(100 * 5 / 13, abs=0.01)
+
+
+def test_what_a_request_costs_is_scored_at_the_baselines_load() -> None:
+    clock = [1_000_000.0]
+    store = ProfileStore(clock=lambda: clock[0])
+    recorder = store.recorder("GET /report")
+    tracked = store.tracked(profile_id("component", "GET /report"))
+    assert tracked is not None
+
+    def minute(requests: int, cpu: float) -> None:
+        for number in range(requests):
+            recorder.origin(0.1, 200, "uri-miss")
+            if number % 10 == 0:
+                tracked.account(Breakdown(0.1, cpu=cpu))
+        clock[0] += 60.0
+        store.tick(clock[0])
+
+    def told() -> tuple[float, float]:
+        profile = store.find("GET /report")
+        assert profile is not None
+        part = next(one for one in profile.performance.score_parts if one.name == "resources")
+        assert profile.metrics.resource_usage.cpu_utilization is not None
+        return part.score, profile.metrics.resource_usage.cpu_utilization
+
+    minute(300, 0.1)
+    profile = store.find("GET /report")
+    assert profile is not None
+    before = profile.performance.baseline
+    assert before is not None
+    assert before.resource_utilization == pytest.approx(0.5)  # 5 a second, of 100 ms
+    assert profile.performance.targets is not None
+    assert profile.performance.targets.resource_utilization == pytest.approx(0.4)
+    assert told() == (50.0, pytest.approx(0.5))
+    minute(600, 0.1)  # twice the load keeps twice as much busy, and is no worse
+    assert told() == (50.0, pytest.approx(1.0))
+    minute(2000, 0.0)  # a request costs a third: 0.18 of a core at the baseline's load
+    assert told()[0] == 100.0
+
+
+def test_a_block_of_an_experiment_is_not_judged_by_resources() -> None:
+    store = ProfileStore()
+    recorder = store.recorder("GET /report")
+    tracked = store.tracked(profile_id("component", "GET /report"))
+    assert tracked is not None
+    for _ in range(60):
+        recorder.origin(0.1, 200, "uri-miss")
+        tracked.account(Breakdown(0.1, cpu=0.1))
+    tracked.learn(tracked.created_at + 10.0)
+    names = {part.name for part in tracked.parts(recorder.reading(), 10.0)}
+    assert "latency" in names
+    assert "resources" not in names
 
 
 def test_resources_at_target_and_baseline() -> None:
