@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections import OrderedDict, deque
 from collections.abc import Sequence
 from math import ceil, exp, isfinite, nan
+from math import pow as math_pow
 from typing import Final, NamedTuple
 
 from perfmw.resources.seasons import Seasons
@@ -120,7 +121,7 @@ class _Horizon:
         return _weighed(_candidates(self._methods), self._lasting_errors, _CHOOSY)
 
     def _mixtures(self, methods: list[float]) -> list[float]:
-        """All methods but the medians, weighed by their errors; with these; and leaning as was best lately."""
+        """All methods but the medians, weighed by their errors; with these; and leaning as was best."""
         if self._errors is None:
             return [methods[1]] * _MIXTURES
         errors, plain = self._errors, len(methods) - _MEDIANS
@@ -204,7 +205,7 @@ def _candidates(all_methods: list[float]) -> list[float]:
 
 def _weighed(values: Sequence[float], errors: Sequence[float], sharpness: float) -> float:
     least = min(errors) + 1e-12
-    weights = [pow(least / (error + 1e-12), sharpness) for error in errors]
+    weights = [math_pow(least / (error + 1e-12), sharpness) for error in errors]
     whole: float = sum([weight * value for weight, value in zip(weights, values, strict=True)])
     return whole / sum(weights)
 
