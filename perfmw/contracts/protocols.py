@@ -99,7 +99,8 @@ class Controls(Protocol):
 
         ``eviction_policy`` or ``memory_max_bytes`` of the memory layer; ``pool:NAME``, the capacity of a
         ResizablePool; ``warm_up``, the sources of a warm-up that begins; ``coalesce`` and ``trace_ratio`` as
-        the settings of these names.
+        the settings of these names; ``access_log_ratio``, the share of requests that the server's access log
+        has a line for, failures always.
 
         Raises ValueError for another name, or for a value that is not taken.
         """

@@ -1,8 +1,8 @@
 """Did a change help? A switchback: the change is on in some blocks of time and off in others, at random.
 
 Before/after comparisons of live metrics mistake drift for effect. Here each pair of neighbouring blocks
-has the change on in one and off in the other, in random order, and what is tested is the mean of the
-pairs' differences of log mean latency (a paired t-test). Pure: nothing here waits or measures.
+has the change on in one and off in the other, in random order, and what is tested is the effect on log mean
+latency, on a level that wanders from block to block (see effect). Pure: nothing here waits or measures.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from random import Random
 from statistics import fmean, variance
 from typing import Literal
 
+from perfmw.optimization.effect import effect_of
 from perfmw.optimization.guardrails import Limits
 from perfmw.optimization.student import t_quantile
 
@@ -119,14 +120,17 @@ def judge(blocks: Sequence[Block], gates: Gates | None = None) -> Verdict:
     """The verdict on a finished experiment. Blocks that hold too few requests drop their pair."""
     gates = gates or Gates()
     soft = gates.soft * fmean([block.mean for block in blocks]) if blocks else 0.0
-    differences, usual = _differences(blocks, gates, soft)
-    pairs = len(differences)
+    used = _usable(blocks, gates)
+    pairs = len(used) // 2
     if pairs < gates.min_pairs:
         wanted = f"{gates.min_pairs} pairs of blocks with at least {gates.min_requests} requests each"
         return Verdict("not_enough_data", f"needs {wanted}, had {pairs}", pairs)
-    mean, margin = _interval(differences, gates.confidence)
+    usual = fmean(block.mean for block in used if not block.on)
+    effect = effect_of([math.log(block.mean + soft) for block in used], [block.on for block in used])
+    mean = effect.mean
+    low, high = (effect.quantile(p) for p in ((1 - gates.confidence) / 2, (1 + gates.confidence) / 2))
     improvement = _improvement(mean, soft, usual)
-    interval = (_improvement(mean + margin, soft, usual), _improvement(mean - margin, soft, usual))
+    interval = (_improvement(high, soft, usual), _improvement(low, soft, usual))
     outcome, reason = _decide(improvement, interval, gates)
     return Verdict(outcome, reason, pairs, improvement, interval)
 
@@ -137,24 +141,14 @@ def _improvement(difference: float, soft: float, usual: float) -> float:
     return min(1.0, 1 - with_change / usual)
 
 
-def _differences(blocks: Sequence[Block], gates: Gates, soft: float) -> tuple[list[float], float]:
-    """Of each pair: the logarithm with the change minus that without; and the mean latency without it."""
-    found, without = [], []
+def _usable(blocks: Sequence[Block], gates: Gates) -> list[Block]:
+    """The blocks of pairs that can be compared, in order."""
+    found: list[Block] = []
     for first, second in zip(blocks[0::2], blocks[1::2], strict=False):
-        usable = min(first.requests, second.requests) >= gates.min_requests
-        if usable and first.on != second.on and min(first.mean, second.mean) > 0:
-            on, off = (first, second) if first.on else (second, first)
-            found.append(math.log(on.mean + soft) - math.log(off.mean + soft))
-            without.append(off.mean)
-    return found, fmean(without) if without else 0.0
-
-
-def _interval(differences: Sequence[float], confidence: float) -> tuple[float, float]:
-    """Mean and half-width of the t interval."""
-    n = len(differences)
-    mean = math.fsum(differences) / n
-    variance = math.fsum((value - mean) ** 2 for value in differences) / (n - 1)
-    return mean, t_quantile((1 + confidence) / 2, n - 1) * math.sqrt(variance / n)
+        enough = min(first.requests, second.requests) >= gates.min_requests
+        if enough and first.on != second.on and min(first.mean, second.mean) > 0:
+            found += (first, second)
+    return found
 
 
 def _decide(improvement: float, interval: tuple[float, float], gates: Gates) -> tuple[Outcome, str]:

@@ -6,7 +6,8 @@ can be expected not to grow as long as that is so, whenever one stops to look (V
 exceeds ``1 / alpha`` with a probability of at most ``alpha``; Ramdas et al., "Game-theoretic statistics and
 safe anytime-valid inference", Statistical Science 2023). The bet is a Bayes factor of two Poisson rates whose
 common scale is integrated out with the prior ``1/rate``, mixed over how much worse it may be. Events of live
-traffic come in clumps, so the evidence is divided by their dispersion between the windows of one side.
+traffic come in clumps, and the level of latency wanders, so the evidence is divided by the events' dispersion
+between the windows of one side, of which little is known at first: that is weighed in with what is usual.
 
 Pure: nothing here waits or measures.
 """
@@ -23,13 +24,18 @@ BLOCK = 4
 """Windows that are also looked at together."""
 FREEDOM = 3
 """Degrees of freedom below which a dispersion is chance."""
+ASSUMED = 6.0
+"""As how many windows' evidence counts what is assumed of the dispersion."""
+FIRST = 3.0
+"""How many times the evidence a level that rose needs in the first block with the change: it wanders, too."""
 
 
 @dataclass(frozen=True, slots=True)
 class Window:
     """A part of a block: what was counted in it.
 
-    ``slow``: requests beyond the usual p99; ``late``: beyond the usual p95;
+    ``slow``: requests beyond the usual p99; ``late``: beyond the usual p95; ``far``: beyond the usual p99
+    if that moves as the window's median does (with the change only upward);
     ``timed``: the requests for which slowness was judged; ``stale``: answers past their freshness;
     ``memory``: bytes that the process held, None where nobody knows.
     """
@@ -42,6 +48,7 @@ class Window:
     stale: int = 0
     memory: int | None = None
     late: int = 0
+    far: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,18 +56,20 @@ class Limits:
     """What a change may do while it is on trial.
 
     ``alpha``: how probably a harmless change is stopped, for each guardrail and however often it is asked.
-    ``slow_ratio``: how many times as many requests may take longer than the usual p99: the shifts that load
-    brings by itself from one block to the next are smaller. ``late_ratio``: the same of the usual p95; five
-    times as many requests pass it, so that fewer are enough to tell.
+    ``slow_ratio`` and ``late_ratio``: how many times as many requests may take longer than the usual p99, and
+    p95: the shifts that load brings by itself from one block to the next are smaller. ``far_ratio``: the same
+    beside the median, which shifts of the level do not touch.
     ``error_margin`` and ``stale_margin``: shares of requests that may fail or be answered stale beyond those
     without the change. ``memory_growth``: the share by which the process may grow, at least ``memory_bytes``.
-    ``dispersion``: the least that events are taken to clump; ``past``: the most requests of before the trial
+    ``dispersion``: the least that events are taken to clump; ``wander``: how the rate of slow requests
+    wanders while that is not known yet, see RateGuard; ``past``: the most requests of before the trial
     that count as a reference.
     """
 
     alpha: float = 0.005
     slow_ratio: float = 1.5
-    late_ratio: float = 1.75
+    late_ratio: float = 1.6
+    far_ratio: float = 1.25
     error_ratio: float = 1.0
     error_margin: float = 0.01
     stale_margin: float = 0.05
@@ -68,6 +77,7 @@ class Limits:
     memory_bytes: int = 64 * 1024 * 1024
     memory_windows: int = 3
     dispersion: float = 1.0
+    wander: float = 0.05
     past: int = 4_000
 
 
@@ -78,11 +88,14 @@ class RateGuard:
     :param ratio: the change may make events so many times as frequent,
     :param margin: and so frequent beside: a share of requests.
     :param least: the smallest dispersion that is assumed.
+    :param wander: the square of the relative deviation of their rate from window to window, as assumed at
+        first; such a guard leaves the worst window out, since one pause of the process is no harm.
     """
 
     ratio: float = 1.0
     margin: float = 0.0
     least: float = 1.0
+    wander: float = 0.0
     counts: dict[bool, list[tuple[int, int]]] = field(default_factory=lambda: {True: [], False: []})
     before: tuple[float, float] = (0.0, 0.0)
 
@@ -102,7 +115,7 @@ class RateGuard:
 
     def evidence(self) -> float:
         """The natural logarithm of the e-value against "no worse than allowed"."""
-        exposure, events = self.totals(True)
+        exposure, events = self._witnessed()
         usual_exposure, usual = self.totals(False)
         if not exposure or not self.counts[False]:
             return 0.0  # before the other side was seen in this trial, nothing is known of today's load
@@ -117,21 +130,33 @@ class RateGuard:
         highest = max(logs)
         return highest + math.log(sum(math.exp(log - highest) for log in logs) / len(logs))
 
+    def _witnessed(self) -> tuple[float, float]:
+        """What counts of the side with the change."""
+        exposure, events = self.totals(True)
+        if not self.wander or not self.counts[True]:
+            return exposure, events
+        worst = max(self.counts[True], key=lambda window: window[1] / window[0])
+        return exposure - worst[0], events - worst[1]
+
     def dispersion(self) -> float:
-        """Variance over mean of the events, pooled within each side; 1 for Poisson counts.
+        """Variance over mean of the events of a window; 1 for Poisson counts.
 
         Of windows and of whole blocks, whichever is more: a level that wanders slowly shows in blocks alone.
         """
-        sides = list(self.counts.values())
-        blocks = [[_sum(side[at : at + BLOCK]) for at in range(0, len(side), BLOCK)] for side in sides]
-        return max(self.least, _dispersion(sides), _dispersion(blocks))
+        windows = list(self.counts.values())
+        blocks = [[_sum(side[at : at + BLOCK]) for at in range(0, len(side), BLOCK)] for side in windows]
+        usual = self.share(False)
+        if not self.wander:
+            return max(self.least, *(_clumps(counts) for counts in (windows, blocks)))
+        return max(self.least, *(_wandering(counts, usual, self.wander) for counts in (windows, blocks)))
 
 
 def _sum(windows: Sequence[tuple[int, int]]) -> tuple[int, int]:
     return sum(n for n, _ in windows), sum(k for _, k in windows)
 
 
-def _dispersion(sides: Sequence[Sequence[tuple[int, int]]]) -> float:
+def _clumps(sides: Sequence[Sequence[tuple[int, int]]]) -> float:
+    """As events came, pooled within each side."""
     total, freedom = 0.0, 0
     for counts in sides:
         requests, events = _sum(counts)
@@ -141,6 +166,23 @@ def _dispersion(sides: Sequence[Sequence[tuple[int, int]]]) -> float:
         total += sum((k - n * rate) ** 2 / (n * rate) for n, k in counts)
         freedom += len(counts) - 1
     return total / freedom if freedom >= FREEDOM else 0.0
+
+
+def _wandering(sides: Sequence[Sequence[tuple[int, int]]], usual: float, wander: float) -> float:
+    """At the ``usual`` rate of events: what chance alone does not explain, pooled, with what is assumed."""
+    excess, known = wander * ASSUMED, ASSUMED
+    for counts in sides:
+        requests, events = _sum(counts)
+        if len(counts) < 2 or not events:
+            continue
+        expected = [n * events / requests for n, _ in counts]
+        weights = [mean / (1.0 + mean) for mean in expected]
+        for (_, k), mean, weight in zip(counts, expected, weights, strict=True):
+            excess += weight * ((k - mean) ** 2 - mean) / mean**2
+        known += max(sum(weights) - 1.0, 0.0)
+    windows = [n for counts in sides for n, _ in counts]
+    mean = usual * sum(windows) / len(windows) if windows else 0.0
+    return 1.0 + mean * max(excess / known, 0.0)
 
 
 class Guardrails:
@@ -153,15 +195,16 @@ class Guardrails:
         self._limits = limits = limits or Limits()
         self.errors = RateGuard(limits.error_ratio, limits.error_margin, limits.dispersion)
         self.stale = RateGuard(1.0, limits.stale_margin, limits.dispersion)
-        self.slow = RateGuard(limits.slow_ratio, 0.0, limits.dispersion)
-        self.late = RateGuard(limits.late_ratio, 0.0, limits.dispersion)
+        self.slow = RateGuard(limits.slow_ratio, 0.0, limits.dispersion, limits.wander)
+        self.late = RateGuard(limits.late_ratio, 0.0, limits.dispersion, limits.wander)
+        self.far = RateGuard(limits.far_ratio, 0.0, limits.dispersion, limits.wander)
         self.reference(*before)
         self._memory: dict[bool, list[int]] = {True: [], False: []}
 
     def reference(self, requests: int, slow: int, late: int) -> None:
         """How many requests were slow, and how many late, before the trial."""
         counted = min(requests, self._limits.past)
-        for guard, events in ((self.slow, slow), (self.late, late)):
+        for guard, events in ((self.slow, slow), (self.late, late), (self.far, slow)):
             guard.before = (float(counted), events * counted / requests if requests else 0.0)
 
     def see(self, window: Window) -> None:
@@ -169,6 +212,7 @@ class Guardrails:
         self.stale.see(window.on, window.requests, window.stale)
         self.slow.see(window.on, window.timed, window.slow)
         self.late.see(window.on, window.timed, window.late)
+        self.far.see(window.on, window.timed, window.far)
         if window.memory is not None:
             self._memory[window.on].append(window.memory)
 
@@ -177,12 +221,15 @@ class Guardrails:
         needed = -math.log(self._limits.alpha)
         if self.errors.evidence() >= needed:
             return f"errors rose to {self.errors.share(True):.1%} of requests from {_usual(self.errors)}"
-        if self.slow.evidence() >= needed:
-            share = self.slow.share(True)
-            return f"p99 rose: {share:.1%} of requests took longer than it, {_usual(self.slow)} before"
-        if self.late.evidence() >= needed:
-            share = self.late.share(True)
-            return f"p95 rose: {share:.1%} of requests took longer than it, {_usual(self.late)} before"
+        first = FIRST if len(self.slow.counts[True]) <= BLOCK else 1.0
+        for guard, what, needs in (
+            (self.far, "p99", 1.0),
+            (self.slow, "p99", first),
+            (self.late, "p95", first),
+        ):
+            if guard.evidence() >= needs * needed:
+                share = guard.share(True)
+                return f"{what} rose: {share:.1%} of requests took longer than it, {_usual(guard)} before"
         if self.stale.evidence() >= needed:
             return f"stale answers rose to {self.stale.share(True):.1%} of requests from {_usual(self.stale)}"
         return self._grown(self._memory[False], self._memory[True])

@@ -54,6 +54,8 @@ def check_request(request: OptimizationRequest) -> None:
         raise ValueError(f"level must be one of {', '.join(LEVELS)}, not {request.level!r}")
     if min(request.max_steps, request.blocks, request.at_once) < 1:
         raise ValueError("max_steps, blocks and at_once must be at least 1")
+    if request.block_requests < 0:
+        raise ValueError(f"block_requests must not be negative, as {request.block_requests!r} is")
     if not (math.isfinite(request.block_seconds) and request.block_seconds > 0):
         raise ValueError(f"block_seconds must be a positive number, not {request.block_seconds!r}")
 

@@ -1,4 +1,4 @@
-"""What is on or off for all requests: one call of the app for those who come together, and tracing."""
+"""What concerns all requests: one call of the app for those who come together, tracing, and access logs."""
 
 from __future__ import annotations
 
@@ -8,25 +8,30 @@ from perfmw.contracts import Controls, OptimizationOpportunity, PotentialOptimiz
 from perfmw.optimization.cache_route import DAY
 from perfmw.optimization.host import EVERYTHING
 
-SPANS_A_SECOND = 20.0
-"""More sampled requests than that tell nothing new about where time goes."""
-SPAN_SECONDS = 0.0002
-"""What the spans of one request take, about; the trial measures what it is here."""
+SAMPLES_A_SECOND = 20.0
+"""More traced requests, or lines, than that tell nothing new about where time goes, or who comes."""
+SPAN_SECONDS, LINE_SECONDS = 0.0002, 0.00005
+"""What the spans of one request take, and a line of a log, about; the trial measures what it is here."""
 LEAST_MISSES = 200
 
 Found = Iterator[OptimizationOpportunity | PotentialOptimization]
 
 
 class SwitchOptimizer:
-    """Coalescing where it is off, and a lower share of traced requests where many are.
+    """Coalescing where it is off, and a lower share of traced or logged requests where many are.
 
-    Both can be switched on live traffic, and are kept only if all requests together become faster.
+    Failures are logged all the same, and traced as ``trace_slow`` says. All can be switched on live traffic,
+    and are kept only if all requests together become faster.
     """
 
     name = "switches"
 
     def __init__(self) -> None:
-        self._kinds: Sequence[Callable[[RuntimeSnapshot], Found]] = (self._coalescing, self._sampling)
+        self._kinds: Sequence[Callable[[RuntimeSnapshot], Found]] = (
+            self._coalescing,
+            self._spans,
+            self._lines,
+        )
 
     def propose(self, snapshot: RuntimeSnapshot) -> Sequence[OptimizationOpportunity]:
         """Pure. The most time saved first."""
@@ -69,26 +74,36 @@ class SwitchOptimizer:
             saved_seconds_per_day=share * _spent(snapshot),
         )
 
-    def _sampling(self, snapshot: RuntimeSnapshot) -> Found:
-        ratio = float(snapshot.options.get("trace_ratio") or 0.0)
+    def _spans(self, snapshot: RuntimeSnapshot) -> Found:
+        said = "Trace {:.2%} of the requests instead of {:.2%}"
+        return self._sampling(snapshot, "trace_ratio", "span_sampling", said, SPAN_SECONDS)
+
+    def _lines(self, snapshot: RuntimeSnapshot) -> Found:
+        said = "Log {:.2%} of the requests instead of {:.2%}, failures always"
+        return self._sampling(snapshot, "access_log_ratio", "log_sampling", said, LINE_SECONDS)
+
+    def _sampling(
+        self, snapshot: RuntimeSnapshot, option: str, kind: str, said: str, seconds: float
+    ) -> Found:
+        """A lower ``option`` if so many are sampled that ``seconds`` each add up; ``said`` is its title."""
+        ratio = float(snapshot.options.get(option) or 0.0)
         count = sum(one.metrics.throughput.count for one in snapshot.profiles if one.type == "component")
         rate = count / max(snapshot.window_seconds, 1e-9)
         if ratio <= 0.0:
             return
-        if ratio * rate <= 2 * SPANS_A_SECOND:
-            missing = f"few are traced: {ratio * rate:.3g} requests a second"
-            yield PotentialOptimization("span_sampling", EVERYTHING, missing)
+        if ratio * rate <= 2 * SAMPLES_A_SECOND:
+            yield PotentialOptimization(kind, EVERYTHING, f"few are: {ratio * rate:.3g} requests a second")
             return
-        value = round(SPANS_A_SECOND / rate, 6)
-        saved = (ratio - value) * rate * SPAN_SECONDS * DAY
+        value = round(SAMPLES_A_SECOND / rate, 6)
+        saved = (ratio - value) * rate * seconds * DAY
         yield OptimizationOpportunity(
-            f"switches:trace_ratio:{value:g}",
-            "span_sampling",
+            f"switches:{option}:{value:g}",
+            kind,
             EVERYTHING,
-            f"Trace {value:.2%} of the requests instead of {ratio:.2%}",
+            said.format(value, ratio),
             self.name,
-            {"option": "trace_ratio", "value": value, "before": ratio},
-            {"requests_a_second": rate, "traced_a_second": ratio * rate},
+            {"option": option, "value": value, "before": ratio},
+            {"requests_a_second": rate, "sampled_a_second": ratio * rate},
             expected_gain=min(1.0, saved / max(_spent(snapshot), 1e-9)),
             saved_seconds_per_day=saved,
             level="advanced",

@@ -10,6 +10,13 @@ from perfmw.optimization.experiment import Block, Gates, Verdict, judge, judge_o
 from perfmw.optimization.guardrails import Guardrails, Window
 from perfmw.optimization.host import EVERYTHING, EngineHost, ReadingLike, SketchLike
 
+LEAST_FOR_MEDIAN = 20
+"""Requests in a window."""
+MOST_MOVED = 1.5
+"""What load may do to the median."""
+MOST_LONGER = 4
+"""How many times as long a block may take to have its requests."""
+
 
 @dataclass(slots=True)
 class Trial:
@@ -31,8 +38,8 @@ class Trial:
     blocks: list[Block] = field(default_factory=list)
     measured: list[tuple[bool, ReadingLike]] = field(default_factory=list)
     rails: Guardrails = field(default_factory=Guardrails)
-    usual: tuple[float, float] | None = None
-    """The p99 and the p95 of before, in seconds; None before they are known."""
+    usual: tuple[float, float, float] | None = None
+    """The p99, the p95 and the median of before, in seconds; None before they are known."""
 
     async def run(self) -> Verdict:
         """Leaves the change on or off as the last block had it: the caller settles it."""
@@ -72,7 +79,9 @@ class Trial:
         began = before = self.host.reading(target)
         others = self._others()
         stop = None
-        for _ in range(gates.windows):
+        for number in range(MOST_LONGER * gates.windows):
+            if number >= gates.windows and before.count - began.count >= self.request.block_requests:
+                break
             await self.host.sleep((self.request.block_seconds - head) / gates.windows)
             now = self.host.reading(target)
             self.rails.see(self._window(on, now - before))
@@ -87,14 +96,24 @@ class Trial:
         return stop
 
     def _window(self, on: bool, seen: ReadingLike) -> Window:
-        count, slow, late = max(seen.count, 0), 0, 0
+        count, slow, late, far = max(seen.count, 0), 0, 0, 0
         if self.usual is not None and count:
-            slow, late = (count - seen.sketch.count_below(limit) for limit in self.usual)
+            p99, p95, _ = self.usual
+            limits = p99, p95, p99 * self._moved(on, seen)
+            slow, late, far = (count - seen.sketch.count_below(limit) for limit in limits)
         timed = count if self.usual is not None else 0
         # a change that has old answers serve for a while is not stopped for doing so
         behind = self.opportunity.parameters.get("stale_while_revalidate", 0.0)
         stale = 0 if behind else seen.traffic.stale
-        return Window(on, count, seen.errors, slow, timed, stale, self.host.memory(), late)
+        return Window(on, count, seen.errors, slow, timed, stale, self.host.memory(), late, far)
+
+    def _moved(self, on: bool, seen: ReadingLike) -> float:
+        """How the level moved: the median beside the usual one. What a change takes off it is not load."""
+        usual = self.usual[2] if self.usual is not None else 0.0
+        if seen.count < LEAST_FOR_MEDIAN or usual <= 0.0:
+            return 1.0
+        moved = (seen.sketch.quantile(0.5) or 0.0) / usual
+        return min(max(moved, 1.0 if on else 1.0 / MOST_MOVED), MOST_MOVED)
 
     def _others(self) -> ReadingLike | None:
         """All requests, as the control of a change of one route that can not be toggled."""
@@ -105,8 +124,10 @@ class Trial:
     def _learn_tail(self, past: ReadingLike) -> None:
         """What is slow is what was slow before; where little came before, in the first block without it."""
         if past.count >= self.gates.tail_requests:
-            self.usual = past.sketch.quantile(0.99) or 0.0, past.sketch.quantile(0.95) or 0.0
-            slow, late = (past.count - past.sketch.count_below(limit) for limit in self.usual)
+            sketch = past.sketch
+            p99, p95, p50 = (sketch.quantile(q) or 0.0 for q in (0.99, 0.95, 0.5))
+            self.usual = p99, p95, p50
+            slow, late = (past.count - sketch.count_below(limit) for limit in (p99, p95))
             self.rails.reference(past.count, slow, late)
 
 
@@ -144,6 +165,7 @@ def _measurement(readings: Sequence[ReadingLike]) -> Measurement:
         mean=sum(reading.seconds for reading in readings) / count if count else 0.0,
         p50=(sketch.quantile(0.5) or 0.0) if sketch else 0.0,
         p95=(sketch.quantile(0.95) or 0.0) if sketch else 0.0,
+        p99=(sketch.quantile(0.99) or 0.0) if sketch else 0.0,
         error_rate=sum(reading.errors for reading in readings) / count if count else 0.0,
         hit_rate=hits / count if count else 0.0,
         origin_calls=count - hits,

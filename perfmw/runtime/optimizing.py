@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from functools import partial
 from typing import TYPE_CHECKING
 
-from perfmw.contracts import Alert, OptimizationRequest, PerformanceProfile
+from perfmw.contracts import Alert, OptimizationLevel, OptimizationRequest, PerformanceProfile
 from perfmw.profiles import Reading, profile_id
 from perfmw.runtime.preparing import Preparing
 
@@ -26,6 +26,8 @@ OPTIMIZE_SECONDS = 300.0
 """Between two runs of ``auto_optimization``, if there is anything to try."""
 RECHECK_SECONDS = 6 * 3600.0
 """Between two measurements of what was kept."""
+BLOCK_REQUESTS = 1_000
+"""What a block waits for in a run that nobody watches: harm to the slowest hundredth then shows in two."""
 ALARM_SECONDS = 60.0
 """The least time between two reactions to alerts."""
 
@@ -65,6 +67,10 @@ def reading_of(runtime: Runtime, name: str) -> Reading:
         if one is not None:
             total.add(one)
     return total
+
+
+def _by_itself(level: OptimizationLevel) -> OptimizationRequest:
+    return OptimizationRequest(level=level, requested_by="auto_optimization", block_requests=BLOCK_REQUESTS)
 
 
 class Optimizing:
@@ -132,7 +138,7 @@ class Optimizing:
         elif now - self._optimized_at >= OPTIMIZE_SECONDS and runtime.engine.surveyed.identified:
             self._optimized_at = now
             level = runtime.settings.optimization_level
-            runtime.start_optimization(OptimizationRequest(level=level, requested_by="auto_optimization"))
+            runtime.start_optimization(_by_itself(level))
 
     def _work_for_some(self, now: float) -> None:
         """Optimize the first profile whose own ``auto_optimization`` is on, within its own level."""
@@ -140,8 +146,7 @@ class Optimizing:
         for profile in filter(None, map(self._automatic_one, targets)):
             self._optimized_at = now
             level = profile.metadata.optimization_level
-            request = OptimizationRequest(level=level, requested_by="auto_optimization")
-            self._runtime.start_optimization(request, profile.id)
+            self._runtime.start_optimization(_by_itself(level), profile.id)
             return
 
     def _automatic_one(self, target: str) -> PerformanceProfile | None:

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from perfmw.cache.tagging import collecting
+from perfmw.runtime.accesslogs import AccessLogs
 
 if TYPE_CHECKING:
     from perfmw.profiles.flames import Flame
@@ -23,6 +24,7 @@ class RuntimeSpans:
         self._runtime = runtime
         self._host: HostSpans | None = None
         self._serialising = False
+        self._access_logs = AccessLogs()
 
     def watch(self) -> None:
         """Let the host's spans feed the profiles, if it has any by now. Cheap, to be asked again later."""
@@ -39,7 +41,8 @@ class RuntimeSpans:
                 self._serialising = watch_serialising()
 
     def stop(self) -> None:
-        """Take in no more of the host's spans, and leave its functions as they were."""
+        """Take in no more of the host's spans, and leave its functions and logs as they were."""
+        self._access_logs.restore()
         if self._host is not None:
             self._host.detach()
         if self._serialising:
@@ -96,7 +99,8 @@ class RuntimeSpans:
         return tracing
 
     def provide_ratio(self, controls: RuntimeControls) -> None:
-        """Let the share of traced requests be changed while requests are traced."""
+        """Let the shares of requests that are traced, or have a line in the access log, be changed."""
+        self._access_logs.provide(controls)
 
         def write(value: Any) -> None:
             tracing, ratio = self._runtime.tracing, float(value)

@@ -9,6 +9,7 @@ from random import Random
 
 from perfmw.optimization.experiment import Block, Gates, Verdict, judge, plan
 from perfmw.optimization.guardrails import Guardrails, Window
+from perfmw.optimization.trial import LEAST_FOR_MEDIAN, MOST_MOVED
 
 MEDIAN, SPREAD = 0.05, 0.5
 """Seconds; the standard deviation of the logarithm of a request's latency."""
@@ -80,10 +81,20 @@ class Ran:
     blocks: int
 
 
+def counted(on: bool, latencies: list[float], limits: tuple[float, float], usual: float) -> Window:
+    """What the engine counts: ``limits`` are the usual p99 and p95, ``usual`` the usual median."""
+    count, p99 = len(latencies), limits[0]
+    moved = sorted(latencies)[count // 2] / usual if count >= LEAST_FOR_MEDIAN else 1.0
+    moved = min(max(moved, 1.0 if on else 1 / MOST_MOVED), MOST_MOVED)
+    slow, late, far = (sum(it > limit for it in latencies) for limit in (*limits, p99 * moved))
+    return Window(on, count, 0, slow, count, late=late, far=far)
+
+
 def trial(load: Load, effect: Effect, blocks: int, seed: int, gates: Gates | None = None) -> Ran:
     gates = gates or Gates()
     past = sorted(seconds for _ in range(20) for seconds in load.window(unchanged))
     limits = past[int(0.99 * len(past))], past[int(0.95 * len(past))]
+    usual = past[len(past) // 2]
     slow, late = (sum(seconds > limit for seconds in past) for limit in limits)
     rails = Guardrails(gates.limits, (len(past), slow, late))
     seen: list[Block] = []
@@ -93,10 +104,55 @@ def trial(load: Load, effect: Effect, blocks: int, seed: int, gates: Gates | Non
         for _ in range(WINDOWS):
             latencies = load.window(effect if on else unchanged)
             inside += latencies
-            slow, late = (sum(seconds > limit for seconds in latencies) for limit in limits)
-            rails.see(Window(on, len(latencies), 0, slow, len(latencies), late=late))
+            rails.see(counted(on, latencies, limits, usual))
             if (why := rails.alarm()) is not None:
                 begun = sum(block.on for block in seen) + on
                 return Ran(judge(seen, gates), why, begun, place)
         seen.append(Block(on, len(inside), sum(inside) / len(inside)))
     return Ran(judge(seen, gates), None, sum(block.on for block in seen), len(seen))
+
+
+def correlated(random: Random, blocks: int, sigma: float = 0.15, correlation: float = 0.5) -> list[float]:
+    """Levels whose logarithm has this standard deviation, and this correlation from block to block."""
+    level = random.gauss(0, sigma)
+    found = [level]
+    for _ in range(blocks - 1):
+        level = correlation * level + random.gauss(0, sigma * math.sqrt(1 - correlation**2))
+        found.append(level)
+    return found
+
+
+def independent(random: Random, blocks: int) -> list[float]:
+    return correlated(random, blocks, correlation=0.0)
+
+
+def jump(random: Random, blocks: int) -> list[float]:
+    """By half, up or down, at some moment."""
+    at, height = random.randrange(1, blocks), random.choice((-1, 1)) * math.log(1.5)
+    return [random.gauss(0, 0.1) + height * (place >= at) for place in range(blocks)]
+
+
+def drift(random: Random, blocks: int) -> list[float]:
+    """Part of a day's course: between two thirds and one and a half of the usual, and noise."""
+    phase = random.uniform(0, math.tau)
+    return [
+        random.gauss(0, 0.05) + 0.4 * math.sin(phase + math.pi * place / blocks) for place in range(blocks)
+    ]
+
+
+def bursts(random: Random, blocks: int) -> list[float]:
+    """One block in seven is much slower."""
+    return [
+        random.gauss(0, 0.08) + (random.expovariate(2) if random.random() < 0.15 else 0)
+        for _ in range(blocks)
+    ]
+
+
+NOISES: dict[str, Callable[[Random, int], list[float]]] = {
+    "independent": independent,
+    "correlated": correlated,
+    "jump": jump,
+    "drift": drift,
+    "bursts": bursts,
+}
+"""Logarithms of the level of latency in blocks where nothing was changed."""

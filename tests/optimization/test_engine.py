@@ -43,7 +43,7 @@ async def test_a_change_that_helps_is_kept(world: World) -> None:
     assert step.before.hit_rate == 0
     assert step.after.hit_rate == pytest.approx(0.8, abs=0.1)
     assert step.after.origin_calls < 0.4 * step.before.origin_calls
-    assert step.after.p50 < 0.001 < step.before.p50 < step.before.p95
+    assert step.after.p50 < 0.001 < step.before.p50 < step.before.p95 < step.before.p99
     assert result.performance_improvement == pytest.approx(step.improvement)
     assert result.optimization_duration == pytest.approx(8 * 2.0)
     assert result.new_performance_score == 60.0
@@ -353,3 +353,14 @@ async def test_a_session_is_whole_when_it_returns(world: World) -> None:
 async def test_a_session_needs_a_real_duration(world: World, duration: float) -> None:
     with pytest.raises(ValueError, match="duration"):
         await world.engine().monitor_performance(ROUTE, duration)
+
+
+async def test_a_block_waits_for_its_requests_but_not_for_ever(world: World) -> None:
+    engine = world.engine()
+    result = await engine.optimize(replace(QUICK, block_requests=90))  # 40 a second
+    assert result.optimization_duration == pytest.approx(8 * (0.5 + 6 * 0.375))
+    world.rate = 1.0
+    result = await engine.recheck(replace(QUICK, block_requests=90))
+    assert result.optimization_duration == pytest.approx(8 * (0.5 + 16 * 0.375)), "four times as long at most"
+    with pytest.raises(ValueError, match="block_requests"):
+        await engine.optimize(replace(QUICK, block_requests=-1))

@@ -26,9 +26,26 @@ def test_a_slower_tail_is_reverted_within_two_blocks() -> None:
         assert sum(run.on_blocks <= 2 for run in runs) >= 24
 
 
-def test_what_changes_nothing_is_not_stopped() -> None:
+@pytest.mark.parametrize(("rate", "wander"), [(20, 0.06), (60, 0.06), (250, 0.12)])
+def test_what_changes_nothing_is_not_stopped(rate: float, wander: float) -> None:
     random = Random(6)
-    assert not any(trial(Load(random, rate=60), unchanged, 16, seed).stopped for seed in range(40))
+    runs = [trial(Load(random, rate, wander), unchanged, 16, seed) for seed in range(40)]
+    assert not any(run.stopped for run in runs)
+
+
+def test_one_pause_of_the_process_is_no_harm() -> None:
+    quiet = [Window(False, 100, timed=100)] * 4
+    pause = Window(True, 100, slow=30, late=30, far=30, timed=100)
+    calm = Window(True, 100, timed=100)
+    assert rails(*quiet, calm, pause, calm, before=(2_000, 20, 100)).alarm() is None
+    assert rails(*quiet, pause, pause, pause, before=(2_000, 20, 100)).alarm()
+
+
+def test_a_level_that_rose_is_watched_longer_before_it_is_harm() -> None:
+    quiet = [Window(False, 200, slow=2, late=10, far=2, timed=200)] * 8
+    higher = [Window(True, 200, slow=9, late=40, far=2, timed=200)]
+    assert rails(*quiet, *(higher * 4)).alarm() is None, "it may be load: the tail is as far off as before"
+    assert "rose" in (rails(*quiet, *(higher * 8)).alarm() or "")
 
 
 def test_a_fifth_faster_is_found_in_the_same_traffic() -> None:

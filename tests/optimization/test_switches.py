@@ -1,4 +1,4 @@
-"""Coalescing and the share of traced requests: proposed from evidence, switched, and switched back."""
+"""Coalescing, and the shares of traced and logged requests: proposed from evidence, switched, and back."""
 
 from __future__ import annotations
 
@@ -47,8 +47,17 @@ def test_fewer_requests_are_traced_where_many_are() -> None:
     assert found.level == "advanced"
     assert optimizer.propose(shot({"trace_ratio": 0.5}, a_second=50.0)) == []
     [lacking] = optimizer.explain(shot({"trace_ratio": 0.5}, a_second=50.0))
-    assert "few are traced: 25 requests a second" in lacking.missing
+    assert (lacking.type, lacking.missing) == ("span_sampling", "few are: 25 requests a second")
     assert optimizer.propose(shot({})) == []
+
+
+def test_fewer_lines_are_logged_where_many_are() -> None:
+    [found] = SwitchOptimizer().propose(shot({"access_log_ratio": 1.0}))
+    assert found.type == "log_sampling"
+    assert found.title == "Log 2.00% of the requests instead of 100.00%, failures always"
+    assert found.parameters == {"option": "access_log_ratio", "value": 0.02, "before": 1.0}
+    assert found.evidence["sampled_a_second"] == pytest.approx(1_000)
+    assert found.saved_seconds_per_day == pytest.approx(980 * 50e-6 * 86_400)
 
 
 async def app(_scope: Any, _receive: Any, send: Any) -> None:

@@ -27,6 +27,13 @@ START_SCHEMA: dict[str, Any] = {
         "max_steps": {"type": "integer", "minimum": 1, "maximum": 50, "default": 3},
         "blocks": {"type": "integer", "minimum": 2, "maximum": 1_000, "default": 8},
         "block_seconds": {"type": "number", "minimum": 0.05, "maximum": 3_600, "default": 10.0},
+        "block_requests": {
+            "type": "integer",
+            "minimum": 0,
+            "maximum": 1_000_000,
+            "default": 0,
+            "description": "a block that has fewer goes on, for four times as long at most",
+        },
         "at_once": {
             "type": "integer",
             "minimum": 1,
