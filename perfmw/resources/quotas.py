@@ -123,3 +123,26 @@ class Leases:
 def seconds_up(seconds: float) -> int:
     """Whole seconds for a header field, at least 1."""
     return max(1, ceil(seconds))
+
+
+class Heaviest:
+    """Who was counted most often, of ``most`` that are kept. Counts are exact until there are more than that.
+
+    The space-saving algorithm (Metwally et al., 2005): who is new takes the place and the count of the least,
+    so that nobody who belongs to the heaviest is missing.
+    """
+
+    def __init__(self, most: int = 50) -> None:
+        self._most = most
+        self._counts: dict[str, int] = {}
+
+    def add(self, key: str) -> None:
+        counts = self._counts
+        if key not in counts and len(counts) >= self._most:
+            least = min(counts, key=counts.__getitem__)
+            counts[key] = counts.pop(least)
+        counts[key] = counts.get(key, 0) + 1
+
+    def top(self, number: int) -> list[tuple[str, int]]:
+        """The heaviest first; each count is too high by at most what the least kept has."""
+        return sorted(self._counts.items(), key=lambda one: (-one[1], one[0]))[:number]

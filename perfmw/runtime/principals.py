@@ -16,6 +16,11 @@ def principal_of(scope: Scope, headers: Sequence[bytes]) -> str:
     fields = dict(scope["headers"])
     for name in headers:
         if value := fields.get(name):
-            return blake2b(name + b"\0" + value, digest_size=12).hexdigest()
+            return digest_of(name, value)
     client = scope.get("client")
-    return blake2b(str(client[0] if client else "").encode(), digest_size=12).hexdigest()
+    return digest_of(b"", str(client[0] if client else "").encode())
+
+
+def digest_of(name: bytes, value: bytes) -> str:
+    """What a principal is counted under. ``name``: of the field, in lower case; empty for an address."""
+    return blake2b(name + b"\0" + value, digest_size=12).hexdigest()

@@ -14,13 +14,16 @@ from cachetools import LRUCache
 from perfmw.asgi.types import HeaderList, Scope
 from perfmw.http.rules import compile_pattern
 from perfmw.resources.concurrency import Priority
-from perfmw.resources.quotas import Leases, RateQuota, Verdict, seconds_up
+from perfmw.resources.quotas import Heaviest, Leases, RateQuota, Verdict, seconds_up
 from perfmw.runtime.principals import principal_of
 from perfmw.settings import Quota, Settings, SettingsError
 
 if TYPE_CHECKING:
     from perfmw.cache.layers import FarLayer
     from perfmw.runtime.limits import Place
+
+
+_SHOWN = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +63,8 @@ class QuotaCount:
         self.pattern = compile_pattern(quota.path)
         self.allowed = 0
         self.refused: Counter[str] = Counter()
+        self.heaviest = Heaviest()
+        """Who was refused most."""
         self._layer = layer
         self._rate = (
             RateQuota(quota.limit, quota.window, quota.burst, most) if quota.limit is not None else None
@@ -130,7 +135,7 @@ class QuotaCount:
         return Exceeded(quota.name, retry, detail, fields)
 
     def row(self) -> dict[str, Any]:
-        """What it counted, as JSON values; no principal is named."""
+        """What it counted, as JSON values. ``heaviest``: who was refused most, by digests."""
         kept = len(self._rate) if self._rate is not None else len(self._under_way)
         return {
             "quota": self.quota.name,
@@ -142,6 +147,7 @@ class QuotaCount:
             "refused": sum(self.refused.values()),
             "refused_by_priority": dict(self.refused),
             "keys": max(kept, len(self._leases)),
+            "heaviest": [{"key": key, "refused": times} for key, times in self.heaviest.top(_SHOWN)],
         }
 
 
@@ -176,6 +182,7 @@ class QuotaBook:
             verdict = await count.take(key, priority)
             if not verdict.allowed:
                 count.refused[priority.name.lower()] += 1
+                count.heaviest.add(key)
                 for other, its in taken:
                     other.give_back(its)
                 entered.exceeded = count.exceeded(verdict)

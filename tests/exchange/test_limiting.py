@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from perfmw import CacheRule, PerfMiddleware, Settings, hookimpl
+from perfmw.runtime.principals import digest_of
 from perfmw.settings import Concurrency, Quota
 from perfmw.testing import Client, Response
 
@@ -282,6 +283,25 @@ async def test_each_user_has_a_quota_of_their_own_and_no_key_is_kept() -> None:
     nobody = [await client.get("/") for _ in range(2)]
     await stop()
     assert status([*answers, *nobody]) == [200, 200, 429, 200, 429]
+
+
+async def test_who_is_refused_most_is_told_by_a_digest() -> None:
+    trial = Quota(name="trial", limit=60, burst=1, scope="user")
+    async with site(concurrency_limit="off", quotas=[trial]) as (app, client, wrapped):
+        app.going.set()
+        for key, times in ((b"often", 4), (b"once", 2), (b"never", 1)):
+            for _ in range(times):
+                await client.get("/", headers=[("x-api-key", key.decode())])
+        await client.get("/")
+        await client.get("/")
+        assert wrapped.runtime.limits is not None
+        [row] = wrapped.runtime.limits.state()["quotas"]
+        heaviest = [(one["key"], one["refused"]) for one in row["heaviest"]]
+        assert heaviest[0] == (digest_of(b"x-api-key", b"often"), 3)
+        assert {key for key, _ in heaviest[1:]} == {
+            digest_of(b"x-api-key", b"once"),
+            digest_of(b"", b"127.0.0.1"),
+        }
 
 
 async def test_a_route_has_a_quota_of_its_own_whatever_its_numbers() -> None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from perfmw.resources.quotas import Leases, RateQuota, seconds_up
+from perfmw.resources.quotas import Heaviest, Leases, RateQuota, seconds_up
 
 
 @given(
@@ -113,3 +115,14 @@ def test_a_lease_ends_with_its_window() -> None:
 
 def test_header_fields_have_whole_seconds() -> None:
     assert [seconds_up(seconds) for seconds in (0.0, 0.2, 1.0, 1.2)] == [1, 1, 1, 2]
+
+
+@given(st.lists(st.sampled_from("abcdefgh"), max_size=200))
+def test_the_heaviest_are_never_missed_and_never_counted_too_low(keys: list[str]) -> None:
+    heaviest, exact = Heaviest(most=4), Counter(keys)
+    for key in keys:
+        heaviest.add(key)
+    told = dict(heaviest.top(4))
+    assert len(told) <= 4
+    assert all(count >= exact[key] for key, count in told.items())
+    assert all(key in told for key, count in exact.items() if count > len(keys) / 4)
