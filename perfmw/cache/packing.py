@@ -84,8 +84,8 @@ def _codec_of(cls: type) -> tuple[Callable[[Any], bytes], Callable[[bytes], Any]
     if not can_register(cls):
         raise TypeError(f"{cls.__qualname__} is of no known family; pass encode= and decode=")
     validate = getattr(cls, "model_validate_json", None)
-    if validate is not None:  # a Pydantic model
-        return lambda value: value.model_dump_json().encode(), validate
+    if validate is not None:
+        return _json_of_model, validate
     if issubclass(cls, enum.Enum):
         return lambda value: _encode(value.name), lambda data: cls[msgspec.msgpack.decode(data, type=str)]
     decoder = msgspec.msgpack.Decoder(cls, dec_hook=lambda kind, data: _validator(kind)(data))
@@ -93,9 +93,28 @@ def _codec_of(cls: type) -> tuple[Callable[[Any], bytes], Callable[[bytes], Any]
 
 
 def _json_of_model(value: Any) -> bytes:
-    """Of a Pydantic model within a class of another family."""
-    _validator(type(value))
-    return bytes(value.model_dump_json().encode())
+    """Of a Pydantic model. Raises TypeError when JSON would lose some of it: what no schema tells the type
+    of, classes that Pydantic does not know, secrets, excluded fields.
+    """
+    cls = type(value)
+    validate = _validator(cls)
+    try:
+        data: bytes = value.model_dump_json(by_alias=True, round_trip=True, warnings=False).encode()
+        lost = _lost(value, validate(data))
+    except ValueError as error:
+        lost = str(error).splitlines()[0]
+    if lost is not None:
+        raise TypeError(
+            f"{cls.__module__}.{cls.__qualname__} does not survive as JSON ({lost}); "
+            "see encode= and decode= of perfmw.cache.register"
+        )
+    return data
+
+
+def _lost(value: Any, back: Any) -> str | None:
+    """The first field that is another than it was."""
+    fields = [*type(value).model_fields, "model_extra"]
+    return next((f"its {name}" for name in fields if getattr(value, name) != getattr(back, name)), None)
 
 
 def _validator(cls: type) -> Callable[[Any], Any]:

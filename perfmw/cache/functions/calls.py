@@ -110,7 +110,7 @@ class Fill:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if isinstance(error, Exception):
-            self._failed(error)
+            self._failed(as_raised(error))
 
     def _failed(self, error: Exception) -> None:
         call = self._call
@@ -165,6 +165,14 @@ class Fill:
     def _not_kept(self, error: Exception, instead: Any = MISSING) -> Any:
         logger.warning("@cached %s: its result is not kept: %r", self._call.spec.name, error)
         return instead
+
+
+def as_raised(error: Exception) -> Exception:
+    """What a function that is not async raised: Python makes a coroutine's StopIteration a RuntimeError."""
+    cause = error.__cause__
+    if isinstance(cause, StopIteration) and error.args == ("coroutine raised StopIteration",):
+        return cause
+    return error
 
 
 def released(kept: Any) -> Any:

@@ -13,7 +13,7 @@ from typing import Any, Concatenate, Generic, ParamSpec, Protocol, Self, TypeVar
 
 from perfmw.cache.coalescing import Flight, deadline, left
 from perfmw.cache.entries import Entry
-from perfmw.cache.functions.calls import MISSING, Call, Fill, Result, released
+from perfmw.cache.functions.calls import MISSING, Call, Fill, Result, as_raised, released
 from perfmw.cache.functions.callspec import CallSpec, FunctionInfo
 from perfmw.cache.scope import Scope, current_scope, scope_of
 
@@ -268,6 +268,10 @@ def _at_once(work: Coroutine[Any, Any, T]) -> T:
         work.send(None)
     except StopIteration as end:
         return end.value  # type: ignore[no-any-return]
+    except RuntimeError as error:
+        if (raised := as_raised(error)) is error:
+            raise
+        raise raised from None
     work.close()
     raise RuntimeError("a function that is not async waited for an event loop")
 

@@ -168,3 +168,32 @@ async def test_a_soft_purge_serves_the_old_result_once_more(scope: OwnScope) -> 
         await asyncio.sleep(0)
     assert await price() == 2
     assert len(calls) == 2
+
+
+def test_stop_iteration_is_raised_as_it_is_and_kept_so_where_errors_are() -> None:
+    calls = []
+
+    def stops(number: int) -> int:
+        calls.append(number)
+        raise StopIteration("no more")
+
+    for errors, called in ((None, 2), (60.0, 1)):
+        calls.clear()
+        function = cached(errors=errors)(stops)
+        for _ in range(2):
+            with pytest.raises(StopIteration, match="no more"):
+                function(1)
+        assert len(calls) == called
+        function.invalidate(1)
+
+
+def test_a_function_may_itself_raise_what_python_makes_of_a_stop_in_a_generator() -> None:
+    def generator() -> Iterator[int]:
+        yield next(iter(()))
+
+    @cached(ttl=60)
+    def first() -> int:
+        return next(generator())
+
+    with pytest.raises(RuntimeError, match="generator raised StopIteration"):
+        first()
