@@ -204,6 +204,7 @@ class DiskFile:
         expired = [row[0] for row in _sample(cursor) if _expired(row, now)]
         self._drop(cursor, expired)
         self.expirations += len(expired)
+        self.used_bytes = _used(cursor)
         self._database.shorten_log(cursor)
         if self._main.replaced():  # somebody removed the file, or set it aside
             self._main.close()

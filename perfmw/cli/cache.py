@@ -155,15 +155,21 @@ def purge(
         print_json(told)
         return
     click.echo(str(told["removed"]))
-    if not dry_run and wanted.keys() & {"tags", "route", "prefix"}:
+    if dry_run:
+        note(f"{_by_layer(told['layers'])}; nothing was touched")
+    elif wanted.keys() & {"tags", "route", "prefix"}:
         note("what is beyond memory under a tag, route or prefix goes when it is next asked for, uncounted")
 
 
 def _confirm(counts: dict[str, int | None], soft: bool) -> None:
-    known = {name: count for name, count in counts.items() if count is not None}
-    told = ", ".join(f"{count:,} in {name}" for name, count in known.items()) or "an unknown number"
+    told = _by_layer(counts)
     question = f"{'Make stale' if soft else 'Remove'} these entries: {told}?"
     confirm(question, refused=f"entries: {told}; --dry-run only counts")
+
+
+def _by_layer(counts: dict[str, int | None]) -> str:
+    known = {name: count for name, count in counts.items() if count is not None}
+    return ", ".join(f"{count:,} in {name}" for name, count in known.items()) or "an unknown number"
 
 
 def _purged(server: str | None, token: str | None, body: dict[str, Any]) -> dict[str, Any]:

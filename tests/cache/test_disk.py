@@ -432,3 +432,11 @@ def test_killed_writers_lose_and_tear_nothing(tmp_path: Path, trial: int) -> Non
     assert result.acknowledged >= 2
     assert (result.lost, result.torn, result.errors, result.sound) == (0, 0, 0, True)
     assert result.log <= LONGEST_LOG
+
+
+def test_the_bytes_in_use_are_looked_at_every_few_writes(tmp_path: Path) -> None:
+    layer = DiskLayer(tmp_path / "c.db", max_bytes=1024**3)
+    for number in range(128):
+        layer.file.set(f"k{number}", b"x" * 4096)
+    assert layer.bytes > 64 * 4096
+    layer.file.close()
