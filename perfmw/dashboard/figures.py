@@ -72,10 +72,11 @@ def size(value: float | None) -> str:
 
 
 def span(seconds: float) -> str:
-    """A length of time in running text, in whole units."""
+    """A length of time in running text, in whole units, or in halves of those few there are."""
     for unit, length, limit in (("s", 1, 120), ("min", 60, 7_200), ("h", 3_600, 172_800)):
         if seconds < limit:
-            return f"{seconds / length:.0f}{SPACE}{unit}"
+            half = seconds > 1 and seconds % length == length / 2
+            return f"{seconds / length:.{1 if half else 0}f}{SPACE}{unit}"
     return f"{seconds / 86_400:.0f} days"
 
 

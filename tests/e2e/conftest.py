@@ -49,6 +49,12 @@ class Shop:
         with urllib.request.urlopen(f"{self.dashboard}api/v1/profiles?limit=1000", timeout=30) as answer:
             return next(one["id"] for one in json.load(answer)["items"] if one["name"] == name)
 
+    def slow_trace(self, name: str) -> str:
+        """The id of a kept request that has parts."""
+        url = f"{self.dashboard}api/v1/profiles/{self.id_of(name)}/details"
+        with urllib.request.urlopen(url, timeout=30) as answer:
+            return next(one["trace_id"] for one in json.load(answer)["slow"] if one["parts"])
+
     def post(self, path: str, body: object) -> None:
         headers = {"content-type": "application/json", "origin": self.url}
         request = urllib.request.Request(f"{self.dashboard}{path}", json.dumps(body).encode(), headers)
@@ -127,7 +133,17 @@ class Visit:
 
     def go(self, url: str) -> None:
         self.page.goto(url)
-        self.page.wait_for_selector('#live[data-state="live"]')
+        if not url.endswith("/report"):  # which stays as it is
+            self.page.wait_for_selector('#live[data-state="live"]')
+
+    def barriers(self) -> list[tuple[str, list[Any]]]:
+        """What axe-core finds serious on the page as it is now."""
+        axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
+        return [
+            (one["id"], [node["target"] for node in one["nodes"]][:3])
+            for one in axe.run(self.page).response["violations"]
+            if one["impact"] in ("serious", "critical")
+        ]
 
 
 def opened(browser: Any, **options: Any) -> Visit:

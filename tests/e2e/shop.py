@@ -12,7 +12,8 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
-from perfmw import CacheRule, PerfMiddleware, Settings
+from perfmw import CacheRule, PerfMiddleware, Settings, hookimpl
+from perfmw.contracts import DashboardPanel
 
 trace.set_tracer_provider(TracerProvider())
 tracer = trace.get_tracer("shop")
@@ -68,4 +69,15 @@ settings = Settings(
     vitals_path="/_vitals",
     plugins=(),
 )
-app = PerfMiddleware(Starlette(routes=routes), settings=settings)
+
+
+class Stock:
+    """A plugin with a panel on a page of its own."""
+
+    @hookimpl
+    def perfmw_register_dashboard_panels(self, settings: Settings) -> list[DashboardPanel]:
+        rows = [("item 3", "2")]
+        return [DashboardPanel("stock", "Running short", ("Item", "Left"), lambda: rows, page="Stock")]
+
+
+app = PerfMiddleware(Starlette(routes=routes), settings=settings, plugins=[Stock()])

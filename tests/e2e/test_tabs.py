@@ -100,6 +100,9 @@ def test_a_flame_graph_on_demand(visit: Visit, shop: Shop) -> None:
         page.locator("#flame .data summary").click()
     hottest = page.locator("#flame tbody th").all_text_contents()[:5]
     assert any(name.startswith("work (") for name in hottest), hottest
+    for scheme in ("light", "dark"):
+        page.emulate_media(color_scheme=scheme)
+        assert visit.barriers() == [], scheme
 
 
 def test_targets_are_set_and_a_baseline_pinned(visit: Visit, shop: Shop) -> None:

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
 
 from starlette.requests import Request
 from starlette.responses import Response
 
-from perfmw.contracts import PerformanceProfile
 from perfmw.dashboard.api.profiles import TYPES
 from perfmw.dashboard.asked import compared, details_of, trace_of, traces_of, vital_reports, window_of
 from perfmw.dashboard.charts import WIDTH, flame_graph, spark_of, waterfall
@@ -112,6 +110,8 @@ async def show_comparison(context: Context, request: Request) -> Response:
     asked = {name: request.query_params.get(name, "") for name in ("first", "second")}
     profiles = context.snapshots.get(1.0).profiles
     found = compared(context.host, asked["first"], asked["second"], window) if asked["first"] else None
+    known = {one.id: one.name for one in profiles}
+    named = {side: known.get(text, text) for side, text in asked.items()}
     return await render(
         context,
         request,
@@ -119,17 +119,10 @@ async def show_comparison(context: Context, request: Request) -> Response:
         **common(context, request, "profiles", ranged=found is not None),
         found=found,
         asked=asked,
-        title=_title(profiles, asked["first"], asked["second"]),
+        named=named,
+        title=(named["first"], named["second"]) if asked["second"] else ("Before", "Now"),
         names=[profile.name for profile in profiles][:200],
     )
-
-
-def _title(profiles: Sequence[PerformanceProfile], first: str, second: str) -> tuple[str, str]:
-    """What stands above the two columns."""
-    if not second:
-        return "Before", "Now"
-    known = {one.id: one.name for one in profiles}
-    return known.get(first, first), known.get(second, second)
 
 
 PAGES: dict[str, Handler] = {
