@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import threading
 from collections.abc import Iterable, Iterator
 from typing import Any, Final, Literal, cast
 
@@ -37,6 +38,8 @@ from perfmw.exporters.pushing import Pusher
 
 Protocol = Literal["http", "grpc"]
 CUMULATIVE: Final = AggregationTemporality.CUMULATIVE
+FAREWELL: Final = 2.0
+"""Seconds that a process which stops waits for somebody to take its last spans."""
 _SCHEMA: Final = "https://opentelemetry.io/schemas/1.26.0"
 _SCOPE: Final = InstrumentationScope("perfmw", schema_url=_SCHEMA)
 _Point = tuple[dict[str, str | int], float]
@@ -66,6 +69,7 @@ class OtlpExporter:
         self._exporter = self._make("metric")
         self._pusher = Pusher(self.name, self._send)
         self._processor: SpanProcessor | None = None
+        self._spans: Any = None
 
     def _make(self, signal: Literal["metric", "trace"]) -> Any:
         if self._protocol == "grpc":
@@ -76,7 +80,8 @@ class OtlpExporter:
     def span_processor(self) -> SpanProcessor:
         """Takes finished spans, queues a bounded number of them and sends them from a thread of its own."""
         if self._processor is None:
-            self._processor = BatchSpanProcessor(self._make("trace"))
+            self._spans = self._make("trace")
+            self._processor = BatchSpanProcessor(self._spans)
             self._processor.resource = self.resource  # type: ignore[attr-defined]
         return self._processor
 
@@ -93,9 +98,17 @@ class OtlpExporter:
         await asyncio.to_thread(self._shut_down)
 
     def _shut_down(self) -> None:
-        if self._processor is not None:
-            self._processor.shutdown()
+        """Send the last spans, unless nobody takes them: then its patience ends soon."""
         self._exporter.shutdown()
+        if self._processor is None:
+            return
+        enough = threading.Timer(FAREWELL, self._spans.shutdown)
+        enough.daemon = True
+        enough.start()
+        try:
+            self._processor.shutdown()
+        finally:
+            enough.cancel()
 
 
 def _http(signal: str, url: str, timeout: float) -> Any:

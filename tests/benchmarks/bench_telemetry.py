@@ -30,6 +30,7 @@ import served
 from verdicts import told
 
 BLOCK, ROUNDS, PACED, PACERS = 1_600, 80, 2_500, 4
+SETTLING = 8.0
 HELLO, HELLO_ANSWER = served.request("/hello"), served.Answer(len("hello, world"))
 SERVERS = ("plain", "perfmw", "perfmw 1%", "perfmw 100%", "otel asgi")
 OFTEN = ("plain", "perfmw", "perfmw 1%")
@@ -122,6 +123,9 @@ def compare(port: int) -> dict[str, float]:
 def cost() -> dict[str, float]:
     with ExitStack() as stack:
         there = {which: stack.enter_context(served.server(__file__, which)) for which in SERVERS}
+        for one in there.values():
+            one.rates(HELLO, HELLO_ANSWER, BLOCK)
+        time.sleep(SETTLING)  # what a process imports and learns once is no part of a request
         blocks = {which: partial(one.rates, HELLO, HELLO_ANSWER, BLOCK) for which, one in there.items()}
         often = {which: block for which, block in blocks.items() if which in OFTEN}
         rows = served.compared(often, ROUNDS)

@@ -14,6 +14,7 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
 from perfmw import CacheRule, PerfMiddleware, Settings
+from perfmw.profiles.request_span import RequestSpan
 from perfmw.testing import Client
 
 pytest.importorskip("opentelemetry.exporter.otlp.proto.http", reason="the extra otlp is not installed")
@@ -128,3 +129,14 @@ async def test_a_collector_that_is_away_costs_one_waiting_snapshot() -> None:
     assert exporter._pusher.dropped == 4
     sending.cancel()
     await exporter.aclose()
+
+
+async def test_a_process_stops_though_nobody_takes_its_last_spans(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("perfmw.exporters.otlp.FAREWELL", 0.05)
+    exporter = OtlpExporter("http://127.0.0.1:9", timeout=600.0)
+    processor = exporter.span_processor()
+    processor.on_end(RequestSpan("GET", None, 1_800_000_000_000_000_000, exporter.resource))
+    await asyncio.wait_for(exporter.aclose(), 30)
+    assert "aborting retry" in caplog.text
