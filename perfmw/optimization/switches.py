@@ -12,6 +12,8 @@ SAMPLES_A_SECOND = 20.0
 """More traced requests, or lines, than that tell nothing new about where time goes, or who comes."""
 SPAN_SECONDS, LINE_SECONDS = 0.0002, 0.00005
 """What the spans of one request take, and a line of a log, about; the trial measures what it is here."""
+LEAST_REQUESTS = 1_000
+"""Before them a rate is chance."""
 LEAST_MISSES = 200
 
 Found = Iterator[OptimizationOpportunity | PotentialOptimization]
@@ -90,6 +92,9 @@ class SwitchOptimizer:
         count = sum(one.metrics.throughput.count for one in snapshot.profiles if one.type == "component")
         rate = count / max(snapshot.window_seconds, 1e-9)
         if ratio <= 0.0:
+            return
+        if count < LEAST_REQUESTS:
+            yield PotentialOptimization(kind, EVERYTHING, f"{count:,} requests of {LEAST_REQUESTS:,} needed")
             return
         if ratio * rate <= 2 * SAMPLES_A_SECOND:
             yield PotentialOptimization(kind, EVERYTHING, f"few are: {ratio * rate:.3g} requests a second")

@@ -35,6 +35,7 @@ from perfmw.contracts import (
     OptimizationResult,
     RuntimeSnapshot,
 )
+from tests.benchmarks.verdicts import told
 
 ROUTES = 10
 VISITORS = 30
@@ -218,10 +219,6 @@ async def working(seconds: float) -> float:
         return Timed.spent / (time.perf_counter() - wall)
 
 
-def _row(figure: str, value: str, needs: str, *, good: bool) -> None:
-    print(f"{figure:<44}{value:>10}  {needs:<8}{'met' if good else 'missed'}")
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("what", choices=["aa", "cost"])
@@ -235,14 +232,14 @@ def main() -> None:
         found = asyncio.run(aa(given.runs, given.blocks, given.block_seconds, given.seed))
         wrong = found["kept"] + found["worse"] + found["stopped"]
         share = wrong / found.total()
-        _row(f"claimed, of {found.total()} live A/A runs", f"{share:.1%}", "<= 1%", good=share <= 0.01)
+        told(f"claimed, of {found.total()} live A/A runs", share, most=0.01)
         print(f"  {dict(found)}")
         return
     alone = asyncio.run(idle(given.seconds, with_runtime=False))
     own = asyncio.run(idle(given.seconds, with_runtime=True)) - alone
-    _row("engine and runtime, idle, of a core", f"{own:.2%}", "< 0.5%", good=own < 0.005)
+    told("engine and runtime, idle, of a core", 100 * own, most=0.5, unit="%")
     busy = asyncio.run(working(given.seconds))
-    _row("engine and runtime, ten trials, of a core", f"{busy:.2%}", "< 3%", good=busy < 0.03)
+    told("engine and runtime, ten trials, of a core", 100 * busy, most=3, unit="%")
 
 
 if __name__ == "__main__":

@@ -48,6 +48,8 @@ def test_fewer_requests_are_traced_where_many_are() -> None:
     assert optimizer.propose(shot({"trace_ratio": 0.5}, a_second=50.0)) == []
     [lacking] = optimizer.explain(shot({"trace_ratio": 0.5}, a_second=50.0))
     assert (lacking.type, lacking.missing) == ("span_sampling", "few are: 25 requests a second")
+    [lacking] = optimizer.explain(shot({"trace_ratio": 0.5}, a_second=5.0))
+    assert lacking.missing == "500 requests of 1,000 needed"
     assert optimizer.propose(shot({})) == []
 
 
