@@ -11,5 +11,6 @@ def told(
     needs += [f"at most {most:g}"] if most is not None else []
     holds = (least is None or value >= least) and (most is None or value <= most)
     figure = f"{value:.4g} {unit}".strip()
-    print(f"{what}: {figure}; needs {' and '.join(needs)}: {'holds' if holds else 'FALLS SHORT'}")
+    verdict = f"; needs {' and '.join(needs)}: {'holds' if holds else 'FALLS SHORT'}" if needs else ""
+    print(f"{what}: {figure}{verdict}")
     return holds
