@@ -20,6 +20,10 @@ _UNREST = 1.0
 """Seconds after a refusal for which the next requests are looked at."""
 _STATUS = b"HTTP/1.1 503 Service Unavailable\r\n"
 _CLOSE = (b"connection", b"close")
+_SCHEMES = ("http", "https")
+_REHOSTED = frozenset({b"forwarded", b"x-forwarded-host"})
+"""By which a host of other middlewares may be told: under which URL something is kept is not known here."""
+_FORWARDED_FOR = frozenset({b"forwarded", b"x-forwarded-for"})
 
 
 def hang_door(cache: HttpCache, told: object) -> None:
@@ -34,13 +38,13 @@ def hang_door(cache: HttpCache, told: object) -> None:
 
 
 class _Case:
-    """What is known of requests that look the same. ``key`` is empty for what no cache answers."""
+    """What is known of requests that look the same. ``keys``: what they may be cached under, if at all."""
 
-    __slots__ = ("key", "place")
+    __slots__ = ("keys", "place")
 
-    def __init__(self, place: Place, key: str) -> None:
+    def __init__(self, place: Place, keys: tuple[str, ...]) -> None:
         self.place = place
-        self.key = key
+        self.keys = keys
 
 
 class Doorkeeper:
@@ -68,11 +72,11 @@ class Doorkeeper:
         if case is None or (gate := case.place.gate) is None:
             return None
         name = ""
-        if case.key:
-            held = self._held.get(case.key)
+        for key in case.keys:
+            held = self._held.get(key)
             if held is not None and now < held.until:
                 name = held.name if head.method == "GET" else ""
-            elif not self._nowhere(case.key):
+            elif not self._nowhere(key):
                 return None
         limits, priority, who = self._limits, case.place.priority, ""
         if limits.asks or limits.fair:
@@ -88,13 +92,15 @@ class Doorkeeper:
     def _case(self, head: Head, connection: Any) -> _Case | None:
         """None for what may be answered by others than perfmw, or from where it takes time to look."""
         place = self._limits.seen(head.method, connection.root_path + head.path)
-        key = ""
+        keys: tuple[str, ...] = ()
         if head.method in ("GET", "HEAD"):
-            key = self._key(head, connection)
-            if not key:
+            keys = self._keys(head, connection)
+            if not keys:
                 return None
+        if self._limits.fair and any(name in _FORWARDED_FOR for name, _ in head.headers):
+            return None  # whom it is for, is for the server to say
         if place is not None:
-            head.note = _Case(place, key)
+            head.note = _Case(place, keys)
         return head.note  # type: ignore[no-any-return]
 
     def _asked(self, place: Place, head: Head, connection: Any) -> tuple[Priority, str]:
@@ -112,13 +118,18 @@ class Doorkeeper:
             for _ in range(count):
                 note(each)
 
-    def _key(self, head: Head, connection: Any) -> str:
-        """The cache key of a GET; empty where a plugin makes the keys, or the host is not said once."""
+    def _keys(self, head: Head, connection: Any) -> tuple[str, ...]:
+        """The cache keys of a GET; none where a plugin makes the keys, or the host is not said once.
+
+        A proxy that the server trusts may say that the client's scheme was another.
+        """
         hosts = [value for name, value in head.headers if name == b"host"]
-        if len(hosts) != 1 or not self._cache.plain_keys:
-            return ""
+        names = {name for name, _ in head.headers}
+        if len(hosts) != 1 or not self._cache.plain_keys or names & _REHOSTED:
+            return ()
         path = connection.root_path.encode("ascii") + head.raw_path
-        return request_key(connection.scheme, hosts[0], path, head.query_string)
+        schemes = _SCHEMES if b"x-forwarded-proto" in names else (connection.scheme,)
+        return tuple(request_key(scheme, hosts[0], path, head.query_string) for scheme in schemes)
 
     def _nowhere(self, key: str) -> bool:
         """Whether no cache has anything of a URL, nor will have in a moment."""

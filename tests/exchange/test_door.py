@@ -184,6 +184,24 @@ async def test_what_is_exempt_cached_or_the_dashboards_is_answered(http: str) ->
         assert (await line.get("/_perfmw/api/v1/limits"))[0] == 401  # it wants this machine's own name
 
 
+async def test_what_a_trusted_proxy_asks_for_is_looked_for_under_the_clients_scheme(
+    http: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    by_proxy = ("x-forwarded-proto: https", "x-forwarded-for: 192.0.2.9")
+    async with served(http) as site:
+        line = await site.line()
+        site.app.going.set()
+        assert (await line.get("/kept", "GET", *by_proxy))[0] == 200
+        site.app.going.clear()
+        await site.crowd()
+        assert (await line.get("/work", "POST", "content-length: 0", *by_proxy))[0] == 503
+        status, fields, _ = await line.get("/kept", "GET", *by_proxy)
+        assert (status, "; hit" in fields["cache-status"]) == (200, True)
+        passed = door_of(site, monkeypatch)
+        await line.get("/vip", "GET", "x-forwarded-host: other")
+        assert passed == ["/vip"]
+
+
 async def test_the_highest_class_goes_past_while_others_are_refused(http: str) -> None:
     async with served(http) as site:
         line = await site.line()
