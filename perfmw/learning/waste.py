@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Hashable, Iterable
+from collections.abc import Callable, Hashable, Iterable
 from dataclasses import dataclass
 
 from perfmw.learning.bytecurve import ByteCurve
@@ -69,3 +69,44 @@ def _beyond(curve: ByteCurve, capacity: int) -> int:
     ratios = curve.curve(sizes)
     enough = next(size for size, ratio in zip(sizes, ratios, strict=True) if ratio >= ratios[-1] - _HARDLY)
     return round(capacity - enough)
+
+
+class Unread:
+    """Of a running cache: how many of the bytes that were stored left before anybody read them. Bounded.
+
+    A value that is replaced unread counts too. Of more than ``most`` values that wait for a first read, the
+    oldest are left out.
+    """
+
+    def __init__(self, most: int = 20_000) -> None:
+        self.stored = self.never_hit = 0
+        self._most = most
+        self._waiting: OrderedDict[Hashable, int] = OrderedDict()
+
+    def store(self, key: Hashable, size: int) -> None:
+        """A value of so many bytes was stored."""
+        self.never_hit += self._waiting.pop(key, 0)
+        self.stored += size
+        self._waiting[key] = size
+        if len(self._waiting) > self._most:
+            _, unknown = self._waiting.popitem(last=False)
+            self.stored -= unknown
+
+    def read(self, key: Hashable) -> None:
+        """It was hit."""
+        self._waiting.pop(key, None)
+
+    def settle(self, holds: Callable[[Hashable], bool]) -> None:
+        """Count those that the cache does not hold any more; to be called now and then."""
+        for key in [key for key in self._waiting if not holds(key)]:
+            self.never_hit += self._waiting.pop(key)
+
+    @property
+    def share(self) -> float:
+        """Never hit, of all that was stored and is read or gone, 0..1."""
+        settled = self.stored - sum(self._waiting.values())
+        return self.never_hit / settled if settled else 0.0
+
+    def in_words(self) -> str:
+        """One sentence for people."""
+        return f"{self.never_hit:,} of {self.stored:,} bytes stored left memory before anybody read them."

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, Final
 
@@ -14,6 +14,7 @@ from perfmw.contracts import OptimizationOpportunity
 from perfmw.learning.cost import Curve, WhatIf, what_if
 from perfmw.learning.curves import MissRatioCurve
 from perfmw.learning.keypatterns import key_pattern
+from perfmw.learning.waste import Unread
 from perfmw.runtime.economy import prices_of
 from perfmw.runtime.functionreads import FunctionReads
 from perfmw.runtime.parts import LEAST_READS as PART_READS
@@ -96,9 +97,15 @@ class Tuner:
         self._told: dict[str, Any] = {}
         self.functions = FunctionReads(runtime.spaces)
         self.parts = Parts(runtime.settings, runtime.plugins.eviction_policies)
+        self.unread = Unread()
 
-    def page(self, space: str, key: str, path: str, size: int, *, api: bool) -> None:
-        """A page was read, or stored; ``space`` is the namespace that keeps it."""
+    def page(self, space: str, key: str, path: str, size: int, *, api: bool, new: bool) -> None:
+        """A page was read, or is ``new`` in the cache; ``space`` is the namespace that keeps it."""
+        if new:
+            self.parts.stores(key, api=api)
+            self.unread.store(key, size)
+        else:
+            self.unread.read(key)
         self.curves.access(space, key, path, size)
         if space == SHARED:
             self.parts.read("api" if api else "content", key, size)
@@ -114,11 +121,16 @@ class Tuner:
         if now - self._tuned_at < TUNE_SECONDS:
             return
         self._tuned_at = now
+        self.unread.settle(self._holds)
         layer = self._runtime.cache.memory
         if layer is None or not self.functions.complete:
             return
         self._tune_parts(layer)
         self._tune_size(layer)
+
+    def _holds(self, key: Hashable) -> bool:
+        caches = self._runtime.spaces.caches.values()
+        return any(one.memory is not None and key in one.memory for one in caches)
 
     def _tune_parts(self, layer: MemoryLayer) -> None:
         plan = self.parts.plan(layer) if self.parts.reads >= PART_READS else None
@@ -148,6 +160,12 @@ class Tuner:
             "namespaces": {name: self._of(name, one, now) for name, one in self.curves.spaces.items()},
             "routes": {name: _plain(one) for name, one in self.curves.routes.items()},
             "functions": self._of_functions(now),
+            "waste": {
+                "stored": self.unread.stored,
+                "never_hit": self.unread.never_hit,
+                "never_hit_share": self.unread.share,
+                "words": self.unread.in_words(),
+            },
         } | ({"partition": parts} if (parts := self.parts.told(self._runtime.cache.memory)) else {})
 
     def _of_functions(self, now: float) -> dict[str, Any]:

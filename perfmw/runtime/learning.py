@@ -188,10 +188,8 @@ class Learning:
             size = self._weights[key] = weigh(key, stored)
             if len(self._weights) > _MOST_KEYS:
                 self._weights.popitem(last=False)
-        api = is_api(stored)
-        if new:
-            tuner.parts.stores(key, api=api)
-        tuner.page(space_of(self._spaces, stored), key, _path(key), size, api=api)
+        space, api = space_of(self._spaces, stored), is_api(stored)
+        tuner.page(space, key, _path(key), size, api=api, new=new)
 
     async def strategy(self) -> CacheStrategy:
         """A cache strategy for what was learned of the running cache, worked out in a thread.

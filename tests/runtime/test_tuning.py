@@ -340,6 +340,16 @@ async def test_functions_have_curves_of_their_own() -> None:
     assert told["namespaces"][""]["reads"] == 900 + 450
 
 
+async def test_what_leaves_memory_unread_is_told() -> None:
+    app = site(usage_pattern_learning=True, memory_max_entries=20)
+    await reads(app, 100, pages=10, path="/hot")
+    await reads(app, 100, pages=100, path="/once")
+    app.runtime.learning.tick(time.time() + 100)
+    waste = app.runtime.learning.told()["curves"]["waste"]
+    assert waste["never_hit"] == pytest.approx(waste["stored"] * 80 / 110, rel=0.1)
+    assert "before anybody read them" in waste["words"]
+
+
 async def test_of_many_keys_read_often_a_sample_is_followed() -> None:
     app = site(usage_pattern_learning=True)
 
