@@ -159,3 +159,28 @@ def test_handlers_that_compute_earn_no_bursts_in_overload() -> None:
         now += 0.001
     assert max(beyond[300:]) == 0
     assert limiter.limit <= 4
+
+
+@given(st.lists(st.tuples(st.integers(0, 2), st.floats(0.0, 0.5), st.booleans()), max_size=120))
+def test_what_is_foreseen_for_who_comes_next_is_what_happens(steps: list[tuple[int, float, bool]]) -> None:
+    limiter, now, inside = ConcurrencyLimiter(initial=4, least=2, most=8), 0.0, list[Ticket]()
+    for priority, seconds, leaves in steps:
+        now += seconds
+        if leaves and inside:
+            limiter.done(inside.pop(0), now)
+        foreseen = limiter.foresee(now, priority, "", (0, 0, 0))
+        answer = limiter.admit(now, priority)
+        assert (foreseen is None) == isinstance(answer, Ticket)
+        if isinstance(answer, Ticket):
+            inside.append(answer)
+
+
+def test_those_on_their_way_and_those_about_to_leave_are_foreseen() -> None:
+    limiter = ConcurrencyLimiter(initial=2, least=2, most=2)
+    assert limiter.foresee(0.0, Priority.NORMAL, "", (0, 0, 0)) is None
+    assert limiter.foresee(0.0, Priority.NORMAL, "", (0, 2, 0)) == "limit"
+    assert limiter.foresee(0.0, Priority.HIGH, "", (2, 0, 0)) is None
+    for _ in range(2):
+        limiter.admit(0.0, Priority.NORMAL)
+    assert limiter.foresee(0.0, Priority.NORMAL, "", (0, 0, 0)) == "limit"
+    assert limiter.foresee(0.0, Priority.NORMAL, "", (0, -1, 0)) is None

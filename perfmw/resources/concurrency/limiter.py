@@ -158,13 +158,13 @@ class ConcurrencyLimiter:
         :param coming: how many more of each class will be under way by then; fewer where it is negative.
         """
         more, limit = sum(coming), self.limit
+        if self._split is None and priority < Priority.HIGH and self._held_back(now, priority):
+            return "priority"
         if self._credit >= max(0, more) + 1.0 and self.in_flight + more < _BURST * limit:
             return None
         if self._split is not None:
             fits = self._split.fits(now, max(1, limit - more), priority, who)
             return None if fits else "limit"
-        if priority < Priority.HIGH and self._held_back(now, priority):
-            return "priority"
         ahead = self._seen_by(priority) + (coming[priority] if priority == Priority.HIGH else more)
         if ahead < self._room(priority):
             return None
