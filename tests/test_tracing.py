@@ -12,6 +12,7 @@ from opentelemetry.instrumentation.asgi import OpenTelemetryMiddleware
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 from opentelemetry.util._once import Once
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -231,6 +232,30 @@ async def test_an_instrumentation_within_that_goes_by_the_fields_joins_the_trace
     (continued,) = (one for one in kept if one.trace_id == "4bf92f3577b34da6a3ce929d0e0e4736")
     assert continued.breakdown is not None
     assert continued.breakdown.database > 0.0
+
+
+async def test_the_app_is_told_by_the_fields_that_the_host_has_chosen(
+    provided: Provided, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[dict[bytes, bytes]] = []
+
+    class Own(TraceContextTextMapPropagator):
+        fields = frozenset({"x-trace"})
+
+        def inject(self, carrier: Any, context: Any = None, setter: Any = None) -> None:
+            carrier["X-Trace"] = f"{trace.get_current_span(context).get_span_context().span_id:x}"
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] == "http":
+            seen.append(dict(scope["headers"]))
+        await shop(provided)(scope, receive, send)
+
+    monkeypatch.setattr(propagate, "_HTTP_TEXT_FORMAT", Own())
+    async with Client(PerfMiddleware(app, settings=Settings(trace_ratio=1.0))) as client:
+        await client.get("/rows/1", headers={"x-trace": "spoofed"})
+    (span,) = servers(provided)
+    assert seen[0][b"x-trace"] == f"{span.context.span_id:x}".encode()  # type: ignore[union-attr]
+    assert b"traceparent" not in seen[0]
 
 
 async def test_requests_of_one_trace_may_overlap(provided: Provided) -> None:

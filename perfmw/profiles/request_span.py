@@ -34,6 +34,7 @@ _FAILED: Final = Status(StatusCode.ERROR)
 _IDLE_AT_START: Final = (BatchSpanProcessor, SimpleSpanProcessor)
 """What these do when a span starts is nothing."""
 _NO_CONTEXT: Final = otel_context.Context()
+_TRACEPARENT: Final = b"traceparent"
 
 
 class RequestSpan(trace.Span, ReadableSpan):
@@ -153,11 +154,18 @@ class SpanSink:
         """A span for a request that has ended already."""
         return RequestSpan(scope["method"], self._caller(scope)[1], start_time, self.resource)
 
-    def handed_down(self, scope: MutableMapping[str, Any], context: Any) -> MutableMapping[str, Any]:
-        """The scope with the span that is current in ``context`` as the caller, as a proxy would send it on.
+    def handed_down(
+        self, scope: MutableMapping[str, Any], span: RequestSpan, context: Any
+    ) -> MutableMapping[str, Any]:
+        """The scope with ``span``, current in ``context``, as the caller, as a proxy would send it on.
 
         An instrumentation within, or an origin behind, that goes by the fields then joins the trace.
         """
+        if _TRACEPARENT in self._propagated():  # all else that W3C's fields tell is as it came
+            own = span.get_span_context()
+            field = _TRACEPARENT, b"00-%032x-%016x-01" % (own.trace_id, own.span_id)
+            others = [one for one in scope["headers"] if one[0] != _TRACEPARENT]
+            return {**scope, "headers": [*others, field]}
         told: dict[str, str] = {}
         propagate.inject(told, context)
         fields = [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in told.items()]

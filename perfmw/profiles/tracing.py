@@ -189,7 +189,7 @@ class RequestTracing:
         token, error = kit.attach(context), None
         told: list[object] = []
         try:
-            await answers(sink.handed_down(scope, context), receive, noted, told)
+            await answers(sink.handed_down(scope, span, context), receive, noted, told)
         except BaseException as problem:
             error = problem
             raise
