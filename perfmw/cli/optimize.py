@@ -171,6 +171,7 @@ def kill(server: str | None, token: str | None, yes: bool, as_json: bool) -> Non
     """
     if not yes:
         confirm("End the run under way and undo every change?", refused="this undoes every change")
+    running = False
     if server is None:
         ledger = _ledger()
         undone = [one.opportunity for one in reversed(ledger.kept())]
@@ -180,8 +181,10 @@ def kill(server: str | None, token: str | None, yes: bool, as_json: bool) -> Non
         note("a server that runs keeps them until it is started again; --url URL undoes them at once")
     else:
         with Api(server, token) as api:
+            running = api.get("optimization")["status"] == "running"
             titles = api.post("optimization/stop", {})["rolled_back"]
-    _tell({"rolled_back": titles}, "\n".join(titles) or "nothing was in force", as_json)
+    ended = "the run under way was ended, and its change undone" if running else ""
+    _tell({"rolled_back": titles}, "\n".join([*titles, ended]).strip() or "nothing was in force", as_json)
 
 
 @optimize.command()

@@ -58,6 +58,8 @@ MOST_SILENCES: Final = 1_000
 _EMPTY_MINUTES: Final = 10
 _LEARNED: Final = Tolerances(latency_ratio=2.0, throughput_ratio=0.0)
 """Against a baseline of the first minute; smaller changes, and traffic, are for the series to find."""
+_PROCESS: Final = replace(_LEARNED, latency_floor=0.05)
+"""Of how late the event loop comes: some milliseconds, which neighbours on the machine do, hurt nobody."""
 _SHARED: Final = ("query", "integration", "system")
 
 
@@ -187,7 +189,11 @@ class Watching:
         if now - self._minute_at >= MINUTE:
             self._minute_at = now
             yield from self._minute(now)
-        findings = [*self.series.findings(), *self._slo, *self._runtime.rounds.guard.findings(now)]
+        findings = [
+            *filter(_felt, self.series.findings()),
+            *self._slo,
+            *self._runtime.rounds.guard.findings(now),
+        ]
         for tracked in self._watched():
             findings += self._degradations(tracked, now)
             yield
@@ -270,7 +276,8 @@ class Watching:
         profile = self.recent(tracked, now)
         baseline = profile.performance.baseline
         by_itself = baseline is not None and baseline.source == "learned"
-        limits = _LEARNED if by_itself else None
+        learned = _PROCESS if tracked.recorder.type == "system" else _LEARNED
+        limits = learned if by_itself else None
         found = degradations(profile, limits) if profile.monitoring.enabled else []
         if tracked.chosen:
             self._found[tracked.id] = now + profile.monitoring.frequency - 1.0, found
@@ -418,6 +425,15 @@ class Watching:
     def maintenance(self) -> bool:
         """Whether it is time for maintenance."""
         return any(window.covers(time.time()) for window in self._windows)
+
+
+def _felt(found: Finding) -> bool:
+    """Whether it matters beside requests: of the process how late its loop is, not how often looked."""
+    told = found.details
+    if told.get("profile_type") != "system":
+        return True
+    later: float = told["value"] - told["limit"]
+    return told["figure"] == "latency" and later >= _PROCESS.latency_floor
 
 
 def _counted(tracked: Tracked, what: str, now: float, seconds: float) -> tuple[int, int]:

@@ -83,6 +83,20 @@ async def test_noise_tells_nobody_anything() -> None:
     assert world.told == []
 
 
+@pytest.mark.parametrize(("later", "told"), [(0.012, False), (0.2, True)])
+async def test_a_loop_that_comes_some_milliseconds_late_is_no_incident(later: float, told: bool) -> None:
+    world = World()
+    recorder = world.runtime.profiles.recorder("process", "system")
+    for second in range(3_600):
+        world.now += 1.0
+        for _ in range(10 if second < 2_700 else 2):
+            recorder.done((0.0015 if second < 2_700 else later) * world.chance.uniform(0.8, 1.2))
+        world.runtime.profiles.tick(world.now)
+        for _ in world.watching.steps(world.now):
+            pass
+    assert bool(world.told) is told
+
+
 async def test_fifty_profiles_that_worsen_together_are_one_message_that_names_the_cause() -> None:
     world = World()
     names = tuple(f"GET /{n}" for n in range(50))
