@@ -1,6 +1,6 @@
 """What zstd saves of JSON and HTML, what it costs for 4 KiB, and what a hit of a compressed response costs.
 
-Run it as a script: ``python tests/benchmarks/bench_codecs.py``. Efficiency is 1 - stored bytes / plain bytes,
+Run it as ``python -m tests.benchmarks.bench_codecs``. Efficiency is 1 - stored bytes / plain bytes,
 over pages whose sizes and paths are those of an access log (``PERFMW_DATA``), else over pages made here. Hits
 are of one 16 KiB page in process, with and without ``compress_responses``, interleaved.
 """
@@ -21,6 +21,7 @@ from typing import Any
 from perfmw import CacheRule, PerfMiddleware, Settings
 from perfmw.cache.codecs import ZstdCodec
 from perfmw.testing import Client
+from tests.benchmarks.verdicts import told
 
 WORDS = ["the", "order", "of", "shop", "item", "price", "stock", "colour", "size", "review", "star", "buyer"]
 
@@ -114,8 +115,8 @@ def main() -> int:
             codec.encode(page, {})
             times.append(time.perf_counter() - began)
         cost = statistics.median(times) * 1e6
-        print(f"{name}: {efficiency:.1%} saved (needs >= 80%), {cost:.0f} us for 4 KiB (needs <= 30)")
-        met = met and efficiency >= 0.8 and cost <= 30
+        met = told(f"{name}: 1 - stored bytes / plain bytes", 100 * efficiency, least=80, unit="%") and met
+        met = told(f"{name}: zstd of 4 KiB", cost, most=30, unit="us") and met
     for name, ratio in asyncio.run(hits()).items():
         print(f"a hit of a compressed page, {name}: {ratio:.2f} of a hit without compression")
     return int(not met)

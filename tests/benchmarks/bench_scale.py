@@ -1,6 +1,6 @@
 """What an operation of MemoryLayer costs with 1,000,000 entries against 1,000, the same memory resident.
 
-Run it as a script: ``python tests/benchmarks/bench_scale.py [--policy NAME] [--json]``. Processor caches make
+Run it as ``python -m tests.benchmarks.bench_scale [--policy NAME] [--json]``. Processor caches make
 any dictionary slower as it grows, so that one layer of 1,000,000 entries is compared with 1,000 layers of
 1,000 that hold the same entries. So that memory is as cold and as scattered for both,
 
@@ -26,6 +26,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 
 from perfmw.cache import MemoryLayer
+from tests.benchmarks.verdicts import told
 
 LIMIT = 1.6
 SMALL = 1_000
@@ -137,10 +138,10 @@ def main() -> int:
         for name, figure in {} if options.json else found[policy].items():
             print(
                 f"{policy:9} {name:15} {options.entries // SMALL:,} x 1,000 {figure.small_ns:6.0f} ns"
-                f"   1 x {options.entries:,} {figure.large_ns:6.0f} ns   ratio {figure.ratio:.2f}"
-                f" (needs <= {LIMIT})  {'OVER' if figure.ratio > LIMIT else 'ok'}",
+                f"   1 x {options.entries:,} {figure.large_ns:6.0f} ns",
                 flush=True,
             )
+            told(f"{policy}, {name}, {options.entries:,} entries against 1,000", figure.ratio, most=LIMIT)
     if options.json:
         print(json.dumps({policy: _plain(figures) for policy, figures in found.items()}))
     return int(any(figure.ratio > LIMIT for figures in found.values() for figure in figures.values()))
