@@ -22,7 +22,7 @@ from starlette.types import Message, Receive, Scope, Send
 RETRY_MILLISECONDS = 1_000
 STEP = 0.25
 """How often, in seconds, a producer at work looks whether the server is going down."""
-SHARE = 0.005
+SHARE = 0.003
 """The share of a core that producing may take: beyond it events come less often, up to ``LONGEST`` apart."""
 LONGEST = 10.0
 """The longest time between two events, in seconds."""

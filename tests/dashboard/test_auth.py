@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from urllib.parse import urlsplit
 
@@ -9,6 +10,8 @@ import httpx
 import pytest
 
 from perfmw.dashboard import create_app, login_url
+from perfmw.dashboard.api import ENDPOINTS
+from perfmw.dashboard.api.endpoint import Endpoint
 from perfmw.dashboard.auth import token_of
 from perfmw.dashboard.origins import client_of, is_loopback_host
 from perfmw.dashboard.problems import ProblemError
@@ -204,6 +207,34 @@ async def test_a_change_needs_our_own_page_and_json(
     answer = await client.post(START, headers=headers, content=b"{}")
     assert answer.status_code == status
     assert len(runtime.started) == (status == 202)
+
+
+UNSAFE = [one for one in ENDPOINTS if one.method not in ("GET", "HEAD")]
+
+
+@pytest.mark.parametrize("endpoint", UNSAFE, ids=lambda one: f"{one.method} {one.path}")
+async def test_no_change_is_made_for_a_strangers_page(
+    client: httpx.AsyncClient, make_client: MakeClient, endpoint: Endpoint
+) -> None:
+    path = "/_perfmw/api/v1" + re.sub(r"{[^}]+}", "1", endpoint.path)
+    own = {"origin": "http://localhost", **JSON}
+    for headers, status in (
+        (JSON, 403),
+        ({**JSON, "origin": "http://evil.example"}, 403),
+        ({**JSON, "origin": "null"}, 403),
+        ({**own, "sec-fetch-site": "cross-site"}, 403),
+        ({"origin": "http://localhost", "content-type": "text/plain"}, 415),
+        ({**own, "host": "evil.example", "origin": "http://evil.example"}, 401),
+    ):
+        answer = await client.request(endpoint.method, path, headers=headers, content=b"{}")
+        assert (answer.status_code, headers) == (status, headers)
+        assert answer.headers["content-type"] == "application/problem+json"
+    reader = FakeRuntime(dashboard="token", dashboard_token=TOKEN, dashboard_read_token="to look, no more")
+    async with make_client(reader, address="10.0.0.7", host="app.example") as looking:
+        bearer = {"authorization": "Bearer to look, no more", **JSON}
+        assert (
+            await looking.request(endpoint.method, path, headers=bearer, content=b"{}")
+        ).status_code == 403
 
 
 async def test_a_bearer_token_needs_no_origin_but_json(make_client: MakeClient) -> None:

@@ -134,6 +134,17 @@ async def test_limits_quotas_and_the_forecast(client: httpx.AsyncClient) -> None
         assert word in text
 
 
+async def test_who_was_refused_by_a_quota_stands_beside_it(client: httpx.AsyncClient) -> None:
+    for _ in range(1_000):
+        await client.get("/1")
+    quota = (await client.get(f"{API}/limits")).json()["quotas"][0]
+    refused = quota["refused"]
+    assert refused >= 3
+    assert [one["refused"] for one in quota["heaviest"]] == [refused]
+    text = (await client.get("/_perfmw/resources")).text
+    assert f'<span class="path">{quota["heaviest"][0]["key"]}</span> {refused}</td>' in text
+
+
 async def test_an_answer_that_is_known_is_not_sent_again(client: httpx.AsyncClient) -> None:
     first = await client.get(f"{API}/rules")
     etag = first.headers["etag"]

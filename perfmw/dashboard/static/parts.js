@@ -50,7 +50,7 @@ export async function refresh() {
   if (!answer.ok) return;
   // the text is our own template's, escaped there; a parsed document runs no scripts
   const page = new DOMParser().parseFromString(await answer.text(), "text/html");
-  pause = Math.min(Math.max(5000, 300 * (Date.now() - asked)), 30000);
+  pause = Math.min(Math.max(5000, 400 * (Date.now() - asked)), 30000);
   for (const root of roots) {
     const fresh = page.getElementById(root.id);
     if (fresh) place(root, fresh);
