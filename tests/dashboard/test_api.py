@@ -196,6 +196,14 @@ async def test_openapi_describes_every_operation(client: httpx.AsyncClient) -> N
     ]
 
 
+async def test_openapi_is_what_its_validator_accepts(client: httpx.AsyncClient) -> None:
+    validator = pytest.importorskip("openapi_spec_validator")
+    body = await get(client, "openapi.json")
+    validator.validate(body)
+    names = [one["operationId"] for item in body["paths"].values() for one in item.values()]
+    assert len(names) == len(set(names))
+
+
 async def test_json_is_never_sniffed_into_html(make_client: MakeClient) -> None:
     async with make_client(FakeRuntime([profile(EVIL, id="x")])) as client:
         answer = await client.get(f"{API}/routes", headers={"accept": "text/html"})
