@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import os
+import signal
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -13,6 +16,10 @@ import perfmw.runtime  # noqa: F401 - its import says where cached functions kee
 # a busy machine is no reason to fail: nothing here is a timed assertion
 settings.register_profile("perfmw", deadline=None)
 settings.load_profile("perfmw")
+
+# a suite that a shell started in the background ignores Ctrl-C, and so would every command that a test interrupts
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")
@@ -27,3 +34,15 @@ def data_dir() -> Path:
     if not folder or not Path(folder).is_dir():
         pytest.skip("PERFMW_DATA names no folder of recorded traces and logs")
     return Path(folder)
+
+
+@pytest.fixture(autouse=True)
+def _logging_of_its_own() -> Iterator[None]:
+    """A framework or server that sets the root logger up does so for its own test."""
+    root = logging.getLogger()
+    level, handlers = root.level, [*root.handlers]
+    yield
+    root.setLevel(level)
+    for one in [*root.handlers]:
+        if one not in handlers and "pytest" not in type(one).__module__:
+            root.removeHandler(one)

@@ -63,7 +63,7 @@ class ResourceLimit:
 
 @dataclass(slots=True)
 class ResourceQuota:
-    """``limit`` operations per ``window`` seconds, with ``burst`` beyond it."""
+    """``limit`` operations per ``window`` seconds; with a ``burst`` evenly, and that many at once."""
 
     name: str
     limit: float

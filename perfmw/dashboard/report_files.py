@@ -33,7 +33,7 @@ def html(report: Report) -> str:
         raise RuntimeError(NEEDS_JINJA)
     style = asset_text("app.css")
     return templates.get_template("report.html").render(
-        base="./", role="read", report=report, style=style, charts=charts_of(report.course)
+        base="./", role="read", theme=None, report=report, style=style, charts=charts_of(report.course)
     )
 
 

@@ -1,8 +1,4 @@
-"""Quotas: so many in a time from each, with a burst. Pure; memory is bounded.
-
-The generic cell rate algorithm (ITU-T I.371, as a virtual scheduling algorithm): one number for each who is
-counted, the time at which all that came would have come had it kept to the rate.
-"""
+"""Quotas: so many in a time from each, whenever they come or evenly. Pure; memory is bounded."""
 
 from __future__ import annotations
 
@@ -22,17 +18,63 @@ class Verdict(NamedTuple):
     retry: float
 
 
+class WindowQuota:
+    """``limit`` per ``window`` seconds from each key, whenever in it they come.
+
+    A key's window begins with its first request, and the next one with the first after it. Times are of any
+    clock that only goes forward, in seconds.
+
+    :param most: keys that are kept apart; beyond it, who was longest away is forgotten.
+    :raises ValueError: a limit, window or ``most`` that is not positive.
+    """
+
+    def __init__(self, limit: int, window: float, most: int = 10_000) -> None:
+        if limit < 1 or most < 1 or not window > 0.0:
+            raise ValueError("limit, window and most are positive")
+        self.limit, self.window = limit, window
+        self._most = most
+        self._used: OrderedDict[str, tuple[float, int]] = OrderedDict()
+        """Key -> when its window began, and how many came in it."""
+
+    def __len__(self) -> int:
+        return len(self._used)
+
+    def take(self, key: str, now: float, reserve: float = 0.0) -> Verdict:
+        """One more from ``key``, if that is allowed.
+
+        :param reserve: the share of the limit that is not for this one.
+        """
+        began, used = self._used.get(key, (now, 0))
+        if now - began >= self.window:
+            began, used = now, 0
+        most, reset = max(1, int(self.limit * (1.0 - reserve))), began + self.window - now
+        if used >= most:
+            return Verdict(False, 0, reset, reset)
+        self._used[key] = began, used + 1
+        self._used.move_to_end(key)
+        if len(self._used) > self._most:
+            self._used.popitem(last=False)
+        return Verdict(True, most - used - 1, reset, 0.0)
+
+    def give_back(self, key: str) -> None:
+        """The last one was not served after all."""
+        if key in self._used:
+            began, used = self._used[key]
+            self._used[key] = began, max(0, used - 1)
+
+
 class RateQuota:
     """``limit`` per ``window`` seconds from each key, evenly, with up to ``burst`` at once.
 
-    In any window at most ``limit + burst`` pass. Times are of any clock that only goes forward, in seconds.
+    The generic cell rate algorithm (ITU-T I.371, as a virtual scheduling algorithm): one number for each who
+    is counted, the time at which all that came would have come had it kept to the rate. In any window at most
+    ``limit + burst`` pass. Times are of any clock that only goes forward, in seconds.
 
     :param most: keys that are kept apart; beyond it, who was longest away is forgotten.
     :raises ValueError: a limit, window, burst or ``most`` that is not positive.
     """
 
-    def __init__(self, limit: int, window: float, burst: int | None = None, most: int = 10_000) -> None:
-        burst = max(1, limit // 10) if burst is None else burst
+    def __init__(self, limit: int, window: float, burst: int, most: int = 10_000) -> None:
         if limit < 1 or burst < 1 or most < 1 or not window > 0.0:
             raise ValueError("limit, window, burst and most are positive")
         self.limit, self.window, self.burst = limit, window, burst

@@ -73,7 +73,7 @@ class Allocation:
         settings = self._runtime.settings
         limits = [ResourceLimit(one.name, float(one.at_once)) for one in settings.quotas if one.at_once]
         quotas = [
-            ResourceQuota(one.name, float(one.limit), one.window, float(one.burst or one.limit // 10))
+            ResourceQuota(one.name, float(one.limit), one.window, float(one.burst or 0))
             for one in settings.quotas
             if one.limit is not None
         ]

@@ -14,7 +14,7 @@ from cachetools import LRUCache
 from perfmw.asgi.types import HeaderList, Scope
 from perfmw.http.rules import compile_pattern
 from perfmw.resources.concurrency import Priority
-from perfmw.resources.quotas import Heaviest, Leases, RateQuota, Verdict, seconds_up
+from perfmw.resources.quotas import Heaviest, Leases, RateQuota, Verdict, WindowQuota, seconds_up
 from perfmw.runtime.principals import principal_of
 from perfmw.settings import Quota, Settings, SettingsError
 
@@ -66,9 +66,7 @@ class QuotaCount:
         self.heaviest = Heaviest()
         """Who was refused most."""
         self._layer = layer
-        self._rate = (
-            RateQuota(quota.limit, quota.window, quota.burst, most) if quota.limit is not None else None
-        )
+        self._rate = _counted(quota, most)
         self._leases: LRUCache[str, Leases] = LRUCache(most)
         self._under_way: Counter[str] = Counter()
 
@@ -200,6 +198,15 @@ class QuotaBook:
 
     def rows(self) -> list[dict[str, Any]]:
         return [count.row() for count in self._counts]
+
+
+def _counted(quota: Quota, most: int) -> RateQuota | WindowQuota | None:
+    """Evenly where the quota names a burst; None where it has no limit."""
+    if quota.limit is None:
+        return None
+    if quota.burst is None:
+        return WindowQuota(quota.limit, quota.window, most)
+    return RateQuota(quota.limit, quota.window, quota.burst, most)
 
 
 def _layer_of(quota: Quota, layers: Sequence[FarLayer], settings: Settings) -> FarLayer | None:

@@ -176,8 +176,8 @@ CONCURRENCY_REFERENCE: dict[str, tuple[str, str]] = {
 class Quota:
     """What may come in a time, or at once, from one of a scope. Raises SettingsError.
 
-    ``limit`` requests per ``window`` seconds, evenly, and ``burst`` at once beyond that (None: a tenth of the
-    limit); ``at_once``: under way at once. ``reserve``: the share that is kept for high priority.
+    ``limit`` requests per ``window`` seconds, whenever in it they come; with ``burst`` evenly, and that many at
+    once; ``at_once``: under way at once. ``reserve``: the share that is kept for high priority.
     """
 
     name: str
@@ -212,7 +212,7 @@ _QUOTA_KINDS: dict[str, Kind] = {
     "name": Kind("a name", read_name),
     "limit": optional(COUNT, "only `at_once` holds"),
     "window": POSITIVE_SECONDS,
-    "burst": optional(COUNT, "a tenth of the limit"),
+    "burst": optional(COUNT, "the whole limit at once"),
     "at_once": optional(COUNT, "as many as come"),
     "scope": choice("global", "application", "component", "user"),
     "path": Kind('a path that starts with "/", with * and ** as wildcards', read_pattern),
@@ -227,7 +227,7 @@ QUOTA_REFERENCE: dict[str, tuple[str, str]] = {
         "name": "Its name, which clients are told.",
         "limit": "How many requests per window.",
         "window": "The window, in seconds.",
-        "burst": "How many may come at once beyond an even flow; shared quotas may be used up at once.",
+        "burst": "Lets them come evenly, and this many at once; shared quotas may be used up at once.",
         "at_once": "How many requests may be under way at once.",
         "scope": "For whom it is counted: `global` all requests, those for health checks too; `application` "
         "all others; `component` each route (path, with numbers and ids left out) by itself; `user` each "

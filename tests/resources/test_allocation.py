@@ -198,7 +198,7 @@ def test_a_manager_tells_what_the_settings_limit() -> None:
     async def app(scope: Any, receive: Any, send: Any) -> None:
         raise NotImplementedError
 
-    quotas = [Quota(name="per-user", limit=60, scope="user"), Quota(name="exports", at_once=2)]
+    quotas = [Quota(name="per-user", limit=60, burst=6, scope="user"), Quota(name="exports", at_once=2)]
     settings = Settings(
         quotas=quotas,
         concurrency_limit="on",

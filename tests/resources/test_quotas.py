@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from perfmw.resources.quotas import Heaviest, Leases, RateQuota, seconds_up
+from perfmw.resources.quotas import Heaviest, Leases, RateQuota, WindowQuota, seconds_up
 
 
 @given(
@@ -29,6 +29,29 @@ def test_no_window_lets_more_through_than_limit_and_burst(
         assert sum(begin <= at < begin + window for at in passed) <= limit + burst
 
 
+@given(
+    limit=st.integers(1, 20),
+    window=st.floats(0.5, 50.0),
+    reserve=st.sampled_from([0.0, 0.3]),
+    gaps=st.lists(st.floats(0.0, 5.0), min_size=1, max_size=300),
+)
+def test_a_window_takes_the_whole_limit_whenever_it_comes_and_no_more(
+    limit: int, window: float, reserve: float, gaps: list[float]
+) -> None:
+    quota, now, began, passed = WindowQuota(limit, window), 0.0, -1e9, 0
+    most = max(1, int(limit * (1.0 - reserve)))
+    for gap in gaps:
+        now += gap
+        if now - began >= window:
+            began, passed = now, 0
+        verdict = quota.take("one", now, reserve)
+        assert verdict.allowed == (passed < most)
+        passed += verdict.allowed
+        assert verdict.remaining == most - passed
+        assert verdict.reset == pytest.approx(began + window - now)
+        assert verdict.retry == (0.0 if verdict.allowed else verdict.reset)
+
+
 def test_who_keeps_to_the_rate_is_never_refused() -> None:
     quota = RateQuota(10, 1.0, burst=1)
     assert all(quota.take("one", number * 0.1).allowed for number in range(100))
@@ -45,8 +68,10 @@ def test_a_refusal_tells_when_the_next_one_passes() -> None:
     assert quota.take("one", 0.25 + 0.76).allowed
 
 
-def test_each_has_a_quota_of_its_own_and_who_is_longest_away_is_forgotten() -> None:
-    quota = RateQuota(1, 60.0, burst=1, most=2)
+@pytest.mark.parametrize("quota", [RateQuota(1, 60.0, burst=1, most=2), WindowQuota(1, 60.0, most=2)])
+def test_each_has_a_quota_of_its_own_and_who_is_longest_away_is_forgotten(
+    quota: RateQuota | WindowQuota,
+) -> None:
     assert quota.take("a", 0.0).allowed
     assert quota.take("b", 0.0).allowed
     assert not quota.take("a", 1.0).allowed
@@ -60,8 +85,8 @@ def test_what_is_reserved_only_the_highest_get() -> None:
     assert sum(quota.take("one", 0.0).allowed for _ in range(20)) == 4
 
 
-def test_what_was_not_served_is_given_back() -> None:
-    quota = RateQuota(10, 10.0, burst=1)
+@pytest.mark.parametrize("quota", [RateQuota(10, 10.0, burst=1), WindowQuota(1, 10.0)])
+def test_what_was_not_served_is_given_back(quota: RateQuota | WindowQuota) -> None:
     assert quota.take("one", 0.0).allowed
     quota.give_back("one")
     assert quota.take("one", 0.0).allowed
@@ -73,6 +98,12 @@ def test_what_was_not_served_is_given_back() -> None:
 def test_what_is_not_positive_is_refused(bad: tuple[int, float, int, int]) -> None:
     with pytest.raises(ValueError, match="are positive"):
         RateQuota(*bad)
+
+
+@pytest.mark.parametrize("bad", [(0, 1.0, 1), (1, 0.0, 1), (1, 1.0, 0)])
+def test_a_window_that_is_not_positive_is_refused(bad: tuple[int, float, int]) -> None:
+    with pytest.raises(ValueError, match="are positive"):
+        WindowQuota(*bad)
 
 
 @given(limit=st.integers(1, 3000), order=st.lists(st.integers(0, 3), min_size=1, max_size=6000))
