@@ -17,7 +17,7 @@ import perfmw.runtime  # noqa: F401 - its import says where cached functions kee
 settings.register_profile("perfmw", deadline=None)
 settings.load_profile("perfmw")
 
-# a suite that a shell started in the background ignores Ctrl-C, and so would every command that a test interrupts
+# a suite that a shell began in the background ignores Ctrl-C, and so would the commands that tests interrupt
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 

@@ -176,8 +176,8 @@ CONCURRENCY_REFERENCE: dict[str, tuple[str, str]] = {
 class Quota:
     """What may come in a time, or at once, from one of a scope. Raises SettingsError.
 
-    ``limit`` requests per ``window`` seconds, whenever in it they come; with ``burst`` evenly, and that many at
-    once; ``at_once``: under way at once. ``reserve``: the share that is kept for high priority.
+    ``limit`` requests per ``window`` seconds, whenever in it they come; with ``burst`` evenly, and that many
+    at once; ``at_once``: under way at once. ``reserve``: the share that is kept for high priority.
     """
 
     name: str
