@@ -11,6 +11,7 @@ from random import random
 from time import perf_counter
 from typing import TYPE_CHECKING
 
+from perfmw.asgi.cork import cycle_of, send_both
 from perfmw.asgi.lifespan import run_lifespan
 from perfmw.asgi.target import load_app
 from perfmw.asgi.types import ASGIApp, HeaderList, Receive, Scope, Send
@@ -109,6 +110,7 @@ class PerfMiddleware:
                     passage.scope, passage.receive_message, passage.send_message = scope, receive, send
                     passage.started, passage.finished_at, passage.status = started, 0.0, 0
                     passage.tally, passage.exchange, passage.reason = unusual, None, ""
+                    passage.begun = None
                     enter(passage)
                     if told is not None:
                         told.append(passage)
@@ -131,8 +133,13 @@ class PerfMiddleware:
                 self._lookup, key, now := time.time(), scope, self._strict, self._rules
             ):
                 status, headers, body = self._answer(stored, conditions, now)
-                await send({"type": "http.response.start", "status": status, "headers": headers})
-                await send({"type": "http.response.body", "body": body})
+                start = {"type": "http.response.start", "status": status, "headers": headers}
+                cycle = cycle_of(send)
+                if cycle is not None:
+                    await send_both(cycle, send, start, {"type": "http.response.body", "body": body})
+                else:
+                    await send(start)
+                    await send({"type": "http.response.body", "body": body})
                 self._count_hit(stored, body, perf_counter() - started, told)
                 return
         if tracing is None:

@@ -8,15 +8,16 @@ one measurement. If the response could be stored after all, a full exchange take
 from __future__ import annotations
 
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Generator
 from time import perf_counter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
+from perfmw.asgi.cork import Cycle, cycle_of, send_both
 from perfmw.asgi.types import REFUSED, HeaderList, Message, Receive, Scope, Send
 from perfmw.cache.memo import close_memo
 from perfmw.cache.tagging import Collector
 from perfmw.exchange.exchange import Exchange
-from perfmw.exchange.passing import Held
+from perfmw.exchange.passing import Held, is_sized
 from perfmw.exchange.refusals import REFUSALS
 from perfmw.http import status as cache_status
 from perfmw.http.messages import Header
@@ -24,6 +25,18 @@ from perfmw.http.messages import Header
 if TYPE_CHECKING:
     from perfmw.exchange.cache import HttpCache
 
+
+class _Nothing:
+    """To be awaited where there is nothing to wait for."""
+
+    __slots__ = ()
+
+    def __await__(self) -> Generator[Any, Any, None]:
+        return
+        yield
+
+
+WAITS: Final = _Nothing()
 _BODY = "http.response.body"
 _START = "http.response.start"
 _PATHSEND = "http.response.pathsend"
@@ -46,11 +59,14 @@ class Passage(Collector):
 
     ``started`` and ``finished_at`` (of the last byte, 0.0 until then) are of ``perf_counter``, ``epoch`` is
     the tags' when the request began. ``tally`` counts its seconds, once the response proved to be of the
-    usual kind. ``exchange`` is who took over, since the response may be stored.
+    usual kind. ``exchange`` is who took over, since the response may be stored. ``begun`` is a start that
+    waits for the body, which leaves with it through ``cycle``.
     """
 
     __slots__ = (
+        "begun",
         "cache",
+        "cycle",
         "disconnected",
         "epoch",
         "exchange",
@@ -65,7 +81,9 @@ class Passage(Collector):
         "tally",
     )
 
+    begun: Message | None
     cache: HttpCache
+    cycle: Cycle
     disconnected: bool
     epoch: int
     exchange: Exchange | None
@@ -108,6 +126,9 @@ class Passage(Collector):
         if kind == _BODY:
             if not message.get("more_body", False):
                 self.finished_at = perf_counter()
+            if self.begun is not None:
+                begun, self.begun = self.begun, None
+                return send_both(self.cycle, self.send_message, begun, message)
         elif kind == _START:
             held = self.held
             status = self.status = message["status"]
@@ -121,9 +142,26 @@ class Passage(Collector):
                 message = {"type": _START, "status": status, "headers": held.sent.copy()}
             else:
                 message = {**message, "headers": held.sent.copy()}
+            return self._started(message, held.sized)
         elif kind == _PATHSEND:
             self.finished_at = perf_counter()
+            if self.begun is not None:
+                return self._begun_before(message)
         return self.send_message(message)
+
+    def _started(self, message: Message, sized: bool) -> Awaitable[None]:
+        """A start may wait for the first of the body: no server has to send it before (ASGI 3.0)."""
+        if sized and (cycle := cycle_of(self.send_message)) is not None:
+            self.begun, self.cycle = message, cycle
+            return WAITS
+        return self.send_message(message)
+
+    async def _begun_before(self, message: Message) -> None:
+        """A message that is no body: the start that waits goes first."""
+        assert self.begun is not None
+        begun, self.begun = self.begun, None
+        await self.send_message(begun)
+        await self.send_message(message)
 
     def _begin(self, message: Message, headers: HeaderList) -> Awaitable[None]:
         if REFUSED in message:
@@ -137,7 +175,7 @@ class Passage(Collector):
         sent = [*headers, _passed.get(reason) or _pass(reason)]
         if held.seen is None and held.reason == reason:
             held.remember(headers, sent.copy())
-        return self.send_message({**message, "headers": sent})
+        return self._started({**message, "headers": sent}, is_sized(headers))
 
     def _hand_over(self, message: Message) -> Awaitable[None]:
         """This response has to be judged: let a full exchange do that, and see to the rest of it."""
@@ -193,7 +231,7 @@ class Passage(Collector):
             return
         elapsed = (self.finished_at or perf_counter()) - self.started
         recorder = self.cache.recorder(self.route())
-        if self.status:
+        if self.status and self.begun is None:
             recorder.origin(elapsed, self.status, self.reason or "uri-miss")
         else:
             recorder.exception(elapsed, "uri-miss")

@@ -13,6 +13,11 @@ _LONGEST = 1024
 """Bytes of response fields that are remembered of a URL."""
 
 
+def is_sized(headers: HeaderList) -> bool:
+    """Whether a response tells how long its body is: then that comes at once, and is no stream to follow."""
+    return any(name == b"content-length" for name, _ in headers)
+
+
 class Held:
     """What is known of such a URL until ``until``: its rule, and how to count what it last answered.
 
@@ -22,7 +27,7 @@ class Held:
     ``until`` is 0 where something is stored all the same: then the store has to be asked, but nobody waits
     until ``queueless``. ``control`` is a Cache-Control value that forbade storing by itself, and ``verdict``
     what it came to. ``seen`` are the fields of its first response, and ``sent`` what was made of them: the
-    same fields come to the same again.
+    same fields come to the same again. ``sized``: they tell the length of the body.
     """
 
     __slots__ = (
@@ -35,6 +40,7 @@ class Held:
         "rule",
         "seen",
         "sent",
+        "sized",
         "status",
         "until",
         "verdict",
@@ -53,6 +59,7 @@ class Held:
         self.verdict: Storing | None = None
         self.seen: HeaderList | None = None
         self.sent: HeaderList = []
+        self.sized = False
 
     def counted(self, status: int, reason: str, name: str, count: Callable[[float], None]) -> None:
         """How a response was counted."""
@@ -63,7 +70,7 @@ class Held:
     def remember(self, seen: HeaderList, sent: HeaderList) -> None:
         """``sent`` is what came of the response fields ``seen``; lists that nobody changes."""
         if sum(len(name) + len(value) for name, value in seen) <= _LONGEST:
-            self.seen, self.sent = seen, sent
+            self.seen, self.sent, self.sized = seen, sent, is_sized(seen)
 
 
 class Passing:
