@@ -54,7 +54,7 @@ class Options:
 
 
 def make_options(given: Mapping[str, Any]) -> Options:
-    """Raises TypeError for an unknown option or one of a wrong type, ValueError for a time that is none."""
+    """Raises TypeError for an unknown option or a wrong type, ValueError for a time or name that is none."""
     known = [field.name for field in fields(Options)]
     for name in given:
         if name not in known:
@@ -63,6 +63,8 @@ def make_options(given: Mapping[str, Any]) -> Options:
     for name in ("tags", "exclude"):
         if isinstance(made.get(name), str):
             raise TypeError(f"{name}: give a list of names, not the text {made[name]!r}")
+    if made.get("namespace") == "":
+        raise ValueError("namespace: a name, or leave it out for the name of the function and its module")
     made["tags"], made["exclude"] = tuple(made.get("tags", ())), frozenset(made.get("exclude", ()))
     for name in ("ttl", "wait", "stale", "negative", "errors"):
         if name in made and not callable(made[name]):

@@ -371,6 +371,8 @@ def test_misuse_is_named_at_decoration() -> None:
         cached(tll=60)(load)  # type: ignore[call-overload]
     with pytest.raises(TypeError, match="ttl: seconds as a number or a timedelta, not '5m'"):
         cached(ttl="5m")(load)  # type: ignore[call-overload]
+    with pytest.raises(ValueError, match="namespace: a name"):
+        cached(namespace="")
     with pytest.raises(ValueError, match="stale: -1"):
         cached(stale=-1)(load)
     with pytest.raises(TypeError, match="not int"):
