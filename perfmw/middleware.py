@@ -11,7 +11,7 @@ from random import random
 from time import perf_counter
 from typing import TYPE_CHECKING
 
-from perfmw.asgi.cork import cycle_of, send_both
+from perfmw.asgi.cork import send_response
 from perfmw.asgi.lifespan import run_lifespan
 from perfmw.asgi.target import load_app
 from perfmw.asgi.types import ASGIApp, HeaderList, Receive, Scope, Send
@@ -109,8 +109,7 @@ class PerfMiddleware:
                     passage.epoch, passage.held, passage.disconnected = cache.tags.epoch, held, False
                     passage.scope, passage.receive_message, passage.send_message = scope, receive, send
                     passage.started, passage.finished_at, passage.status = started, 0.0, 0
-                    passage.tally, passage.exchange, passage.reason = unusual, None, ""
-                    passage.begun = None
+                    passage.tally, passage.exchange, passage.begun, passage.reason = unusual, None, None, ""
                     enter(passage)
                     if told is not None:
                         told.append(passage)
@@ -134,12 +133,7 @@ class PerfMiddleware:
             ):
                 status, headers, body = self._answer(stored, conditions, now)
                 start = {"type": "http.response.start", "status": status, "headers": headers}
-                cycle = cycle_of(send)
-                if cycle is not None:
-                    await send_both(cycle, send, start, {"type": "http.response.body", "body": body})
-                else:
-                    await send(start)
-                    await send({"type": "http.response.body", "body": body})
+                await send_response(send, start, {"type": "http.response.body", "body": body})
                 self._count_hit(stored, body, perf_counter() - started, told)
                 return
         if tracing is None:

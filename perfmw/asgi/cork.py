@@ -89,3 +89,13 @@ async def send_both(cycle: Cycle, send: Send, start: Message, body: Message) -> 
     finally:
         cycle.transport = transport
         cork.flush()
+
+
+async def send_response(send: Send, start: Message, body: Message) -> None:
+    """Send a response of two messages, in one write where that is possible."""
+    cycle = cycle_of(send)
+    if cycle is not None:
+        await send_both(cycle, send, start, body)
+    else:
+        await send(start)
+        await send(body)

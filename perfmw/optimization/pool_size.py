@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
 from typing import Final
 
 from perfmw.contracts import (
-    Controls,
     OptimizationOpportunity,
     PoolSample,
     PotentialOptimization,
@@ -15,6 +13,7 @@ from perfmw.contracts import (
 )
 from perfmw.optimization.cache_route import DAY
 from perfmw.optimization.host import EVERYTHING
+from perfmw.optimization.option import Found, OptionOptimizer
 
 COMFORTABLE: Final = 0.7
 """The share of a pool that may be in use."""
@@ -25,7 +24,7 @@ MOST: Final = 200.0
 _FULL: Final = 0.95
 
 
-class PoolSizeOptimizer:
+class PoolSizeOptimizer(OptionOptimizer):
     """More threads or connections where requests wait for one, in pools that can be changed while running.
 
     Whether more at once makes them faster or only moves the queue (into the database, or to the lock of the
@@ -35,23 +34,7 @@ class PoolSizeOptimizer:
 
     name = "pool_size"
 
-    def propose(self, snapshot: RuntimeSnapshot) -> Sequence[OptimizationOpportunity]:
-        """Pure. The most waiting first."""
-        found = [one for one in self._found(snapshot) if isinstance(one, OptimizationOpportunity)]
-        return sorted(found, key=lambda one: (-one.saved_seconds_per_day, one.id))
-
-    def explain(self, snapshot: RuntimeSnapshot) -> list[PotentialOptimization]:
-        """Why a pool is left as it is."""
-        return [one for one in self._found(snapshot) if isinstance(one, PotentialOptimization)]
-
-    def apply(self, opportunity: OptimizationOpportunity, controls: Controls) -> None:
-        """Raises ValueError for a pool that is not there, or a capacity that it does not take."""
-        controls.set_option(str(opportunity.parameters.get("option")), opportunity.parameters.get("value"))
-
-    def revert(self, opportunity: OptimizationOpportunity, controls: Controls) -> None:
-        controls.set_option(str(opportunity.parameters.get("option")), opportunity.parameters.get("before"))
-
-    def _found(self, snapshot: RuntimeSnapshot) -> Iterator[OptimizationOpportunity | PotentialOptimization]:
+    def _found(self, snapshot: RuntimeSnapshot) -> Found:
         for pool in snapshot.pools:
             if pool.resizable and pool.capacity:
                 yield self._of(pool, pool.capacity)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 
-from perfmw.contracts import Controls, OptimizationOpportunity, PotentialOptimization, RuntimeSnapshot
+from perfmw.contracts import OptimizationOpportunity, PotentialOptimization, RuntimeSnapshot
 from perfmw.optimization.cache_route import DAY
 from perfmw.optimization.host import EVERYTHING
+from perfmw.optimization.option import Found, OptionOptimizer
 
 SAMPLES_A_SECOND = 20.0
 """More traced requests, or lines, than that tell nothing new about where time goes, or who comes."""
@@ -16,10 +17,8 @@ LEAST_REQUESTS = 1_000
 """Before them a rate is chance."""
 LEAST_MISSES = 200
 
-Found = Iterator[OptimizationOpportunity | PotentialOptimization]
 
-
-class SwitchOptimizer:
+class SwitchOptimizer(OptionOptimizer):
     """Coalescing where it is off, and a lower share of traced or logged requests where many are.
 
     Failures are logged all the same, and traced as ``trace_slow`` says. All can be switched on live traffic,
@@ -34,22 +33,6 @@ class SwitchOptimizer:
             self._spans,
             self._lines,
         )
-
-    def propose(self, snapshot: RuntimeSnapshot) -> Sequence[OptimizationOpportunity]:
-        """Pure. The most time saved first."""
-        found = [one for one in self._found(snapshot) if isinstance(one, OptimizationOpportunity)]
-        return sorted(found, key=lambda one: (-one.saved_seconds_per_day, one.id))
-
-    def explain(self, snapshot: RuntimeSnapshot) -> list[PotentialOptimization]:
-        """Why a switch is left as it is."""
-        return [one for one in self._found(snapshot) if isinstance(one, PotentialOptimization)]
-
-    def apply(self, opportunity: OptimizationOpportunity, controls: Controls) -> None:
-        """Raises ValueError for an option that is not there, or a value that it does not take."""
-        controls.set_option(str(opportunity.parameters.get("option")), opportunity.parameters.get("value"))
-
-    def revert(self, opportunity: OptimizationOpportunity, controls: Controls) -> None:
-        controls.set_option(str(opportunity.parameters.get("option")), opportunity.parameters.get("before"))
 
     def _found(self, snapshot: RuntimeSnapshot) -> Found:
         for kind in self._kinds:
