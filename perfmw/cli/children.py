@@ -76,8 +76,9 @@ class Child:
         """Block until the child accepts requests; the same answer when asked again."""
         if self._origin is None:
             stop = threading.Timer(_START_TIMEOUT, self._process.kill)
-            stop.start()
+            stop.daemon = True  # a Ctrl-C within start() leaves it running: it must not hold the exit up
             try:
+                stop.start()
                 line = self._read_report()
             finally:
                 stop.cancel()
