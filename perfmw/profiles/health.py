@@ -168,6 +168,8 @@ class LoopMonitor:
             if code in self._serving:
                 scope = awaited.cr_frame.f_locals.get("scope")
                 return scope is None or scope["type"] == "http"  # a lifespan is no request
+            if getattr(awaited, "cr_running", False) or getattr(awaited, "gi_running", False):
+                return False  # it is who asks; Python 3.11 crashes when asked what something running awaits
             awaited = getattr(awaited, "cr_await", None) or getattr(awaited, "gi_yieldfrom", None)
             if awaited is None:
                 return False

@@ -147,3 +147,27 @@ os._exit(0)
 def test_looking_at_threads_that_leave_garbage_never_stops_the_process() -> None:
     done = subprocess.run([sys.executable, "-c", LOOKING], timeout=60)
     assert done.returncode == 0
+
+
+ASKS_OF_ITSELF = """
+import asyncio, functools
+from perfmw.profiles.health import LoopMonitor
+
+async def asks(health):
+    for _ in range(20_000):
+        health()
+
+async def main():
+    monitor = LoopMonitor()
+    monitor.start()
+    await asyncio.create_task(asks(functools.partial(monitor.health)))
+    monitor.stop()
+
+asyncio.run(main())
+"""
+
+
+def test_a_task_may_ask_for_the_health_of_its_own_loop() -> None:
+    """What a running coroutine awaits must not be asked for: Python 3.11 reads outside its stack then."""
+    ended = subprocess.run([sys.executable, "-c", ASKS_OF_ITSELF], capture_output=True, timeout=120)
+    assert ended.returncode == 0, ended.stderr[-2_000:]
