@@ -7,7 +7,9 @@ from collections.abc import Awaitable
 from time import perf_counter
 from typing import TYPE_CHECKING
 
+from perfmw.asgi.tee import Tee
 from perfmw.asgi.types import BACKGROUND, REFUSED, ASGIApp, HeaderList, Message, Receive, Scope, Send
+from perfmw.exchange.passage import Passage
 from perfmw.exchange.refusals import OVERLOAD, QUOTA
 from perfmw.exchange.requests import request_of
 from perfmw.resources.concurrency import Priority, Ticket
@@ -77,6 +79,8 @@ class Limited:
         if answer.exceeded is not None:
             await self._refuse_quota(answer.exceeded, scope, send)
             return
+        if answer.fields:
+            _carry(send, answer.fields)
         try:
             await self._through(place.gate, priority, scope, receive, send)
         finally:
@@ -134,6 +138,31 @@ async def _answer(
     await send({"type": "http.response.start", "status": status, "headers": headers, REFUSED: reason})
     body = b"" if scope["method"] == "HEAD" else body
     await send({"type": "http.response.body", "body": body})
+
+
+class _Carrying:
+    """A client's ``send`` that adds fields to its response.
+
+    ``__self__`` is whose method the client's own is: some look there for what the server can do.
+    """
+
+    __slots__ = ("__self__", "_fields", "_send")
+
+    def __init__(self, send: Send, fields: HeaderList) -> None:
+        self.__self__ = getattr(send, "__self__", None)
+        self._send, self._fields = send, fields
+
+    def __call__(self, message: Message) -> Awaitable[None]:
+        if message["type"] == "http.response.start":
+            message = {**message, "headers": [*message.get("headers", ()), *self._fields]}
+        return self._send(message)
+
+
+def _carry(send: Send, fields: HeaderList) -> None:
+    """Let this client alone see ``fields``: they go around what is stored of the response for others."""
+    exchange = getattr(send, "__self__", None)
+    if isinstance(exchange, Tee | Passage):
+        exchange.send_message = _Carrying(exchange.send_message, fields)
 
 
 class Inside:

@@ -124,7 +124,7 @@ class Leases:
         self.chunk = max(1, limit // self._SHARE)
         """How many tickets are taken at once."""
         self._number = -1
-        self._left = 0
+        self._left = self._common = 0
         self._used_up = False
 
     def number(self, now: float) -> int:
@@ -144,6 +144,7 @@ class Leases:
         self._turn(now)
         if number != self._number:
             return
+        self._common = count
         got = max(0, min(self.chunk, self._limit - (count - self.chunk)))
         self._left += got
         self._used_up = got < self.chunk
@@ -155,11 +156,13 @@ class Leases:
     def _turn(self, now: float) -> None:
         number = self.number(now)
         if number != self._number:
-            self._number, self._left, self._used_up = number, 0, False
+            self._number, self._left, self._common, self._used_up = number, 0, 0, False
 
     def _verdict(self, allowed: bool, now: float) -> Verdict:
+        """What remains is as of when the common count was last asked: others may have taken of it since."""
         reset = (self.number(now) + 1) * self._window - now
-        return Verdict(allowed, self._left, reset, 0.0 if allowed else reset)
+        remaining = self._left + max(0, self._limit - self._common)
+        return Verdict(allowed, remaining, reset, 0.0 if allowed else reset)
 
 
 def seconds_up(seconds: float) -> int:

@@ -39,6 +39,7 @@ class Gate:
         least, initial, most = bounds.bounds
         algorithm = _ALGORITHMS[bounds.algorithm]()
         split = split_of(bounds.strategy, bounds.by_class)
+        self._splits = split is not None
         self.limiter = ConcurrencyLimiter(
             algorithm=algorithm, split=split, initial=initial, least=least, most=most
         )
@@ -151,20 +152,21 @@ class Gate:
         self._let_in()
 
     def _let_in(self) -> None:
-        queue = self._queue
-        while queue:
-            rank, _, future, who = queue[0]
+        """Those who wait, in their order. Where places are split, one that is not for the first may be for
+        another.
+        """
+        if not self._queue:
+            return
+        now, waiting = perf_counter(), sorted(self._queue)
+        for rank, _, future, who in waiting:
             if future.done():
-                heapq.heappop(queue)
                 continue
-            now = perf_counter()
-            if not self.limiter.has_room(-rank, who, now):
-                return
-            answer = self.limiter.admit(now, -rank, who)
-            if isinstance(answer, str):
-                return
-            heapq.heappop(queue)
-            future.set_result(answer)
+            answer = self.limiter.admit(now, -rank, who) if self.limiter.has_room(-rank, who, now) else None
+            if isinstance(answer, Ticket):
+                future.set_result(answer)
+            elif not self._splits:
+                break
+        self._queue = [one for one in waiting if not one[2].done()]
 
     def row(self) -> dict[str, Any]:
         """What it does at the moment and did since the start, as JSON values."""

@@ -41,9 +41,13 @@ class Exceeded:
 
 @dataclass(slots=True)
 class Entered:
-    """The quotas of one request. ``leave`` has to be called once, when it is over."""
+    """The quotas of one request. ``leave`` has to be called once, when it is over.
+
+    ``fields`` tell the client what is left of them.
+    """
 
     exceeded: Exceeded | None = None
+    fields: HeaderList = field(default_factory=list)
     _leave: list[Callable[[], None]] = field(default_factory=list)
 
     def leave(self) -> None:
@@ -61,6 +65,8 @@ class QuotaCount:
     def __init__(self, quota: Quota, most: int, layer: FarLayer | None) -> None:
         self.quota = quota
         self.pattern = compile_pattern(quota.path)
+        self.policy = _policy(quota)
+        """An item of RateLimit-Policy; empty for a quota without a window."""
         self.allowed = 0
         self.refused: Counter[str] = Counter()
         self.heaviest = Heaviest()
@@ -123,14 +129,14 @@ class QuotaCount:
             del self._under_way[key]
 
     def exceeded(self, verdict: Verdict) -> Exceeded:
-        quota, retry = self.quota, seconds_up(verdict.retry)
-        fields: HeaderList = []
-        if quota.limit is not None:
-            policy = f'"{quota.name}";q={quota.limit};w={seconds_up(quota.window)}'
-            state = f'"{quota.name}";r={verdict.remaining};t={retry}'
-            fields = [(b"ratelimit-policy", policy.encode()), (b"ratelimit", state.encode())]
-        detail = f"The quota {quota.name!r} is used up. Try again in {retry} s."
-        return Exceeded(quota.name, retry, detail, fields)
+        name, retry = self.quota.name, seconds_up(verdict.retry)
+        detail = f"The quota {name!r} is used up. Try again in {retry} s."
+        return Exceeded(name, retry, detail, fields_of([(self, verdict)]))
+
+    def state(self, verdict: Verdict) -> str:
+        """An item of RateLimit. ``t``: when there is one more; after a request that was let in, all of it."""
+        seconds = verdict.reset if verdict.allowed else verdict.retry
+        return f'"{self.quota.name}";r={verdict.remaining};t={seconds_up(seconds)}'
 
     def row(self) -> dict[str, Any]:
         """What it counted, as JSON values. ``heaviest``: who was refused most, by digests."""
@@ -174,21 +180,23 @@ class QuotaBook:
 
     async def enter(self, place: Place, scope: Scope, priority: Priority) -> Entered:
         """Take one of each quota that counts a request, or of none if one is used up."""
-        entered, taken = Entered(), list[tuple[QuotaCount, str]]()
+        entered, taken = Entered(), list[tuple[QuotaCount, str, Verdict]]()
         for count in place.quotas:
             key = self._key(count.quota, place, scope)
             verdict = await count.take(key, priority)
             if not verdict.allowed:
                 count.refused[priority.name.lower()] += 1
                 count.heaviest.add(key)
-                for other, its in taken:
+                for other, its, _ in taken:
                     other.give_back(its)
                 entered.exceeded = count.exceeded(verdict)
                 return entered
-            taken.append((count, key))
-        for count, key in taken:
+            taken.append((count, key, verdict))
+        for count, key, _ in taken:
             count.allowed += 1
             entered._leave.append(partial(count.over, key))
+        told = [(count, verdict) for count, _, verdict in taken if count.quota.fields]
+        entered.fields = fields_of(told) if told else []
         return entered
 
     def _key(self, quota: Quota, place: Place, scope: Scope) -> str:
@@ -198,6 +206,22 @@ class QuotaBook:
 
     def rows(self) -> list[dict[str, Any]]:
         return [count.row() for count in self._counts]
+
+
+def fields_of(verdicts: Sequence[tuple[QuotaCount, Verdict]]) -> HeaderList:
+    """RateLimit-Policy and RateLimit (draft-ietf-httpapi-ratelimit-headers-10) of quotas with a window."""
+    told = [(count.policy, count.state(verdict)) for count, verdict in verdicts if count.policy]
+    if not told:
+        return []
+    policies, states = zip(*told, strict=True)
+    return [
+        (b"ratelimit-policy", ", ".join(policies).encode()),
+        (b"ratelimit", ", ".join(states).encode()),
+    ]
+
+
+def _policy(quota: Quota) -> str:
+    return f'"{quota.name}";q={quota.limit};w={seconds_up(quota.window)}' if quota.limit is not None else ""
 
 
 def _counted(quota: Quota, most: int) -> RateQuota | WindowQuota | None:

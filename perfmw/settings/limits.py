@@ -178,6 +178,7 @@ class Quota:
 
     ``limit`` requests per ``window`` seconds, whenever in it they come; with ``burst`` evenly, and that many
     at once; ``at_once``: under way at once. ``reserve``: the share that is kept for high priority.
+    ``fields``: whether responses tell what is left.
     """
 
     name: str
@@ -190,6 +191,7 @@ class Quota:
     methods: Sequence[str] = ()
     reserve: float = 0.0
     shared: bool = False
+    fields: bool = True
 
     def __post_init__(self) -> None:
         convert_fields(self, _QUOTA_KINDS)
@@ -219,6 +221,7 @@ _QUOTA_KINDS: dict[str, Kind] = {
     "methods": Kind("a list of methods, [] for all", _methods),
     "reserve": SHARE,
     "shared": BOOL,
+    "fields": BOOL,
 }
 
 QUOTA_REFERENCE: dict[str, tuple[str, str]] = {
@@ -237,6 +240,8 @@ QUOTA_REFERENCE: dict[str, tuple[str, str]] = {
         "reserve": "The share of it that only requests of high priority get.",
         "shared": "Whether all processes count together, in the first layer that they share; else each "
         "counts for itself.",
+        "fields": "Whether responses to requests that it counted tell what is left of it (`RateLimit`, "
+        "`RateLimit-Policy`); refusals always do.",
     }.items()
 }
 """Field of a quota -> what it takes, and its sentence in the reference."""

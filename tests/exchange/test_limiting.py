@@ -276,6 +276,43 @@ async def test_a_used_up_quota_is_told_in_the_fields_of_the_draft() -> None:
     assert refusal.json()["violated-policies"] == ["api"]
 
 
+async def test_who_is_let_in_is_told_what_is_left_and_nobody_else_is() -> None:
+    quotas = [
+        Quota(name="each", limit=3, window=60, scope="user"),
+        Quota(name="all", limit=100, window=10, burst=5),
+        Quota(name="mute", limit=100, fields=False),
+        Quota(name="at-once", at_once=9),
+    ]
+    client, stop = await quick(quotas=quotas, cache_rules=[CacheRule(path="/page", ttl=60)])
+    for path, last in (("/a", "2"), ("/a", "1"), ("/page", "0")):
+        answer = await client.get(path, headers=[("x-api-key", "one")])
+        assert answer.status == 200
+        assert answer.header("ratelimit-policy") == '"each";q=3;w=60, "all";q=100;w=10'
+        assert (answer.header("ratelimit") or "").startswith(f'"each";r={last};t=60, "all";r=')
+    hit = await client.get("/page", headers=[("x-api-key", "one")])
+    assert (hit.header("cache-status") or "").startswith("perfmw; hit")
+    assert hit.header("ratelimit") is None
+    assert hit.header("ratelimit-policy") is None
+    await stop()
+
+
+async def test_a_stored_answer_to_who_was_counted_tells_what_is_left_too() -> None:
+    """The app confirms or fails, and what is stored answers: its fields are of today all the same."""
+    status = iter([200, 304, 500])
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        fields = [(b"etag", b'"1"'), (b"cache-control", b"max-age=0, stale-if-error=60")]
+        await send({"type": "http.response.start", "status": next(status), "headers": fields})
+        await send({"type": "http.response.body", "body": b"ok"})
+
+    wrapped = PerfMiddleware(app, Settings(quotas=[Quota(name="all", limit=9)]))
+    answers = [await Client(wrapped).get("/") for _ in range(3)]
+    await wrapped.runtime.stop()
+    assert [(one.status, one.body) for one in answers] == [(200, b"ok")] * 3
+    assert [one.header("ratelimit") for one in answers] == [f'"all";r={left};t=60' for left in (8, 7, 6)]
+    assert {one.header("ratelimit-policy") for one in answers} == {'"all";q=9;w=60'}
+
+
 async def test_each_user_has_a_quota_of_their_own_and_no_key_is_kept() -> None:
     client, stop = await quick(quotas=[Quota(name="each", limit=60, burst=1, scope="user")])
     keys = ["first", "second", "first"]

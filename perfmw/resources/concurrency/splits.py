@@ -6,13 +6,15 @@ others, which promise each class or each user something instead.
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, OrderedDict
 from collections.abc import Sequence
 from math import inf
 from typing import Final, Protocol
 
 _LATELY: Final = 1.0
-"""Seconds for which the share of a class is kept for it after one of it came."""
+"""Seconds for which the share of a class, or of a user, is kept for it after one of it came."""
+_SHARED_OUT_FOR: Final = 0.01
+_MOST_HUNGRY: Final = 1000
 
 
 class Split(Protocol):
@@ -93,18 +95,66 @@ class Reserved(_ByClass):
 
 
 class Fair:
-    """As many places for each user as for every other, once half of them are taken. Bounded by the limit."""
+    """Max-min fair among users: nobody has more than another who wants more, and no place stays empty that
+    somebody asks for.
+
+    Who was refused within the last second wants one more than it had; all others have what they asked for.
+    What the small ones leave is shared out among the large. A place is kept free only for one who wants it
+    and has less than that share. Who has nothing yet comes in somewhat beyond the limit (a tenth), or one who
+    takes whatever is free would leave nothing for those who ask seldom. After Bertsekas and Gallager, Data
+    Networks, section 6.5.2.
+
+    The share is worked out anew every 10 ms at most. Bounded by the limit and 1,000 users who want more.
+    """
 
     def __init__(self) -> None:
         self._under_way: Counter[str] = Counter()
         self._count = 0
+        self._hungry: OrderedDict[str, tuple[float, int]] = OrderedDict()
+        """Who was refused: when, and how many it would have had; the latest last."""
+        self._share = inf
+        self._shared_out = -inf
 
     def fits(self, now: float, limit: int, priority: int, who: str) -> bool:
         mine = self._under_way.get(who, 0)
+        if not self._hungry and self._count < limit:
+            return True
+        if now - self._shared_out >= _SHARED_OUT_FOR:
+            self._share_out(now, limit)
         if self._count >= limit:
-            return False
-        users = len(self._under_way) + (mine == 0)
-        return 2 * self._count < limit or mine < max(1.0, limit / users)
+            fits = not mine and self._count < limit + max(1, limit // 10)
+        else:
+            fits = mine < self._share or not self._others_lack(who)
+        if not fits:
+            self._hungry[who] = now, mine + 1
+            self._hungry.move_to_end(who)
+            if len(self._hungry) > _MOST_HUNGRY:
+                self._hungry.popitem(last=False)
+        return fits
+
+    def _others_lack(self, who: str) -> bool:
+        """Whether another wants more and has less than its share."""
+        under_way, share = self._under_way, self._share
+        return any(
+            one != who and (has := under_way.get(one, 0)) < wanted and has + 1 <= share
+            for one, (_, wanted) in self._hungry.items()
+        )
+
+    def _share_out(self, now: float, limit: int) -> None:
+        """What is left by those who want no more, in equal parts among those who do."""
+        hungry = self._hungry
+        while hungry and now - next(iter(hungry.values()))[0] >= _LATELY:
+            hungry.popitem(last=False)
+        wants = dict(self._under_way)
+        for one, (_, wanted) in hungry.items():
+            wants[one] = max(wanted, wants.get(one, 0))
+        left, users = float(limit), len(wants)
+        for want in sorted(wants.values()):
+            if want * users > left:
+                break
+            left, users = left - want, users - 1
+        self._share = max(1.0, left / users) if users else inf
+        self._shared_out = now
 
     def entered(self, priority: int, who: str) -> None:
         self._under_way[who] += 1
