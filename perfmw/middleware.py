@@ -19,7 +19,15 @@ from perfmw.cache.tagging import enter
 from perfmw.exchange.cache import HttpCache
 from perfmw.exchange.exchange import Exchange
 from perfmw.exchange.explaining import Explainer
-from perfmw.exchange.fast import Conditions, confirmed, fresh, hit_headers, hit_headers_for_cdn, plain_key
+from perfmw.exchange.fast import (
+    Conditions,
+    Plain,
+    confirmed,
+    fresh,
+    hit_headers,
+    hit_headers_for_cdn,
+    plain_key,
+)
 from perfmw.exchange.passage import Passage, unusual
 from perfmw.exchange.refusals import limited
 from perfmw.http.messages import StoredResponse
@@ -82,13 +90,23 @@ class PerfMiddleware:
         self._vitals = VitalsBeacon(self.runtime.profiles, vitals) if vitals is not None else None
 
     async def __call__(
-        self, scope: Scope, receive: Receive, send: Send, told: list[object] | None = None
+        self,
+        scope: Scope,
+        receive: Receive,
+        send: Send,
+        told: list[object] | None = None,
+        plain: Plain | None = None,
     ) -> None:
-        """Answer by the shortest way that is right. ``told``: a list to be told by what."""
+        """Answer by the shortest way that is right.
+
+        :param told: a list to be told by what.
+        :param plain: what is known of ``scope`` already.
+        """
         if scope["type"] != "http" or self._off:
             await self._other(scope, receive, send)
             return
-        plain = plain_key(scope) if self._plain else None
+        if plain is None and self._plain:
+            plain = plain_key(scope)
         tracing = self.runtime.tracing if told is None else None
         if tracing is not None:
             parent = plain[2] if plain is not None else parent_of(scope)
@@ -96,7 +114,7 @@ class PerfMiddleware:
             if (drawn or parent is not None or open_server_span.get() is not None) and tracing.takes(
                 parent, drawn
             ):
-                await tracing.run(self, scope, receive, send)
+                await tracing.run(self, scope, receive, send, plain)
                 return
         started = perf_counter()
         if plain is not None:

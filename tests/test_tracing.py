@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from opentelemetry import propagate, trace
 from opentelemetry.instrumentation.asgi import OpenTelemetryMiddleware
-from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
+from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
@@ -258,6 +258,46 @@ async def test_the_app_is_told_by_the_fields_that_the_host_has_chosen(
     assert b"traceparent" not in seen[0]
 
 
+@pytest.mark.parametrize("came", ["nonsense", "00-00000000000000000000000000000000-0000000000000000-01"])
+async def test_the_app_is_told_of_one_caller_alone(provided: Provided, came: str) -> None:
+    """What came in place of a caller's trace does not go on beside the own one."""
+    seen: list[list[bytes]] = []
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] == "http":
+            seen.append([value for name, value in scope["headers"] if name == b"traceparent"])
+        await shop(provided)(scope, receive, send)
+
+    async with Client(PerfMiddleware(app, settings=Settings(trace_ratio=1.0))) as client:
+        await client.get("/rows/1", headers={"traceparent": came})
+    (span,) = servers(provided)
+    assert span.context is not None
+    assert span.parent is None
+    assert seen == [[b"00-%032x-%016x-01" % (span.context.trace_id, span.context.span_id)]]
+
+
+class Starts(SpanProcessor):
+    """Keeps what is known of spans when they start."""
+
+    def __init__(self) -> None:
+        self.known: list[dict[str, Any]] = []
+
+    def on_start(self, span: Any, parent_context: Any = None) -> None:
+        self.known.append(dict(span.attributes))
+
+
+async def test_a_span_that_starts_tells_of_its_request(provided: Provided) -> None:
+    starts = Starts()
+    provided[0].add_span_processor(starts)
+    async with Client(PerfMiddleware(site(), settings=Settings(trace_ratio=1.0))) as client:
+        await client.get("/items/1?page=2", {"user-agent": "test"})
+    server = starts.known[0]
+    assert server["http.request.method"] == "GET"
+    assert (server["url.path"], server["url.query"]) == ("/items/1", "page=2")
+    assert server["user_agent.original"] == "test"
+    assert "http.response.status_code" not in server
+
+
 async def test_requests_of_one_trace_may_overlap(provided: Provided) -> None:
     middleware = PerfMiddleware(shop(provided), settings=Settings(trace_ratio=1.0))
     caller = {"traceparent": "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"}
@@ -320,7 +360,7 @@ def test_spans_name_the_host_and_leave_signatures_out(host: bytes, address: str,
         "client": ("192.0.2.1", 5000),
     }
     span = SpanSink().retrospective(scope, 1)
-    describe(span, scope, route="GET /hello", status=200, cache_status=None, error=None)
+    describe(span, route="GET /hello", status=200, cache_status=None, error=None)
     assert span.attributes is not None
     assert span.attributes["url.query"] == "sig=REDACTED&page=2&X-Goog-Signature=REDACTED&design=oak"
     assert span.attributes["server.address"] == address

@@ -26,7 +26,7 @@ def background_span(tracing: RequestTracing, url: str, attributes: Mapping[str, 
         raise
     finally:
         detach(token)
-        describe(span, scope, route="", status=0, cache_status=None, error=error)
+        describe(span, route="", status=0, cache_status=None, error=error)
         span.set_attributes(attributes)
         span.end()
         sink.send(span)

@@ -7,10 +7,10 @@ to a single request, so that plain containers do; it becomes what the SDK's proc
 
 from __future__ import annotations
 
-import random
 import re
 import traceback
-from collections.abc import Mapping, MutableMapping
+from collections.abc import Container, Mapping, MutableMapping, Sequence
+from random import getrandbits
 from time import time_ns
 from typing import Any, Final
 
@@ -42,29 +42,41 @@ class RequestSpan(trace.Span, ReadableSpan):
 
     :param parent: the remote caller's span context, None for a root.
     :param start_time: unix nanoseconds.
+    :param attributes: what is known of the request when it begins; the span's own from now on.
+    :param carried: whether the request has fields of a caller's trace.
     """
 
-    def __init__(self, name: str, parent: SpanContext | None, start_time: int, resource: Resource) -> None:
+    _kind = SpanKind.SERVER
+    _end_time: int | None = None
+    _status = _UNSET
+    _events: Sequence[Event] = ()
+    _links: Sequence[trace.Link] = ()
+    _instrumentation_scope = _SCOPE
+    _instrumentation_info = None
+
+    def __init__(
+        self,
+        name: str,
+        parent: SpanContext | None,
+        start_time: int,
+        resource: Resource,
+        attributes: dict[str, Any],
+        carried: bool,
+    ) -> None:
         if parent is None:
-            trace_id, state = random.getrandbits(128) or 1, None
+            trace_id, state = getrandbits(128) or 1, None
         else:
             trace_id, state = parent.trace_id, parent.trace_state
         self._name = name
-        self._context = SpanContext(trace_id, random.getrandbits(64) or 1, False, _SAMPLED, state)
+        self._context: SpanContext = SpanContext(trace_id, getrandbits(64) or 1, False, _SAMPLED, state)
         self._parent = parent
-        self._kind = SpanKind.SERVER
         self._start_time = start_time
-        self._end_time: int | None = None
-        self._attributes: dict[str, Any] = {}
-        self._events: list[Event] = []
-        self._links: list[trace.Link] = []
-        self._status = _UNSET
+        self._attributes: dict[str, Any] = attributes
         self._resource = resource
-        self._instrumentation_scope = _SCOPE
-        self._instrumentation_info = None
+        self.carried = carried
 
     def get_span_context(self) -> SpanContext:
-        return self._context  # type: ignore[return-value]
+        return self._context
 
     def is_recording(self) -> bool:
         return self._end_time is None
@@ -81,11 +93,11 @@ class RequestSpan(trace.Span, ReadableSpan):
         self, name: str, attributes: Mapping[str, Any] | None = None, timestamp: int | None = None
     ) -> None:
         if self._end_time is None and len(self._events) < MOST_EVENTS:
-            self._events.append(Event(name, attributes, timestamp))
+            self._events = [*self._events, Event(name, attributes, timestamp)]
 
     def add_link(self, context: SpanContext, attributes: Mapping[str, Any] | None = None) -> None:
         if self._end_time is None and len(self._links) < MOST_EVENTS:
-            self._links.append(trace.Link(context, attributes))
+            self._links = [*self._links, trace.Link(context, attributes)]
 
     def update_name(self, name: str) -> None:
         if self._end_time is None:
@@ -143,8 +155,7 @@ class SpanSink:
 
     def open(self, scope: Mapping[str, Any], start_time: int) -> tuple[RequestSpan, Any]:
         """A span for a request that begins, and the OpenTelemetry context it is current in."""
-        context, parent = self._caller(scope)
-        span = RequestSpan(scope["method"], parent, start_time, self.resource)
+        span, context = self._begun(scope, start_time)
         context = trace.set_span_in_context(span, context)
         for processor in self.starters:
             processor.on_start(span, context)  # type: ignore[arg-type]
@@ -152,7 +163,7 @@ class SpanSink:
 
     def retrospective(self, scope: Mapping[str, Any], start_time: int) -> RequestSpan:
         """A span for a request that has ended already."""
-        return RequestSpan(scope["method"], self._caller(scope)[1], start_time, self.resource)
+        return self._begun(scope, start_time)[0]
 
     def handed_down(
         self, scope: MutableMapping[str, Any], span: RequestSpan, context: Any
@@ -162,10 +173,11 @@ class SpanSink:
         An instrumentation within, or an origin behind, that goes by the fields then joins the trace.
         """
         if _TRACEPARENT in self._propagated():  # all else that W3C's fields tell is as it came
-            own = span.get_span_context()
-            field = _TRACEPARENT, b"00-%032x-%016x-01" % (own.trace_id, own.span_id)
-            others = [one for one in scope["headers"] if one[0] != _TRACEPARENT]
-            return {**scope, "headers": [*others, field]}
+            own = span._context
+            others = scope["headers"]
+            if span.carried:
+                others = [one for one in others if one[0] != _TRACEPARENT]
+            return {**scope, "headers": [*others, (_TRACEPARENT, b"00-%032x-%016x-01" % (own[0], own[1]))]}
         told: dict[str, str] = {}
         propagate.inject(told, context)
         fields = [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in told.items()]
@@ -173,21 +185,28 @@ class SpanSink:
         kept = [field for field in scope["headers"] if field[0] not in replaced]
         return {**scope, "headers": [*kept, *fields]}
 
-    def _caller(self, scope: Mapping[str, Any]) -> tuple[otel_context.Context, SpanContext | None]:
+    def _begun(self, scope: Mapping[str, Any], start_time: int) -> tuple[RequestSpan, otel_context.Context]:
+        """A span for a request, and the context of its caller."""
+        attributes, carried = asked(scope, self._propagated())
+        context, parent = self._caller(scope, carried)
+        span = RequestSpan(scope["method"], parent, start_time, self.resource, attributes, carried)
+        return span, context
+
+    def _caller(
+        self, scope: Mapping[str, Any], carried: bool
+    ) -> tuple[otel_context.Context, SpanContext | None]:
         """The host's server span around perfmw, if there is one; else the caller's context, by whatever
-        propagators the host has chosen.
+        propagators the host has chosen. ``carried``: whether the request has a field of theirs.
         """
         if open_server_span.get() is not None:
             around = trace.get_current_span()
             if around.is_recording():  # servers may leave the context of an old request behind
                 return otel_context.get_current(), around.get_span_context()
-        fields = self._propagated()
-        for name, _ in scope["headers"]:
-            if name in fields:
-                carrier = {key.decode("latin-1"): value.decode("latin-1") for key, value in scope["headers"]}
-                context = propagate.extract(carrier, _NO_CONTEXT)
-                parent = trace.get_current_span(context).get_span_context()
-                return context, parent if parent.is_valid else None
+        if carried:
+            carrier = {key.decode("latin-1"): value.decode("latin-1") for key, value in scope["headers"]}
+            context = propagate.extract(carrier, _NO_CONTEXT)
+            parent = trace.get_current_span(context).get_span_context()
+            return context, parent if parent.is_valid else None
         return _NO_CONTEXT, None
 
     def _propagated(self) -> frozenset[bytes]:
@@ -215,26 +234,40 @@ def detach(token: Any) -> None:
         otel_context.attach(_NO_CONTEXT)
 
 
-def describe(
-    span: RequestSpan,
-    scope: Mapping[str, Any],
-    *,
-    route: str,
-    status: int,
-    cache_status: str | None,
-    error: BaseException | None,
-) -> None:
-    """Name and attributes by the stable HTTP semantic conventions (1.26), once the request has ended."""
-    attributes, method = span._attributes, scope["method"]
-    attributes["http.request.method"] = method if method in _METHODS else "_OTHER"
-    if method not in _METHODS:
+def asked(scope: Mapping[str, Any], propagated: Container[bytes]) -> tuple[dict[str, Any], bool]:
+    """What a request that begins tells, as attributes by the stable HTTP semantic conventions (1.26); and
+    whether it has one of the ``propagated`` fields.
+    """
+    method, carried = scope["method"], False
+    known = method in _METHODS
+    attributes: dict[str, Any] = {
+        "http.request.method": method if known else "_OTHER",
+        "url.scheme": scope.get("scheme", "http"),
+        "url.path": scope["path"],
+        "network.protocol.version": scope.get("http_version", "1.1"),
+    }
+    if not known:
         attributes["http.request.method_original"] = method
-    attributes["url.scheme"] = scope.get("scheme", "http")
-    attributes["url.path"] = scope["path"]
     if scope.get("query_string"):
         attributes["url.query"] = _SECRET.sub(r"\1=REDACTED", scope["query_string"].decode("latin-1"))
-    attributes["network.protocol.version"] = scope.get("http_version", "1.1")
-    _name_peers(attributes, scope)
+    for name, value in scope["headers"]:
+        if name == b"host":
+            _name_host(attributes, value.decode("latin-1"))
+        elif name == b"user-agent":
+            attributes["user_agent.original"] = value.decode("latin-1")
+        elif name in propagated:
+            carried = True
+    client = scope.get("client")
+    if client:
+        attributes["client.address"] = client[0]
+    return attributes, carried
+
+
+def describe(
+    span: RequestSpan, *, route: str, status: int, cache_status: str | None, error: BaseException | None
+) -> None:
+    """Name and attributes that are known once the request has ended."""
+    attributes = span._attributes
     if route:
         span._name = route
         attributes["http.route"] = route.partition(" ")[2]
@@ -258,16 +291,8 @@ _METHODS: Final = frozenset(
 )
 
 
-def _name_peers(attributes: dict[str, Any], scope: Mapping[str, Any]) -> None:
-    for name, value in scope["headers"]:
-        if name == b"host":
-            text = value.decode("latin-1")
-            host, _, port = text.rpartition(":")
-            if port.isdigit() and host:
-                text, attributes["server.port"] = host, int(port)
-            attributes["server.address"] = text[1:-1] if text[:1] == "[" else text
-        elif name == b"user-agent":
-            attributes["user_agent.original"] = value.decode("latin-1")
-    client = scope.get("client")
-    if client:
-        attributes["client.address"] = client[0]
+def _name_host(attributes: dict[str, Any], text: str) -> None:
+    host, _, port = text.rpartition(":")
+    if port.isdigit() and host:
+        text, attributes["server.port"] = host, int(port)
+    attributes["server.address"] = text[1:-1] if text[:1] == "[" else text

@@ -5,8 +5,8 @@ from __future__ import annotations
 import heapq
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import floor, log2
-from typing import Final
+from math import frexp
+from typing import Final, NamedTuple
 
 from perfmw.profiles.breakdown import Breakdown, Part
 
@@ -35,8 +35,7 @@ class Trace:
     parts: Sequence[Part] = ()
 
 
-@dataclass(slots=True, frozen=True)
-class Exemplar:
+class Exemplar(NamedTuple):
     """A request that stands for a bucket of durations: ``at`` in unix seconds, ids as numbers."""
 
     trace_id: int
@@ -78,10 +77,12 @@ class Traces:
 
     def point_at(self, route: str, exemplar: Exemplar) -> None:
         """Let a request stand for its bucket of the route's durations."""
-        if route not in self._exemplars and len(self._exemplars) >= self._routes:
-            self._exemplars.pop(next(iter(self._exemplars)))
-        bucket = floor(log2(max(exemplar.seconds, 1e-9)))
-        self._exemplars.setdefault(route, {})[bucket] = exemplar
+        kept = self._exemplars.get(route)
+        if kept is None:
+            if len(self._exemplars) >= self._routes:
+                self._exemplars.pop(next(iter(self._exemplars)))
+            kept = self._exemplars[route] = {}
+        kept[frexp(max(exemplar.seconds, 1e-9))[1]] = exemplar
 
     def slow(self, route: str | None = None) -> list[Trace]:
         """The slowest traces of a route, or of all, the slowest first."""

@@ -35,11 +35,12 @@ _LOOKS = 5
 class Answers(Protocol):
     """Answers requests, and tells by what: a response that was stored, or who has a name and a status.
 
-    ``observed`` does the same and tells ``breakdown.watched`` when the app runs.
+    ``observed`` does the same and tells ``breakdown.watched`` when the app runs. ``plain`` is what they have
+    found out about the scope.
     """
 
     async def __call__(
-        self, scope: Any, receive: Any, send: Any, told: list[object] | None = None
+        self, scope: Any, receive: Any, send: Any, told: list[object] | None = None, plain: Any = None
     ) -> None: ...
 
     @property
@@ -129,12 +130,14 @@ class RequestTracing:
         except (IndexError, ValueError):
             return drawn
 
-    async def run(self, answers: Answers, scope: Scope, receive: Any, send: Messages) -> None:
+    async def run(
+        self, answers: Answers, scope: Scope, receive: Any, send: Messages, plain: Any = None
+    ) -> None:
         """Have the request answered within a span, or watched by a profiler."""
         if self._flames is not None:
             await self._profiled(self._flames, answers, scope, receive, send)
         else:
-            await self._traced(answers, scope, receive, send)
+            await self._traced(answers, scope, receive, send, plain)
 
     async def unsampled(self, scope: Scope, told: list[object], answer: Awaitable[None]) -> None:
         """Await ``answer``, which fills ``told``; if it was slow or failed, make its span afterwards."""
@@ -174,7 +177,7 @@ class RequestTracing:
 
     # ---- sampled
 
-    async def _traced(self, answers: Answers, scope: Scope, receive: Any, send: Messages) -> None:
+    async def _traced(self, answers: Answers, scope: Scope, receive: Any, send: Messages, plain: Any) -> None:
         if self.foreign:
             await self._by_others(answers, scope, receive, send)
             return
@@ -189,7 +192,7 @@ class RequestTracing:
         token, error = kit.attach(context), None
         told: list[object] = []
         try:
-            await answers(sink.handed_down(scope, span, context), receive, noted, told)
+            await answers(sink.handed_down(scope, span, context), receive, noted, told, plain)
         except BaseException as problem:
             error = problem
             raise
@@ -201,7 +204,7 @@ class RequestTracing:
                 if self._open.get(trace_id) is watch:  # several requests may belong to one trace
                     del self._open[trace_id]
             route = named(told)[0]
-            kit.describe(span, scope, route=route, status=noted.status, cache_status=noted.cache, error=error)
+            kit.describe(span, route=route, status=noted.status, cache_status=noted.cache, error=error)
             span._end_time = started + int(seconds * 1e9)
             sink.send(span)
             if route:
@@ -228,7 +231,7 @@ class RequestTracing:
     def _note(
         self, scope: Scope, span: Any, route: str, status: int, seconds: float, watch: Watch | None
     ) -> None:
-        context, at = span._context, time.time() - seconds
+        context, at = span._context, span._start_time / 1e9
         self.traces.point_at(route, Exemplar(context[0], context[1], seconds, at))
         breakdown = None
         if watch is not None:
@@ -264,7 +267,7 @@ class RequestTracing:
         ended, sink = time.time_ns(), self.sink
         span = sink.retrospective(scope, ended - int(seconds * 1e9))
         route, status = named(told)
-        self._kit.describe(span, scope, route=route, status=status, cache_status=None, error=error)
+        self._kit.describe(span, route=route, status=status, cache_status=None, error=error)
         span.end(ended)
         sink.send(span)
         if route:
@@ -289,12 +292,16 @@ def _unwatch(token: Token[Watch | None]) -> None:
 
 
 class _Noted:
-    """The client's ``send``, which notes the status and Cache-Status that pass by."""
+    """The client's ``send``, which notes the status and Cache-Status that pass by.
 
-    __slots__ = ("_send", "cache", "status")
+    Like a method it tells whose it is, as far as ``send`` does: the server's request under way.
+    """
+
+    __slots__ = ("__self__", "_send", "cache", "status")
 
     def __init__(self, send: Messages) -> None:
         self._send = send
+        self.__self__ = getattr(send, "__self__", None)
         self.status = 0
         self.cache: str | None = None
 

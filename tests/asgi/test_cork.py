@@ -51,9 +51,9 @@ class Wire:
 class Site:
     """An app behind the middleware, as one connection of uvicorn's sees it."""
 
-    def __init__(self, kind: Any) -> None:
+    def __init__(self, kind: Any, **chosen: Any) -> None:
         self.pause = asyncio.Event()
-        self.app = PerfMiddleware(self.serve, settings=Settings(plugins=[]))
+        self.app = PerfMiddleware(self.serve, settings=Settings(plugins=[], **chosen))
         config = Config(self.app, lifespan="off", log_level="critical")
         config.load()
         self.wire, self._state = Wire(), ServerState()
@@ -109,6 +109,17 @@ async def test_a_small_response_is_one_write(site: Site, path: str) -> None:
     assert b"cache-status: perfmw; hit" in data if path == "/kept" else b"no-store" in data
     [again] = await site.ask(path)  # the connection goes on
     assert again.endswith(b"xxxxx")
+
+
+@pytest.mark.parametrize("path", ["/kept", "/passed"])
+async def test_a_request_with_a_span_is_one_write_too(path: str) -> None:
+    site = Site(HttpToolsProtocol, trace_ratio=1.0)
+    [data] = await site.again(path)
+    assert data.endswith(b"\r\n\r\nxxxxx")
+    tracing = site.app.runtime.tracing
+    assert tracing is not None
+    assert len(tracing.traces.slow()) == 4
+    await site.app.runtime.stop()
 
 
 async def test_a_large_body_is_written_as_it_is(site: Site) -> None:
