@@ -80,8 +80,14 @@ def perfmw_register_codecs(settings: Settings) -> Mapping[str, Codec]:
         codecs[ZstdCodec.name] = ZstdCodec()
     if settings.encryption_keys is not None:
         keys = read_keys(settings.encryption_keys)
-        for algorithm in ("aes-256-gcm", "chacha20-poly1305"):
-            codecs[algorithm] = AEADCodec(keys, algorithm)
+        try:
+            for algorithm in ("aes-256-gcm", "chacha20-poly1305"):
+                codecs[algorithm] = AEADCodec(keys, algorithm)
+        except ModuleNotFoundError:
+            origin = settings.origin("encryption_keys")
+            raise SettingsError(
+                f"encryption_keys (from {origin}) needs a library: pip install 'perfmw[encryption]'"
+            ) from None
     return codecs
 
 

@@ -71,6 +71,7 @@ class DiskFile:
         self._writes = self._written = 0
         self.used_bytes = 0
         self.errors = self.evictions = self.expirations = 0
+        self.last_error = ""
 
     # ---- reading and writing
 
@@ -310,8 +311,9 @@ class DiskFile:
         if isinstance(error, sqlite3.Error) and self._database.set_aside(error):
             self._uses.clear()
             self._room = 0
-        else:
-            logger.debug("disk cache %s: %r", self.path, error)
+        elif str(error) != self.last_error:  # of a series of the same, the first is told
+            logger.warning("disk cache %s: what cannot be read or written is a miss: %s", self.path, error)
+        self.last_error = str(error)
 
 
 def _id(key: str) -> int:

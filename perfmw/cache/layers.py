@@ -70,12 +70,14 @@ class FarLayer:
     ) -> None:
         self.name = name
         self.cache = cache
-        self._deadline = deadline
+        self.deadline = deadline
         self._codec = codec
         self._breaker = breaker or Breaker()
         self._monotonic = monotonic
         self._text = carries_text_only(name, cache)
         self.hits = self.misses = self.errors = self.skipped = 0
+        self.last_error = ""
+        """What went wrong last; see also the log."""
         self.board = Bulletin(BOARD, cache, self._call, size=2048, ttl=FOR_EVER, monotonic=monotonic)
         self.news = Bulletin(NEWS, cache, self._call, size=1024, ttl=FOR_EVER, monotonic=monotonic)
         self._probe: asyncio.Task[None] | None = None
@@ -243,7 +245,7 @@ class FarLayer:
 
     async def _attempt(self, operation: Callable[..., Awaitable[T]], *args: Any, **kwargs: Any) -> T | None:
         try:
-            async with asyncio.timeout(self._deadline):
+            async with asyncio.timeout(self.deadline):
                 answer = await operation(*args, **kwargs)
         except Exception as error:  # whatever a backend raises, the host app must not see it
             self._failed(error)
@@ -266,6 +268,7 @@ class FarLayer:
 
     def _failed(self, error: Exception) -> None:
         self.errors += 1
+        self.last_error = str(error) or type(error).__name__
         was_open = self._breaker.open
         self._breaker.failed(self._monotonic())
         if self._breaker.open and not was_open:
@@ -278,7 +281,8 @@ class FarLayer:
                 data = self._codec.encode(data, self._context(key) | {"expires_at": entry.expires_at})
         except Exception as error:
             self.errors += 1
-            self._complain(str(error))
+            self.last_error = str(error)
+            self._complain(self.last_error)
             return None
         return to_text(data) if self._text else data
 

@@ -14,6 +14,7 @@ from perfmw.cli import cachetables
 from perfmw.cli.api import SERVER, TOKEN, Api
 from perfmw.cli.config import load_settings
 from perfmw.cli.output import Failure, Refusal, confirm, note, print_json
+from perfmw.cli.unhurried import layers_of, losses
 
 if TYPE_CHECKING:
     from perfmw.runtime import Runtime
@@ -236,10 +237,14 @@ def _local(work: Callable[[Runtime], Coroutine[Any, Any, T]]) -> T:
                 "no layer here outlives a process: name one in the setting layers, such as disk, or ask a "
                 "running server with --url URL"
             )
+        layers = layers_of(runtime)
         try:
-            return await work(runtime)
+            done = await work(runtime)
         finally:
             await runtime.cdn.close()
             await runtime.spaces.close()
+        if lost := losses(layers):
+            raise Failure("; ".join(lost))
+        return done
 
     return asyncio.run(run())

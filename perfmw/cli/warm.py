@@ -18,6 +18,7 @@ from perfmw.cli.accesslog import LogStats, open_log, read_log
 from perfmw.cli.api import SERVER, TOKEN, Api
 from perfmw.cli.cachetables import warm_up as as_text
 from perfmw.cli.output import FAILURE_FOUND, Failure, Refusal, note, print_json
+from perfmw.cli.unhurried import layers_of, losses
 from perfmw.runtime.warming.admission import Admission, OriginError
 from perfmw.runtime.warming.background import checked_headers
 from perfmw.runtime.warming.documents import DocumentError, read_openapi, read_sitemap, unpacked, urls_of_list
@@ -101,7 +102,7 @@ def warm(
         click.echo(as_text(result))
     if not result["asked"] and result["skipped"].get("off-host"):
         note("the URLs are of another host than the one asked; if it is the same site, say so with --origin")
-    if result["failed"] or not result["asked"] or result["stopped"] == "cancelled":
+    if result["failed"] or result["problems"] or not result["asked"] or result["stopped"] == "cancelled":
         raise SystemExit(FAILURE_FOUND)
 
 
@@ -326,8 +327,9 @@ async def _within_lifespan(
 ) -> dict[str, Any]:
     from perfmw.testing import Client
 
+    runtime = app.runtime
+    layers = layers_of(runtime)
     async with Client(app):
-        runtime = app.runtime
         await runtime.caching.start()
         known = origin or runtime.settings.warm_up_origin
         try:
@@ -339,6 +341,7 @@ async def _within_lifespan(
             await asyncio.wait([waiting], timeout=_POLL)
             progress(runtime.warm_up.state()["result"]["asked"])
         result: dict[str, Any] = waiting.result()["result"]
+    result["problems"] += losses(layers)
     return result
 
 

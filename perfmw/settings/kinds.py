@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import difflib
 import math
 import os
@@ -21,6 +22,7 @@ _SIZE_UNITS = {"b": 1} | {
 }
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|d)")
 _DURATION_UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}
+_KEY_BYTES = 32
 _TRUE = frozenset({"1", "true", "yes", "on"})
 _FALSE = frozenset({"0", "false", "no", "off"})
 
@@ -193,9 +195,26 @@ def read_layers(value: object) -> tuple[str, ...]:
 
 def read_keys(value: object) -> tuple[str, ...]:
     keys = read_items(value)
-    if not keys or not all(isinstance(key, str) and re.fullmatch(r"[\w.-]+:[\w+/=-]+", key) for key in keys):
+    names = [_name_of_key(number, key) for number, key in enumerate(keys, start=1)]
+    if not names:
         raise BadValueError
+    if len(set(names)) < len(names):
+        raise BadValueError("two keys have one id")
     return tuple(keys)
+
+
+def _name_of_key(number: int, word: object) -> str:
+    """Raises BadValueError that shows no secret, which may stand in the wrong place."""
+    found = re.fullmatch(r"([\w.-]{1,255}):([\w+/=-]+)", word) if isinstance(word, str) else None
+    if found is None:
+        raise BadValueError
+    try:
+        key = base64.b64decode(found[2].replace("-", "+").replace("_", "/"), validate=True)
+    except ValueError:
+        raise BadValueError(f"key {number} is not base64") from None
+    if len(key) != _KEY_BYTES:
+        raise BadValueError(f"key {number} has {len(key)} bytes, not {_KEY_BYTES}")
+    return found[1]
 
 
 def read_sources(value: object) -> tuple[str, ...]:

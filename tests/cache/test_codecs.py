@@ -12,6 +12,7 @@ from perfmw import Runtime, Settings
 from perfmw.cache import DiskLayer, TieredCache
 from perfmw.cache.codecs import AEADCodec, Chain, ZstdCodec, read_keys
 from perfmw.contracts import Codec
+from perfmw.settings import SettingsError
 from perfmw.testing import CodecContract
 
 pytestmark = pytest.mark.anyio
@@ -119,6 +120,20 @@ async def test_by_settings_nothing_on_disk_is_readable(tmp_path: Path) -> None:
     stranger = TieredCache([("disk", DiskLayer(tmp_path / "c"))], codec=AEADCodec({"first": OTHER}))
     assert await stranger.get_entry("k") is None
     await stranger.close()
+
+
+@pytest.mark.parametrize(
+    ("words", "why"),
+    [
+        (["a:" + base64.b64encode(b"short").decode()], "key 1 has 5 bytes, not 32"),
+        (["a:" + base64.b64encode(KEY).decode(), "b:x"], "key 2 is not base64"),
+        (["a:" + base64.b64encode(KEY).decode(), "a:" + base64.b64encode(OTHER).decode()], "one id"),
+    ],
+)
+def test_keys_that_are_none_are_refused_by_their_setting(tmp_path: Path, words: list[str], why: str) -> None:
+    with pytest.raises(SettingsError, match=f"encryption_keys.*{why}") as refused:
+        Settings.load(env={}, cwd=tmp_path, encryption_keys=words)
+    assert not any(word[2:] in str(refused.value) for word in words)
 
 
 async def test_entries_on_disk_are_compressed_by_default(tmp_path: Path) -> None:

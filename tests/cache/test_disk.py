@@ -370,12 +370,16 @@ def test_without_the_right_to_write_nothing_raises(state: str) -> None:
             file.close()
 
 
-async def test_a_directory_that_cannot_be_made_is_a_miss(tmp_path: Path) -> None:
+async def test_a_directory_that_cannot_be_made_is_a_miss(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     (tmp_path / "file").write_text("in the way")
     layer = DiskLayer(tmp_path / "file" / "c.db")
     assert await layer.get("a") is None
     assert await layer.set("a", b"1") is False
+    assert await layer.set("a", b"2") is False
     await layer.close()
+    assert [record.levelname for record in caplog.records] == ["WARNING"]  # told once, not at every call
 
 
 async def test_clear_and_keys_know_prefixes(layer: DiskLayer) -> None:

@@ -2,22 +2,35 @@
 
 from __future__ import annotations
 
+import copy
 import random
+from functools import cache
 
 import pytest
 
 from perfmw.cache import IntelligentCacheManager, MemoryLayer
 from perfmw.cache.eviction import POLICIES
+from perfmw.contracts import CacheStrategy
 
 
 def scanned() -> list[tuple[str, int]]:
     """A popular set of keys, and scans through keys that never come back."""
     source, scan = random.Random(4), iter(range(10**6))
     reads = []
-    for _ in range(120):
+    for _ in range(50):
         reads += [(f"GET https://shop/items/{source.randrange(40)}", 1_000) for _ in range(60)]
         reads += [(f"GET https://shop/search?page={next(scan)}", 1_000) for _ in range(60)]
     return reads
+
+
+@cache
+def _made() -> CacheStrategy:
+    return IntelligentCacheManager().create_cache_strategy(scanned(), max_bytes=60_000)
+
+
+def made() -> CacheStrategy:
+    """A strategy for ``scanned``, the caller's own."""
+    return copy.deepcopy(_made())
 
 
 def test_a_strategy_names_its_evidence() -> None:
@@ -58,7 +71,7 @@ def test_optimizing_applies_what_helps() -> None:
     layer = MemoryLayer(max_bytes=60_000, policy="fifo")
     layer.set_nowait("kept", 1)
     manager = IntelligentCacheManager(layer)
-    strategy = manager.create_cache_strategy(scanned(), max_bytes=60_000)
+    strategy = made()
     result = manager.optimize_cache_performance(scanned(), strategy)
     assert result.after > result.before
     assert layer.policy == strategy.configuration.eviction_policy
@@ -69,7 +82,7 @@ def test_optimizing_applies_what_helps() -> None:
 def test_steps_may_be_skipped() -> None:
     layer = MemoryLayer(max_bytes=60_000, policy="fifo")
     manager = IntelligentCacheManager(layer)
-    strategy = manager.create_cache_strategy(scanned(), max_bytes=60_000)
+    strategy = made()
     result = manager.optimize_cache_performance(scanned(), strategy, skip_types=["policy", "size"])
     assert result.steps == []
     assert (layer.policy, layer.max_bytes) == ("fifo", 60_000)
@@ -78,7 +91,7 @@ def test_steps_may_be_skipped() -> None:
 def test_what_does_not_help_is_undone() -> None:
     layer = MemoryLayer(max_bytes=60_000, policy="s3fifo")
     manager = IntelligentCacheManager(layer)
-    strategy = manager.create_cache_strategy(scanned(), max_bytes=60_000)
+    strategy = made()
     strategy.configuration.eviction_policy = "fifo"
     strategy.configuration.max_size = 1_000
     result = manager.optimize_cache_performance(scanned(), strategy)
@@ -89,7 +102,7 @@ def test_what_does_not_help_is_undone() -> None:
 def test_a_step_that_fails_is_survived() -> None:
     layer = MemoryLayer(max_bytes=60_000, policy="fifo")
     manager = IntelligentCacheManager(layer, policies={**POLICIES})
-    strategy = manager.create_cache_strategy(scanned(), max_bytes=60_000)
+    strategy = made()
     strategy.configuration.eviction_policy = "nosuch"
     result = manager.optimize_cache_performance(scanned(), strategy)
     assert "nosuch" in result.steps[-1].problem

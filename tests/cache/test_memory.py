@@ -138,7 +138,7 @@ def test_memory_in_use_stays_near_the_bound_in_bytes() -> None:
     tracemalloc.start()
     try:
         layer = MemoryLayer(max_bytes=bound)
-        for number in range(20_000):
+        for number in range(10_000):
             layer.set_nowait(f"key-{number}", bytes(300), ttl=60)
         used = tracemalloc.get_traced_memory()[0]
     finally:

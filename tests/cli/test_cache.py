@@ -126,3 +126,16 @@ def test_text_and_damaged_settings(here: Path) -> None:
     (here / "perfmw.toml").write_text('layers = ["memory", "nosuch"]\n')
     wrong = run("stats")
     assert (wrong.exit_code, "nosuch" in wrong.stderr) == (2, True)
+
+
+def test_a_layer_that_cannot_be_reached_is_no_empty_one(here: Path) -> None:
+    (here / "perfmw.toml").write_text('layers = ["disk"]\ndisk_path = "perfmw.toml/file"\nplugins = []\n')
+    for command in (["ls"], ["purge", "--tag", "a", "--yes"], ["stats"]):
+        told = run(*command)
+        assert told.exit_code == 1, command
+        assert "layer disk: " in told.stderr
+
+
+def test_a_slow_disk_is_waited_for(here: Path) -> None:
+    (here / "perfmw.toml").write_text('layers = ["disk"]\nlayer_deadline = "1ms"\nplugins = []\n')
+    assert len(keys()) == 3

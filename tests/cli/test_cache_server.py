@@ -220,15 +220,21 @@ def test_an_app_fills_the_layers_that_stay(tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(str(tmp_path))
     (tmp_path / "warmed_shop.py").write_text(APP)
-    (tmp_path / "perfmw.toml").write_text(SETTINGS + 'layers = ["memory", "disk"]\n')
+    hurried = 'layers = ["memory", "disk"]\nlayer_deadline = "1ms"\n'  # as slow as any disk may once be
+    (tmp_path / "perfmw.toml").write_text(SETTINGS + hurried)
     target = ["--target", "warmed_shop:app"]
     code = "import sys; from perfmw.cli import main; sys.argv = ['perfmw', *sys.argv[1:]]; main()"
     told = process(
         tmp_path, code, "warm", "sitemap:/sitemap.xml", *target, "--origin", "https://shop.example"
     )
     assert told["stored"] == 5
+    (tmp_path / "perfmw.toml").write_text(SETTINGS + 'layers = ["disk"]\nlayer_deadline = "30s"\n')
     assert len([key for key in run("ls").stdout.splitlines() if "shop.example" in key]) == 5
     assert process(tmp_path, code, "warm", "hottest", *target, expect=2) == {}
+    (tmp_path / "perfmw.toml").write_text(SETTINGS + 'layers = ["disk"]\ndisk_path = "perfmw.toml/file"\n')
+    (tmp_path / "urls.txt").write_text("/items/1")
+    lost = process(tmp_path, code, "warm", "urls.txt", *target, "--origin", "https://shop.example", expect=1)
+    assert "layer disk" in str(lost["problems"])
     (tmp_path / "perfmw.toml").write_text(SETTINGS)
     assert process(tmp_path, code, "warm", "sitemap:/sitemap.xml", *target, expect=2) == {}
 

@@ -102,10 +102,7 @@ REFERENCE = {
     [
         "lirs_multi1",
         "lirs_ps",
-        *(
-            pytest.param(name, marks=pytest.mark.slow)
-            for name in ("lirs_loop", "lirs_2_pools", "lirs_sprite", "web07")
-        ),
+        *(pytest.param(name, marks=pytest.mark.slow) for name in ("lirs_2_pools", "lirs_sprite", "web07")),
     ],
 )
 def test_hit_ratios_agree_with_the_reference(data_dir: Path, trace: str) -> None:

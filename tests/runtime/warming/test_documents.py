@@ -7,7 +7,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from perfmw.runtime.warming import documents
@@ -141,6 +141,7 @@ json_values = st.recursive(
 )
 
 
+@settings(max_examples=50)
 @given(st.dictionaries(st.sampled_from(["/a", "/b/{id}"]), json_values), json_values, json_values)
 def test_no_document_breaks_it(paths: Any, servers: Any, security: Any) -> None:
     document = {"paths": paths, "servers": servers, "security": security}
