@@ -2,7 +2,7 @@
 const roots = [...document.querySelectorAll("[data-parts]")];
 const sections = (node) => [...node.querySelectorAll("section[id]")];
 const pictures = (node) => new Map(sections(node).map((section) => [section.id, section.outerHTML]));
-const shown = new Map(roots.map((root) => [root, pictures(root)]));
+const shown = new Map(); // as last placed; at first what the page came with
 let asked = Date.now();
 let pause = 5000; // what takes the server long is asked for less often
 
@@ -26,7 +26,7 @@ function swap(old, fresh) {
 
 function place(root, fresh) {
   const now = pictures(fresh);
-  const old = shown.get(root);
+  const old = shown.get(root) ?? pictures(root);
   if ([...now.keys()].join() !== [...old.keys()].join()) {
     root.replaceChildren(...fresh.childNodes);
   } else {

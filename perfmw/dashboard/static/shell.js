@@ -26,3 +26,4 @@ tablist.addEventListener("keydown", (event) => {
   tabs[next].focus();
 });
 tablist.querySelector('[aria-selected="true"]')?.scrollIntoView?.({ block: "nearest", inline: "nearest" });
+addEventListener("load", () => setTimeout(() => document.body.classList.add("whole")));
