@@ -9,8 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Final, Literal, cast
 
 from opentelemetry.sdk.metrics.export import (
@@ -28,13 +27,15 @@ from opentelemetry.sdk.metrics.export import (
 )
 from opentelemetry.sdk.metrics.export import Buckets as _Buckets
 from opentelemetry.sdk.resources import Resource
-from opentelemetry.sdk.trace import SpanProcessor
-from opentelemetry.sdk.trace.export import BatchSpanProcessor
+from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor
+from opentelemetry.sdk.trace.export import SpanExportResult
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 
 from perfmw.contracts.snapshot import Distribution, RuntimeSnapshot
 from perfmw.exporters.buckets import exponential
+from perfmw.exporters.outage import Outage, hear, quietly
 from perfmw.exporters.pushing import Pusher
+from perfmw.exporters.spans import SpanQueue
 
 Protocol = Literal["http", "grpc"]
 CUMULATIVE: Final = AggregationTemporality.CUMULATIVE
@@ -66,32 +67,51 @@ class OtlpExporter:
         self.resource = Resource.create(
             {"service.instance.id": f"{os.uname().nodename}-{os.getpid()}", "process.pid": os.getpid()}
         )
+        self._outage = Outage(self.name)
         self._exporter = self._make("metric")
-        self._pusher = Pusher(self.name, self._send)
-        self._processor: SpanProcessor | None = None
+        self._pusher = Pusher(self.name, self._send, outage=self._outage)
+        self._queue: SpanQueue | None = None
         self._spans: Any = None
+        self._lost = 0
 
     def _make(self, signal: Literal["metric", "trace"]) -> Any:
         if self._protocol == "grpc":
-            return _grpc(signal, self._endpoint, self._timeout)
-        path = "metrics" if signal == "metric" else "traces"
-        return _http(signal, f"{self._endpoint}/v1/{path}", self._timeout)
+            made = _grpc(signal, self._endpoint, self._timeout)
+        else:
+            path = "metrics" if signal == "metric" else "traces"
+            made = _http(signal, f"{self._endpoint}/v1/{path}", self._timeout)
+        hear(made)
+        return made
 
     def span_processor(self) -> SpanProcessor:
         """Takes finished spans, queues a bounded number of them and sends them from a thread of its own."""
-        if self._processor is None:
+        if self._queue is None:
             self._spans = self._make("trace")
-            self._processor = BatchSpanProcessor(self._spans)
-            self._processor.resource = self.resource  # type: ignore[attr-defined]
-        return self._processor
+            self._queue = SpanQueue(self._send_spans)
+            self._queue.resource = self.resource  # type: ignore[attr-defined]
+        return self._queue
 
     async def export(self, snapshot: RuntimeSnapshot) -> None:
         await self._pusher.push(snapshot)
 
     def _send(self, snapshot: RuntimeSnapshot) -> None:
-        result = self._exporter.export(metrics_of(snapshot, self.resource), self._timeout * 1e3)
+        with quietly() as heard:
+            result = self._exporter.export(metrics_of(snapshot, self.resource), self._timeout * 1e3)
         if result is not MetricExportResult.SUCCESS:
-            raise OSError(f"{self._endpoint} did not take the metrics")
+            raise OSError(self._reason(heard))
+
+    def _send_spans(self, spans: Sequence[ReadableSpan]) -> bool:
+        with quietly() as heard:
+            taken: bool = self._spans.export(spans) is SpanExportResult.SUCCESS
+        if taken:
+            lost, self._lost = self._lost, self._queue.dropped if self._queue is not None else 0
+            self._outage.sent("spans", self._lost - lost)
+        else:
+            self._outage.failed("spans", self._reason(heard))
+        return taken
+
+    def _reason(self, heard: list[str]) -> str:
+        return heard[-1] if heard else f"{self._endpoint} did not take them"
 
     async def aclose(self) -> None:
         self._pusher.close()
@@ -100,15 +120,11 @@ class OtlpExporter:
     def _shut_down(self) -> None:
         """Send the last spans, unless nobody takes them: then its patience ends soon."""
         self._exporter.shutdown()
-        if self._processor is None:
+        if self._queue is None:
             return
-        enough = threading.Timer(FAREWELL, self._spans.shutdown)
-        enough.daemon = True
-        enough.start()
-        try:
-            self._processor.shutdown()
-        finally:
-            enough.cancel()
+        self._queue.shutdown(FAREWELL)
+        self._spans.shutdown()
+        self._queue.shutdown(FAREWELL)  # an attempt under way is given up
 
 
 def _http(signal: str, url: str, timeout: float) -> Any:

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import random
 from collections.abc import Callable
 from typing import Final
 
 from perfmw.contracts.snapshot import RuntimeSnapshot
+from perfmw.exporters.outage import Outage
 
 FIRST_PAUSE: Final = 1.0
 LONGEST_PAUSE: Final = 60.0
 ATTEMPTS: Final = 5
-
-_log = logging.getLogger("perfmw.exporters")
 
 
 class Pusher:
@@ -26,9 +24,13 @@ class Pusher:
     """
 
     def __init__(
-        self, name: str, send: Callable[[RuntimeSnapshot], None], first_pause: float = FIRST_PAUSE
+        self,
+        name: str,
+        send: Callable[[RuntimeSnapshot], None],
+        first_pause: float = FIRST_PAUSE,
+        outage: Outage | None = None,
     ) -> None:
-        self._name = name
+        self._outage = outage or Outage(name)
         self._send = send
         self._first_pause = first_pause
         self._waiting: RuntimeSnapshot | None = None
@@ -56,20 +58,17 @@ class Pusher:
             try:
                 await asyncio.to_thread(self._send, snapshot)
             except OSError as error:
-                self._failed(error)
+                self.failures += 1
+                self._outage.failed("metrics", error)
             else:
                 self.sent += 1
+                self._outage.sent("metrics")
                 return
             pause = min(LONGEST_PAUSE, self._first_pause * 2**attempt) * random.uniform(0.5, 1.0)
             await asyncio.sleep(pause)
             if self._waiting is not None or self._closed:
                 break
         self.dropped += 1
-
-    def _failed(self, error: OSError) -> None:
-        self.failures += 1
-        if self.failures in (1, 10, 100) or self.failures % 1000 == 0:
-            _log.warning("exporter %s failed %d times so far: %s", self._name, self.failures, error)
 
     def close(self) -> None:
         """Send nothing more."""

@@ -60,8 +60,8 @@ class RequestSpan(trace.Span, ReadableSpan):
         parent: SpanContext | None,
         start_time: int,
         resource: Resource,
-        attributes: dict[str, Any],
-        carried: bool,
+        attributes: dict[str, Any] | None = None,
+        carried: bool = False,
     ) -> None:
         if parent is None:
             trace_id, state = getrandbits(128) or 1, None
@@ -71,7 +71,7 @@ class RequestSpan(trace.Span, ReadableSpan):
         self._context: SpanContext = SpanContext(trace_id, getrandbits(64) or 1, False, _SAMPLED, state)
         self._parent = parent
         self._start_time = start_time
-        self._attributes: dict[str, Any] = attributes
+        self._attributes: dict[str, Any] = {} if attributes is None else attributes
         self._resource = resource
         self.carried = carried
 

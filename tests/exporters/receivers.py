@@ -25,7 +25,7 @@ class Received:
 
 
 @contextmanager
-def over_http() -> Iterator[tuple[str, Received]]:
+def over_http(port: int = 0) -> Iterator[tuple[str, Received]]:
     received = Received()
 
     class Handler(BaseHTTPRequestHandler):
@@ -52,7 +52,7 @@ def over_http() -> Iterator[tuple[str, Received]]:
         def log_message(self, format: str, *args: Any) -> None:
             """Say nothing."""
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server = ThreadingHTTPServer(("127.0.0.1", port), Handler)
     server.daemon_threads = True
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
@@ -65,7 +65,7 @@ def over_http() -> Iterator[tuple[str, Received]]:
 
 
 @contextmanager
-def over_grpc() -> Iterator[tuple[str, Received]]:
+def over_grpc(port: int = 0) -> Iterator[tuple[str, Received]]:
     import grpc
 
     received = Received()
@@ -84,7 +84,7 @@ def over_grpc() -> Iterator[tuple[str, Received]]:
         server = grpc.server(pool)
         metrics_service_pb2_grpc.add_MetricsServiceServicer_to_server(Metrics(), server)
         trace_service_pb2_grpc.add_TraceServiceServicer_to_server(Traces(), server)
-        port = server.add_insecure_port("127.0.0.1:0")
+        port = server.add_insecure_port(f"127.0.0.1:{port}")
         server.start()
         try:
             yield f"http://127.0.0.1:{port}", received

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import logging
+import socket
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import Any
@@ -20,7 +22,10 @@ from perfmw.testing import Client
 pytest.importorskip("opentelemetry.exporter.otlp.proto.http", reason="the extra otlp is not installed")
 pytest.importorskip("opentelemetry.exporter.otlp.proto.grpc", reason="the extra otlp is not installed")
 
-from perfmw.exporters.otlp import OtlpExporter
+from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+
+from perfmw.exporters.otlp import OtlpExporter, Protocol
+from perfmw.exporters.spans import SpanQueue
 from tests.exporters.receivers import Received, over_grpc, over_http
 
 pytestmark = pytest.mark.anyio
@@ -47,6 +52,16 @@ def metrics(received: Received) -> dict[str, Any]:
     assert scope.scope.name == "perfmw"
     assert attributes(resource.resource.attributes)["process.pid"] > 0
     return {metric.name: metric for metric in scope.metrics}
+
+
+def spans_of(received: Received) -> list[Any]:
+    return [
+        span
+        for request in received.traces
+        for resource in request.resource_spans
+        for scope in resource.scope_spans
+        for span in scope.spans
+    ]
 
 
 @pytest.mark.parametrize(("receiver", "protocol"), [(over_http, "http"), (over_grpc, "grpc")])
@@ -86,13 +101,7 @@ async def test_metrics_and_spans_arrive(receiver: Receiver, protocol: str) -> No
         assert 0.0 < point.min <= point.sum
         assert 0 < point.start_time_unix_nano < point.time_unix_nano
     assert attributes(points["forwarded", 503].attributes)["error.type"] == "503"
-    spans = [
-        span
-        for request in received.traces
-        for resource in request.resource_spans
-        for scope in resource.scope_spans
-        for span in scope.spans
-    ]
+    spans = spans_of(received)
     assert [span.name for span in spans] == ["GET /items/{id}"] * 6
     exemplars = [one for point in points.values() for one in point.exemplars]
     assert exemplars
@@ -131,12 +140,69 @@ async def test_a_collector_that_is_away_costs_one_waiting_snapshot() -> None:
     await exporter.aclose()
 
 
-async def test_a_process_stops_though_nobody_takes_its_last_spans(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
+async def test_a_process_stops_though_nobody_takes_its_last_spans(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("perfmw.exporters.otlp.FAREWELL", 0.05)
     exporter = OtlpExporter("http://127.0.0.1:9", timeout=600.0)
-    processor = exporter.span_processor()
-    processor.on_end(RequestSpan("GET", None, 1_800_000_000_000_000_000, exporter.resource))
+    queue = exporter.span_processor()
+    queue.on_end(span("GET /a", exporter))
     await asyncio.wait_for(exporter.aclose(), 30)
-    assert "aborting retry" in caplog.text
+    assert isinstance(queue, SpanQueue)
+    assert (queue.sent, queue.pending) == (0, 1)
+
+
+def span(name: str, exporter: OtlpExporter) -> RequestSpan:
+    made = RequestSpan(name, None, 1_800_000_000_000_000_000, exporter.resource)
+    made.end(1_800_000_001_000_000_000)
+    return made
+
+
+@pytest.mark.parametrize("protocol", ["http", "grpc"])
+async def test_an_outage_is_one_line_and_loses_nothing(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, protocol: Protocol
+) -> None:
+    caplog.set_level(logging.INFO)
+    monkeypatch.setattr("perfmw.exporters.spans.FIRST_PAUSE", 0.01)
+    with socket.create_server(("127.0.0.1", 0)) as door:
+        port = door.getsockname()[1]
+    exporter = OtlpExporter(f"http://127.0.0.1:{port}", protocol, timeout=0.2)
+    exporter._pusher._first_pause = 0.01
+    queue = exporter.span_processor()
+    assert isinstance(queue, SpanQueue)
+    queue._first_pause = queue._pause = 0.01
+    queue._delay = 0.01
+    snapshot = PerfMiddleware(site(), settings=Settings()).runtime.snapshot()
+    for number in range(3):
+        queue.on_end(span(f"GET /{number}", exporter))
+        await exporter.export(snapshot)  # five attempts each
+    assert exporter._pusher.failures >= 5
+    assert (queue.sent, queue.pending) == (0, 3)
+    receiver = over_http if protocol == "http" else over_grpc
+    with receiver(port) as (_, received):
+        assert await asyncio.to_thread(queue.force_flush)
+        await exporter.export(snapshot)
+        await exporter.aclose()
+        names = [one.name for one in spans_of(received)]
+    assert sorted(names) == ["GET /0", "GET /1", "GET /2"]
+    assert len(received.metrics) == 1
+    away, back = [record for record in caplog.records if record.name != "asyncio"]
+    assert "will be tried again" in away.getMessage()
+    assert "sent again after" in back.getMessage()
+
+
+async def test_what_the_host_exports_itself_is_still_told(caplog: pytest.LogCaptureFixture) -> None:
+    OtlpExporter("http://127.0.0.1:9")
+    theirs = OTLPSpanExporter(endpoint="http://127.0.0.1:9/v1/traces", timeout=0.1)
+    theirs.export([])
+    theirs.shutdown()
+    assert "Failed to export" in caplog.text
+
+
+async def test_sending_is_not_traced_by_the_hosts_instrumentation() -> None:
+    from opentelemetry.instrumentation.utils import is_instrumentation_enabled
+
+    from perfmw.exporters.outage import quietly
+
+    assert is_instrumentation_enabled()
+    with quietly():
+        assert not is_instrumentation_enabled()
+    assert is_instrumentation_enabled()
