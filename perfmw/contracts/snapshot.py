@@ -122,6 +122,10 @@ class RuntimeSnapshot:
     """The request rate, what is expected of it, and how many workers that takes."""
     options: Mapping[str, Any] = field(default_factory=dict)
     """The values of what ``Controls.set_option`` takes, as far as they can be told."""
+    host_pools: Sequence[PoolSample] = ()
+    """``pools`` of all workers of the host: those of the host once, those of a worker added up."""
+    host_limits: Mapping[str, Any] = field(default_factory=dict)
+    """``limits`` of all workers of the host, added up."""
     caching: Callable[[], CacheStatistics | None] = field(default=_unknown, repr=False, compare=False)
     """What the caches did, by layer, namespace, route and function; None where nobody counts."""
 

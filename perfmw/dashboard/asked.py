@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from starlette.requests import Request
 
-from perfmw.contracts import RuntimeSnapshot
+from perfmw.contracts import PoolSample, RuntimeSnapshot
 from perfmw.dashboard.details import WINDOWS, Details, VitalsRow, details
 from perfmw.dashboard.host import Host
 from perfmw.dashboard.problems import ProblemError
@@ -17,6 +17,7 @@ from perfmw.monitoring.history import Means
 from perfmw.monitoring.scoring import Explained
 from perfmw.profiles.management import Comparison
 from perfmw.profiles.traces import Trace, Traces
+from perfmw.runtime.fleetview import FleetView, fleet_view
 
 DEFAULT_WINDOW: Final = 300.0
 
@@ -63,6 +64,20 @@ def score_of_host(host: Any) -> Explained | None:
     return rounds.score if rounds is not None else None
 
 
+async def fleet_of_host(host: Any) -> FleetView | None:
+    """What all hosts counted, as of two seconds ago; this one alone where no layer is shared."""
+    rounds = getattr(host, "rounds", None)
+    if rounds is None:
+        return None
+    return fleet_view(*await rounds.fleet.recent(), shared=rounds.fleet.layer is not None)
+
+
+def shares_a_layer(host: Any) -> bool:
+    """Whether other hosts can be seen from here."""
+    rounds = getattr(host, "rounds", None)
+    return rounds is not None and rounds.fleet.layer is not None
+
+
 def vital_reports(host: Host, rows: Iterable[VitalsRow]) -> dict[str, int]:
     """Profile id -> how many browsers told of it."""
     found = {}
@@ -98,8 +113,13 @@ def trace_of(host: Host, trace_id: str) -> Trace:
 
 
 def limits_of(snapshot: RuntimeSnapshot) -> Mapping[str, Any]:
-    """Concurrency limits and quotas of this worker."""
-    return {"mode": "off", "groups": [], "quotas": [], **snapshot.limits}
+    """Concurrency limits and quotas of all workers of the host."""
+    return {"mode": "off", "groups": [], "quotas": [], **(snapshot.host_limits or snapshot.limits)}
+
+
+def pools_of(snapshot: RuntimeSnapshot) -> Sequence[PoolSample]:
+    """The pools of all workers of the host."""
+    return snapshot.host_pools or snapshot.pools
 
 
 def forecast_of(snapshot: RuntimeSnapshot) -> Mapping[str, Any]:

@@ -9,7 +9,7 @@ from perfmw.exporters.exposition import Family
 
 
 def limit_families(limits: Mapping[str, Any]) -> list[Family]:
-    """Of the worker that tells; nothing where nothing is limited."""
+    """Of all workers of the host; nothing where nothing is limited."""
     return [*_groups(limits.get("groups", ())), *_quotas(limits.get("quotas", ()))]
 
 

@@ -23,6 +23,7 @@ from perfmw.monitoring.overview import overview_of
 from perfmw.monitoring.scoring import Explained, ScoreSum
 from perfmw.resources import ProcessUsage, ResourceManagementSystem, ResourceSampler, efficiency
 from perfmw.runtime.allocating import Allocation
+from perfmw.runtime.fleet import Fleet
 from perfmw.runtime.guarding import Guard
 from perfmw.runtime.owncost import OwnCost
 from perfmw.runtime.scaling import Scaling
@@ -69,11 +70,13 @@ class Rounds:
         self._stamps: dict[str, int] = {}
         self.score: Explained | None = None
         """The score of all routes as of the last check, and why."""
+        self.fleet = Fleet(runtime)
         self.resources = ResourceManagementSystem(self._sampler, host=Allocation(runtime))
 
     async def run(self) -> None:
         """Tick until cancelled; a round that fails is logged and the next one comes all the same."""
         await self.watching.start()
+        self._runtime.spawn(self.fleet.run(), name="perfmw-fleet")
         while True:
             await asyncio.sleep(self._runtime.settings.sample_interval)
             try:

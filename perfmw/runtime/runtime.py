@@ -13,8 +13,6 @@ from importlib import import_module
 from types import CodeType
 from typing import TYPE_CHECKING, Any, ClassVar
 
-import msgspec
-
 from perfmw import defaults
 from perfmw.cache import Coalescer, register
 from perfmw.cache.scope import Scope, set_provider
@@ -45,7 +43,7 @@ from perfmw.runtime.learning import Learning
 from perfmw.runtime.purging import CdnPurges, purge
 from perfmw.runtime.spaces import responses_of, spaces_of
 from perfmw.runtime.spans import RuntimeSpans
-from perfmw.runtime.workers import Said, heard
+from perfmw.runtime.workers import heard, limited, merged_limits, merged_pools, said_by
 from perfmw.settings import Settings
 
 if TYPE_CHECKING:
@@ -352,18 +350,15 @@ class Runtime:
             merged=partial(by_outcome, self.profiles, self._exemplars()),
             options=self.controls.options(),
             caching=partial(self.caching.statistics, peers),
-            limits=self.limits.state() if self.limits is not None else {},
+            limits=limited(self),
+            host_limits=merged_limits([limited(self), *(said.limits for said in peers)]),
+            host_pools=merged_pools(self.rounds.pools, [said.pools for said in peers]),
             prefetches=self.learning.prefetches(),
             forecast=self.rounds.scaling.state(),
         )
 
     def _exemplars(self) -> Callable[[str], list[Exemplar]] | None:
         return self.tracing.traces.exemplars if self.tracing is not None else None
-
-    def _about(self) -> bytes:
-        """What the other workers of this host are told beside the profiles."""
-        caching = self.caching
-        return msgspec.json.encode(Said(caching.infos(), self.rounds.process(), caching.said()))
 
     @property
     def leads(self) -> bool:
@@ -459,7 +454,7 @@ class Runtime:
             return None
         from perfmw.profiles.sharing import Sharing
 
-        return Sharing(self.profiles, path, self._about)
+        return Sharing(self.profiles, path, partial(said_by, self))
 
     def heard(self, name: str, detail: object) -> None:
         """Pass on an event of the engine."""

@@ -414,10 +414,7 @@ class Settings:
         "Where the dashboard and the metrics are.",
     )
     dashboard_token: str | None = option(
-        None,
-        TOKEN,
-        "The token to operate the dashboard, or its hash; none: a random one.",
-        secret=True,
+        None, TOKEN, "The token to operate the dashboard, or its hash; none: a random one.", secret=True
     )
     dashboard_read_token: str | None = option(
         None, TOKEN, "A token, or its hash, to look at the dashboard and change nothing.", secret=True
@@ -429,6 +426,9 @@ class Settings:
         False,
         BOOL,
         "Whether X-Forwarded-Prefix, -Host, -Proto and -For of the dashboard are your proxy's.",
+    )
+    fleet_interval: float = option(
+        15.0, SECONDS_OR_ZERO, "How often hosts that share a layer tell each other what they count; 0: never."
     )
     state_dir: str | None = option(
         None,

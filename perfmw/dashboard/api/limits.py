@@ -6,10 +6,11 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from perfmw.dashboard.api.endpoint import Context, Endpoint, answer
+from perfmw.dashboard.asked import limits_of
 
 
 async def get_limits(context: Context, request: Request) -> Response:
-    return answer(request, {"mode": "off", "groups": [], "quotas": [], **context.snapshots.get().limits})
+    return answer(request, limits_of(context.snapshots.get()))
 
 
 async def get_forecast(context: Context, request: Request) -> Response:
@@ -17,6 +18,6 @@ async def get_forecast(context: Context, request: Request) -> Response:
 
 
 ENDPOINTS = (
-    Endpoint("GET", "/limits", "Limits of concurrency and quotas of the worker that answers", get_limits),
+    Endpoint("GET", "/limits", "Limits of concurrency and quotas of all workers of the host", get_limits),
     Endpoint("GET", "/forecast", "The request rate, its forecast, and the workers it takes", get_forecast),
 )

@@ -7,6 +7,7 @@ from starlette.routing import Route
 from perfmw.dashboard.context import Context, bind
 from perfmw.dashboard.pages import (
     caching,
+    fleet,
     operating,
     optimization,
     overview,
@@ -22,6 +23,7 @@ PAGES = {
     **caching.PAGES,
     **resources.PAGES,
     **optimization.PAGES,
+    **fleet.PAGES,
     **operating.PAGES,
     **panels.PAGES,
     **report.PAGES,

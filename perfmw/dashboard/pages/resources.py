@@ -8,7 +8,7 @@ from starlette.responses import Response
 from perfmw.contracts import RuntimeSnapshot
 from perfmw.contracts.resources import ResourceManager
 from perfmw.dashboard.api.managers import SCOPES
-from perfmw.dashboard.asked import forecast_of, history_of_host, limits_of
+from perfmw.dashboard.asked import forecast_of, history_of_host, limits_of, pools_of
 from perfmw.dashboard.context import Context, Handler
 from perfmw.dashboard.details import Details, details, latency_chart
 from perfmw.dashboard.host import Host
@@ -38,11 +38,11 @@ async def show(context: Context, request: Request) -> Response:
         busiest=pool_names(moments),
         lag=lag,
         lags=latency_chart(lag, now) if lag is not None else None,
-        pools=snapshot.pools,
+        pools=pools_of(snapshot),
         managers=managers_of(host),
         allocations=context.allocations,
         scopes=SCOPES,
-        efficiency=efficiency(snapshot.pools),
+        efficiency=efficiency(pools_of(snapshot)),
         processes=snapshot.processes,
         limits=limits_of(snapshot),
         forecast=forecast_of(snapshot),
@@ -70,7 +70,7 @@ def loop_lag(host: Host, now: float, window: float) -> Details | None:
 
 def waste(snapshot: RuntimeSnapshot) -> list[tuple[str, float]]:
     """Pools of which more than a tenth is idle: name and idle share, the idlest first."""
-    idle = [(one.name, 1.0 - one.utilization) for one in snapshot.pools if one.utilization is not None]
+    idle = [(one.name, 1.0 - one.utilization) for one in pools_of(snapshot) if one.utilization is not None]
     return sorted((row for row in idle if row[1] > 0.1), key=lambda row: -row[1])
 
 

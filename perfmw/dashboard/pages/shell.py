@@ -9,7 +9,7 @@ from urllib.parse import urlencode
 from starlette.requests import Request
 
 from perfmw.contracts import DashboardPanel, RuntimeSnapshot
-from perfmw.dashboard.asked import DEFAULT_WINDOW, reach_of, window_of
+from perfmw.dashboard.asked import DEFAULT_WINDOW, reach_of, shares_a_layer, window_of
 from perfmw.dashboard.context import Context
 from perfmw.dashboard.details import WINDOWS
 from perfmw.dashboard.view import run_view, titles
@@ -24,6 +24,8 @@ TABS = (
 """Key, path and label of each tab."""
 
 
+FLEET = (("fleet", "Fleet"),)
+"""Where hosts share a layer."""
 MORE = (("alerts", "Alerts"), ("plugins", "Plugins"), ("settings", "Settings"))
 """Path and label of the pages beside the tabs."""
 
@@ -42,11 +44,14 @@ def common(
     """
     host, window = context.host, window_of(request)
     shown = snapshot or context.snapshots.get(1.0)
+    there = shares_a_layer(host)
     rest = [(name, value) for name, value in request.query_params.multi_items() if name != "window"]
     return {
         "tab": tab,
         "tabs": TABS,
-        "more": [*MORE, *page_links(host.panels)],
+        "more": [*(FLEET if there else ()), *MORE, *page_links(host.panels)],
+        "fleet_there": there,
+        "whose": whose(len(shown.processes)),
         "snapshot": shown,
         "run": run_view(host.optimization_state(), titles(host.ledger)),
         "window": window,
@@ -56,6 +61,11 @@ def common(
         "ranged": ranged,
         "range_href": f"?{urlencode([*rest, ('window', '')])}",
     }
+
+
+def whose(workers: int) -> str:
+    """Whose numbers a page shows."""
+    return f"of all {workers} workers of this host" if workers > 1 else "of this process"
 
 
 def page_links(panels: Iterable[DashboardPanel]) -> list[tuple[str, str]]:

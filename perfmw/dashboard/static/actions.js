@@ -55,7 +55,7 @@ function value(field) {
   return field.value;
 }
 
-function fields(form) {
+export function fields(form) {
   const body = {};
   for (const field of form.elements) {
     if (!field.name || field.value === "") continue;

@@ -62,10 +62,11 @@ function row(item, body) {
   body.append(line);
 }
 
+const keys = (form) => `api/v1/cache/keys?limit=100&prefix=${encodeURIComponent(form.elements.prefix.value.trim())}`;
+
 async function list(form) {
   const place = document.getElementById("keys");
-  const prefix = encodeURIComponent(form.elements.prefix.value.trim());
-  const { items, limit } = await get(`api/v1/cache/keys?limit=100&prefix=${prefix}`);
+  const { items, limit } = await get(keys(form));
   if (!items.length) return place.replaceChildren(node("p", "Nothing is kept under keys that begin so.", { class: "dim" }));
   const table = node("table", "", { class: "list" });
   const head = table.createTHead().insertRow();
@@ -81,11 +82,12 @@ async function list(form) {
 function target(form) {
   const what = form.elements.what.value;
   const value = form.elements.value.value.trim();
-  return what === "key" ? { keys: [value] } : what === "tag" ? { tags: [value] } : { [what]: value };
+  const aim = what === "key" ? { keys: [value] } : what === "tag" ? { tags: [value] } : { [what]: value };
+  return { ...aim, soft: form.elements.soft.checked };
 }
 
 async function purge(form, preview) {
-  const said = await post("api/v1/cache/purge", { ...target(form), soft: form.elements.soft.checked, dry_run: preview });
+  const said = await post("api/v1/cache/purge", { ...target(form), dry_run: preview });
   const done = form.elements.soft.checked ? "made stale" : "removed";
   tell(preview ? `${count(said.removed)} would be ${done}.` : `${count(said.removed)} ${done}.`);
 }
@@ -93,7 +95,9 @@ async function purge(form, preview) {
 export function watchBrowser() {
   const browse = document.getElementById("browse");
   if (!browse) return;
+  browse.asks = () => [keys(browse)];
   browse.addEventListener("submit", guarded(() => list(browse)));
   const form = document.getElementById("purge");
+  form.asks = () => ["api/v1/cache/purge", target(form)];
   form.addEventListener("submit", guarded((event) => purge(form, event.submitter?.value === "preview")));
 }

@@ -1,5 +1,5 @@
 // A panel as curl, as JSON, or as the settings behind it in Python.
-import { tell } from "./actions.js";
+import { fields, tell } from "./actions.js";
 
 const absolute = (url) => new URL(url, location.href).href;
 const quote = (text) => `'${text.replaceAll("'", "'\\''")}'`;
@@ -21,18 +21,38 @@ export function python(value) {
   return JSON.stringify(value);
 }
 
+const SECRET = "********";
+
 async function settings(names) {
-  const { items } = await json("api/v1/settings");
+  const { items } = await json("api/v1/settings?limit=1000");
   const chosen = (item) => (names[0] === "*" ? item.origin !== "default" : names.includes(item.name));
-  const known = items.filter(chosen);
-  const lines = known.map((item) => `    ${item.name}=${python(item.value)},  # from ${item.origin}`);
-  return `Settings(\n${lines.join("\n")}\n)`;
+  const line = ({ name, value, origin }) =>
+    JSON.stringify(value ?? "").includes(SECRET)
+      ? `    # ${name} is a secret, from ${origin}`
+      : `    ${name}=${python(value)},  # from ${origin}`;
+  return `from perfmw import Settings\n\nsettings = Settings(\n${items.filter(chosen).map(line).join("\n")}\n)\n`;
+}
+
+// What a panel asks: its resource, or what its form would post.
+function asked(place) {
+  if (place.dataset.api) return [place.dataset.api];
+  const form = place.closest("section").querySelector("form");
+  return form.asks?.() ?? [form.dataset.api, fields(form)];
+}
+
+function curl([api, body]) {
+  const head = `curl -H "Authorization: Bearer $PERFMW_DASHBOARD_TOKEN"`;
+  const data = ` -H 'Content-Type: application/json' -d ${quote(JSON.stringify(body))}`;
+  return `${head}${body ? data : ""} ${quote(absolute(api))}`;
 }
 
 const texts = {
-  curl: ({ api }) => `curl -H "Authorization: Bearer $PERFMW_DASHBOARD_TOKEN" ${quote(absolute(api))}`,
-  json: async ({ api }) => JSON.stringify(await json(api), null, 2),
-  python: ({ settings: names }) => settings(names.split(" ")),
+  curl: (place) => curl(asked(place)),
+  json: async (place) => {
+    const [api, body] = asked(place);
+    return JSON.stringify(body ?? (await json(api)), null, 2);
+  },
+  python: (place) => settings(place.dataset.settings.split(" ")),
 };
 
 async function put(text) {
@@ -47,7 +67,7 @@ async function put(text) {
 
 async function copy(button) {
   const place = button.closest("details");
-  await put(await texts[button.dataset.copy]({ ...place.dataset }));
+  await put(await texts[button.dataset.copy](place));
   place.open = false;
   place.querySelector("summary").focus();
   tell("Copied.");
