@@ -258,6 +258,14 @@ async def test_the_app_is_told_by_the_fields_that_the_host_has_chosen(
     assert b"traceparent" not in seen[0]
 
 
+async def test_what_is_asked_of_the_dashboard_has_no_span(provided: Provided) -> None:
+    settings = Settings(trace_ratio=1.0, dashboard="loopback")
+    async with Client(PerfMiddleware(shop(provided), settings=settings)) as client:
+        assert (await client.get("/_perfmw/metrics")).status == 401
+        await client.get("/rows/1")
+    assert [span.name for span in servers(provided)] == ["GET /rows/{id}"]
+
+
 @pytest.mark.parametrize("came", ["nonsense", "00-00000000000000000000000000000000-0000000000000000-01"])
 async def test_the_app_is_told_of_one_caller_alone(provided: Provided, came: str) -> None:
     """What came in place of a caller's trace does not go on beside the own one."""

@@ -51,6 +51,10 @@ class ResourceUsageMetrics:
     block I/O of the thread while the app's code ran, ``network_bytes`` the bodies of requests and responses.
     ``memory_bytes`` is by how much resident memory grew during one request, on average. ``event_loop_lag`` is
     the mean time, in seconds, that a request was ready and waited for the loop.
+
+    ``memory_utilization`` (the process's share of the machine's memory) and ``storage_utilization`` (how full
+    the file system is that holds ``state_dir``, else the working directory), 0..1, are of the process only.
+    Of a route they are None: nobody can say whose memory or disk it is that all of them share.
     """
 
     cpu_seconds: float | None = None

@@ -111,7 +111,7 @@ class OtlpExporter:
         return taken
 
     def _reason(self, heard: list[str]) -> str:
-        return heard[-1] if heard else f"{self._endpoint} did not take them"
+        return f"{self._endpoint}: {heard[0] if heard else 'not taken'}"
 
     async def aclose(self) -> None:
         self._pusher.close()

@@ -61,7 +61,8 @@ class _Hearing(logging.Filter):
         heard = _heard.get()
         if heard is None or record.levelno > logging.ERROR:
             return True
-        heard[:] = [record.getMessage()]
+        if not heard:
+            heard.append(record.getMessage())
         return False
 
 
@@ -79,7 +80,7 @@ def hear(sender: object) -> None:
 def quietly() -> Iterator[list[str]]:
     """Within it what ``hear`` was told of is not logged, nor do the host's instrumentations trace it.
 
-    Gives a list that has the last message at the end.
+    Gives a list for the first message: that tells why, the last one only that patience is over.
     """
     from opentelemetry.context import _SUPPRESS_INSTRUMENTATION_KEY, attach, detach, set_value
 

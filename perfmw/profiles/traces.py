@@ -36,12 +36,16 @@ class Trace:
 
 
 class Exemplar(NamedTuple):
-    """A request that stands for a bucket of durations: ``at`` in unix seconds, ids as numbers."""
+    """A request that stands for a bucket of durations: ``at`` in unix seconds, ids as numbers.
+
+    ``kept``: its trace is among those that are kept.
+    """
 
     trace_id: int
     span_id: int
     seconds: float
     at: float
+    kept: bool = False
 
 
 class Traces:
@@ -54,12 +58,12 @@ class Traces:
         self._failed: dict[str, list[Trace]] = {}
         self._exemplars: dict[str, dict[int, Exemplar]] = {}
 
-    def wants(self, route: str, seconds: float, failed: bool) -> bool:
-        """Whether a trace of so many seconds would be kept."""
+    def wants(self, route: str, seconds: float, failed: bool, at: float) -> bool:
+        """Whether a trace of so many seconds, which began ``at`` (unix seconds), would be kept."""
         if failed:
             return True
         kept = self._slow.get(route)
-        return kept is None or len(kept) < self._most or seconds > kept[0][0]
+        return kept is None or len(kept) < self._most or seconds > kept[0][0] or at - kept[0][1] >= FRESH
 
     def keep(self, trace: Trace) -> None:
         """Keep a trace if it is among the slowest of its route, or failed."""
@@ -76,13 +80,16 @@ class Traces:
             heapq.heappop(kept)
 
     def point_at(self, route: str, exemplar: Exemplar) -> None:
-        """Let a request stand for its bucket of the route's durations."""
+        """Let a request stand for its bucket of the route's durations: the last kept, else the last."""
         kept = self._exemplars.get(route)
         if kept is None:
             if len(self._exemplars) >= self._routes:
                 self._exemplars.pop(next(iter(self._exemplars)))
             kept = self._exemplars[route] = {}
-        kept[frexp(max(exemplar.seconds, 1e-9))[1]] = exemplar
+        bucket = frexp(max(exemplar.seconds, 1e-9))[1]
+        known = kept.get(bucket)
+        if known is None or exemplar.kept or not known.kept or exemplar.at - known.at > FRESH:
+            kept[bucket] = exemplar
 
     def slow(self, route: str | None = None) -> list[Trace]:
         """The slowest traces of a route, or of all, the slowest first."""

@@ -206,7 +206,8 @@ class RequestTracing:
             route = named(told)[0]
             kit.describe(span, route=route, status=noted.status, cache_status=noted.cache, error=error)
             span._end_time = started + int(seconds * 1e9)
-            sink.send(span)
+            if told or error is not None or sink.starters:  # what was asked of the dashboard is no request
+                sink.send(span)
             if route:
                 self._note(scope, span, route, noted.status, seconds, watch)
 
@@ -232,13 +233,14 @@ class RequestTracing:
         self, scope: Scope, span: Any, route: str, status: int, seconds: float, watch: Watch | None
     ) -> None:
         context, at = span._context, span._start_time / 1e9
-        self.traces.point_at(route, Exemplar(context[0], context[1], seconds, at))
+        kept = self.traces.wants(route, seconds, status >= 500 or status == 0, at)
+        self.traces.point_at(route, Exemplar(context[0], context[1], seconds, at, kept))
         breakdown = None
         if watch is not None:
             queueing = queued_seconds(scope["headers"], at)
             breakdown = broken_down(watch, seconds, queueing, self._lags(watch.began))
             self._account(route, breakdown)
-        if self.traces.wants(route, seconds, status >= 500 or status == 0):
+        if kept:
             parts = watch.parts if watch is not None else ()
             self.traces.keep(_trace(span, route, at, seconds, status, breakdown, parts))
 
@@ -272,7 +274,7 @@ class RequestTracing:
         sink.send(span)
         if route:
             context, at = span.get_span_context(), ended / 1e9 - seconds
-            self.traces.point_at(route, Exemplar(context.trace_id, context.span_id, seconds, at))
+            self.traces.point_at(route, Exemplar(context.trace_id, context.span_id, seconds, at, True))
             self.traces.keep(_trace(span, route, at, seconds, status, None, ()))
 
 

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+from os import PathLike
+
 import psutil
 
 from perfmw.contracts.profiles import ResourceUsageMetrics
 
 
 class ProcessUsage:
-    """Reads CPU, memory and I/O of this process and its children that have ended."""
+    """Reads CPU, memory and I/O of this process and its children that have ended.
 
-    def __init__(self) -> None:
+    :param storage: a folder; how full its file system is, is told too.
+    """
+
+    def __init__(self, storage: str | PathLike[str] = ".") -> None:
+        self._storage = storage
         self._process = psutil.Process()
         self._at: float | None = None
         self._cpu = 0.0
@@ -32,6 +38,7 @@ class ProcessUsage:
             cpu_utilization=cores,
             memory_bytes=resident,
             memory_utilization=share,
+            storage_utilization=self._full(),
             io_bytes=self._io(),
             average=sum(known) / len(known),
         )
@@ -40,6 +47,12 @@ class ProcessUsage:
         before, at = self._cpu, self._at
         self._cpu, self._at = cpu, now
         return (cpu - before) / (now - at) if at is not None and now > at else None
+
+    def _full(self) -> float | None:
+        try:
+            return float(psutil.disk_usage(str(self._storage)).percent) / 100.0
+        except OSError:
+            return None
 
     def _io(self) -> int | None:
         try:

@@ -58,7 +58,7 @@ class Rounds:
         self.watching = Watching(runtime)
         self.guard = Guard(runtime)
         self.scaling = Scaling(runtime)
-        self._usage = ProcessUsage()
+        self._usage = ProcessUsage(runtime.settings.state_dir or ".")
         self._process: ProcessHealth | None = None
         self._process_at = 0.0
         self._used = ResourceUsageMetrics()

@@ -186,6 +186,7 @@ async def test_an_outage_is_one_line_and_loses_nothing(
     assert len(received.metrics) == 1
     away, back = [record for record in caplog.records if record.name != "asyncio"]
     assert "will be tried again" in away.getMessage()
+    assert f"127.0.0.1:{port}: " in away.getMessage()
     assert "sent again after" in back.getMessage()
 
 

@@ -183,9 +183,9 @@ def test_the_slowest_and_the_last_failed_are_kept() -> None:
         traces.keep(trace(0.1, at=float(number), status=500 if number % 2 else 0))
     assert [one.seconds for one in traces.slow("GET /a")] == [7.0, 7.0, 6.0]
     assert [one.at for one in traces.failed()] == [19.0, 18.0, 17.0]
-    assert not traces.wants("GET /a", 5.0, failed=False)
-    assert traces.wants("GET /a", 6.5, failed=False)
-    assert traces.wants("GET /a", 0.0, failed=True)
+    assert not traces.wants("GET /a", 5.0, failed=False, at=20.0)
+    assert traces.wants("GET /a", 6.5, failed=False, at=20.0)
+    assert traces.wants("GET /a", 0.0, failed=True, at=20.0)
     assert traces.find("19-0.1") == traces.failed()[0]
     assert traces.find("nothing") is None
 
@@ -196,6 +196,16 @@ def test_old_slow_traces_make_way() -> None:
     traces.keep(trace(8.0, at=0.0))
     traces.keep(trace(1.0, at=7200.0))
     assert [one.seconds for one in traces.slow()] == [1.0]
+
+
+def test_yesterdays_slow_traces_do_not_keep_todays_out() -> None:
+    traces = Traces(slowest=2)
+    for seconds in (9.0, 8.0):
+        assert traces.wants("GET /a", seconds, False, 0.0)
+        traces.keep(trace(seconds, at=0.0))
+    assert not traces.wants("GET /a", 1.0, False, 3599.0)
+    assert traces.wants("GET /a", 1.0, True, 3599.0)
+    assert traces.wants("GET /a", 1.0, False, 3601.0)
 
 
 def test_routes_are_bounded() -> None:
@@ -213,6 +223,21 @@ def test_an_exemplar_stands_for_its_bucket() -> None:
     for number, seconds in enumerate((0.010, 0.012, 0.1, 3.0)):
         traces.point_at("GET /a", Exemplar(number, number, seconds, float(number)))
     assert [one.seconds for one in traces.exemplars("GET /a")] == [0.012, 0.1, 3.0]
+
+
+def test_an_exemplar_of_a_slow_bucket_has_a_trace_to_look_at() -> None:
+    traces = Traces()
+    at = 0.0
+    for number in range(1, 400):
+        at, seconds = at + 1.0, 1.01 + (number * 37 % 400) / 450
+        kept = traces.wants("GET /a", seconds, False, at)
+        traces.point_at("GET /a", Exemplar(number, number, seconds, at, kept))
+        if kept:
+            traces.keep(Trace(f"{number:032x}", f"{number:016x}", "GET /a", at, seconds, 200))
+    (exemplar,) = traces.exemplars("GET /a")
+    assert traces.find(f"{exemplar.trace_id:032x}") is not None
+    traces.point_at("GET /a", Exemplar(500, 500, 1.5, at + 7200.0))  # an old one makes way
+    assert [one.trace_id for one in traces.exemplars("GET /a")] == [500]
 
 
 async def test_making_json_is_told_apart_while_somebody_watches() -> None:

@@ -225,3 +225,6 @@ def test_this_process_used_cpu_and_memory() -> None:
     assert found.memory_bytes is not None
     assert found.memory_bytes > 1_000_000
     assert found.average is not None
+    assert found.storage_utilization is not None
+    assert 0.0 < found.storage_utilization <= 1.0
+    assert ProcessUsage("/no/such/folder").sample(1.0).storage_utilization is None
