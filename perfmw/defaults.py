@@ -95,6 +95,7 @@ def perfmw_register_codecs(settings: Settings) -> Mapping[str, Codec]:
 def perfmw_register_optimizers(settings: Settings) -> Mapping[str, Optimizer]:
     from perfmw.optimization import (
         AdviceOptimizer,
+        AllotmentOptimizer,
         CacheRouteOptimizer,
         ForecastOptimizer,
         MemoryLayerOptimizer,
@@ -109,6 +110,7 @@ def perfmw_register_optimizers(settings: Settings) -> Mapping[str, Optimizer]:
         RuleTtlOptimizer(level),
         MemoryLayerOptimizer(level),
         PoolSizeOptimizer(),
+        AllotmentOptimizer(),
         SwitchOptimizer(),
         AdviceOptimizer(),
         ForecastOptimizer(),

@@ -16,7 +16,8 @@ class PoolSample:
     ``unit`` names what capacity and used count: ``cores``, ``bytes``, ``bytes/s``, ``connections``.
     ``saturation``: work that waits or is lost, as a share, 0..1. ``waiting``: how many wait at the moment;
     ``errors``: how often something was lost or given up since the start; None where nobody counts.
-    ``resizable``: whether the capacity can be changed at present, while running.
+    ``resizable``: whether the capacity can be changed at present, while running; ``sized_by``: the code that
+    sets it where the pool is made, with {} for the number.
     """
 
     name: str
@@ -30,6 +31,7 @@ class PoolSample:
     waiting: int | None = None
     errors: int | None = None
     resizable: bool = False
+    sized_by: str = ""
 
 
 @dataclass(slots=True)

@@ -8,6 +8,7 @@ from perfmw._lazy import lazily
 
 if TYPE_CHECKING:
     from perfmw.optimization.advice import AdviceOptimizer
+    from perfmw.optimization.allotted import AllotmentOptimizer
     from perfmw.optimization.cache_route import CacheRouteOptimizer
     from perfmw.optimization.cache_tuning import MemoryLayerOptimizer, RuleTtlOptimizer
     from perfmw.optimization.engine import EngineBusyError, PerformanceOptimizationEngine
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "AdviceOptimizer",
+    "AllotmentOptimizer",
     "CacheRouteOptimizer",
     "EngineBusyError",
     "EngineHost",
@@ -38,6 +40,7 @@ __getattr__, __dir__ = lazily(
     __name__,
     {
         "AdviceOptimizer": "perfmw.optimization.advice",
+        "AllotmentOptimizer": "perfmw.optimization.allotted",
         "MemoryLayerOptimizer": "perfmw.optimization.cache_tuning",
         "PoolSizeOptimizer": "perfmw.optimization.pool_size",
         "RuleTtlOptimizer": "perfmw.optimization.cache_tuning",

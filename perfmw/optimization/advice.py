@@ -167,7 +167,7 @@ class AdviceOptimizer:
                     if pool.wait_seconds
                     else "."
                 ),
-                f"create_async_engine(url, pool_size={wanted})",
+                (pool.sized_by or "create_async_engine(url, pool_size={})").replace("{}", str(wanted)),
                 type="pool_size",
             )
 

@@ -51,7 +51,7 @@ def _larger(one: Bottleneck, last: PoolSample) -> Iterator[ResourceProposal]:
     reason = f"{one.pool}: {one.reason}" + (f"; driven by {drivers}" if drivers else "")
     wanted = _wanted(one, last)
     if last.unit == "connections" and wanted is not None:
-        snippet = f"create_engine(url, pool_size={wanted}, max_overflow=0)"
+        snippet = _sized(last, wanted)
         restart = not last.resizable
         yield ResourceProposal(one.pool, "latency", f"{wanted} connections", reason, snippet, restart)
     elif one.pool == "anyio-threads" and wanted is not None:
@@ -95,11 +95,15 @@ def _smaller(
         enough = max(1, ceil(share * last.capacity))
         if enough < last.capacity:
             title = f"{enough} connections would do instead of {last.capacity:.0f}"
-            yield ResourceProposal(one.pool, goal, title, reason, f"pool_size={enough}, max_overflow=0")
+            yield ResourceProposal(one.pool, goal, title, reason, _sized(last, enough))
     elif one.pool in ("cpu", "memory"):
         enough_of = _amount(share * last.capacity, last.unit)
         title = f"{enough_of} would do instead of {_amount(last.capacity, last.unit)}"
         yield ResourceProposal(one.pool, goal, title, reason, saves=saves)
+
+
+def _sized(pool: PoolSample, wanted: int) -> str:
+    return (pool.sized_by or "create_engine(url, pool_size={}, max_overflow=0)").replace("{}", str(wanted))
 
 
 def _amount(value: float, unit: str) -> str:

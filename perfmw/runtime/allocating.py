@@ -22,9 +22,9 @@ if TYPE_CHECKING:
     from perfmw.runtime.runtime import Runtime
 
 _TYPES = {
-    "latency": ("pool_size", "memory_max_bytes", "eviction_policy"),
-    "efficiency": ("eviction_policy",),
-    "cost": ("cache_route", "rule_ttl", "eviction_policy"),
+    "latency": ("pool_size", "limit", "memory_parts", "memory_max_bytes", "eviction_policy"),
+    "efficiency": ("memory_parts", "eviction_policy"),
+    "cost": ("cache_route", "rule_ttl", "memory_parts", "eviction_policy"),
 }
 """By goal, the types of changes that the engine tries: larger pools and more memory make faster and cost,
 what is cached spares computing.

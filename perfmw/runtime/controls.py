@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from perfmw.cache import TieredCache
 from perfmw.contracts import ResizablePool
 from perfmw.http.rules import RuleBook
+from perfmw.runtime.allotting import provide_allotments
 from perfmw.settings import CacheRule
 
 if TYPE_CHECKING:
@@ -119,6 +120,7 @@ def controls_of(runtime: Runtime) -> RuntimeControls:
         lambda given: runtime.warm_up.start(given),
     )
     runtime.spans.provide_ratio(controls)
+    provide_allotments(runtime, controls)
     return controls
 
 

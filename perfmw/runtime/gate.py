@@ -173,6 +173,7 @@ class Gate:
         return {
             "group": self.name,
             "limit": self.limiter.limit,
+            "most": self.limiter.most,
             "in_flight": self.limiter.in_flight,
             "waiting": sum(not future.done() for _, _, future, _ in self._queue),
             "admitted": {one.name.lower(): self.admitted[one] for one in Priority},

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from perfmw.contracts import Alert, OptimizationLevel, OptimizationRequest, PerformanceProfile
 from perfmw.profiles import Reading, profile_id
+from perfmw.runtime.allotting import ADMISSION, Admission
 from perfmw.runtime.preparing import Preparing
 
 if TYPE_CHECKING:
@@ -51,16 +52,22 @@ def make_engine(runtime: Runtime) -> PerformanceOptimizationEngine:
     return PerformanceOptimizationEngine(host, runtime.plugins.optimizers, runtime.ledger)
 
 
-def reading_of(runtime: Runtime, name: str) -> Reading:
-    """What was counted of a route, or of ``all`` of them together.
+def reading_of(runtime: Runtime, name: str) -> Reading | Admission:
+    """What was counted of a route, or of ``all`` of them together; ``admission``: as clients see it.
 
     :raises KeyError: for a route without a profile.
     """
+    if name == ADMISSION:
+        return Admission(_total(runtime))
     if name != "all":
         reading = runtime.profiles.reading(profile_id("component", name))
         if reading is None:
             raise KeyError(f"no profile {name!r}")
         return reading
+    return _total(runtime)
+
+
+def _total(runtime: Runtime) -> Reading:
     total = Reading()
     for route in runtime.profiles.counts():
         one = runtime.profiles.reading(profile_id("component", route))

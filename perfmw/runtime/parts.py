@@ -67,6 +67,10 @@ class Parts:
             return None
         return self._learned.plan(len(layer))
 
+    def settled(self, layer: MemoryLayer) -> PartitionPlan | None:
+        """The plan, once there were enough reads to act on it."""
+        return self.plan(layer) if self.reads >= LEAST_READS else None
+
     def shares(self, plan: PartitionPlan, layer: MemoryLayer) -> dict[str, float]:
         """Of the memory, in what bounds it: bytes or entries. None of it where the pool is to be one."""
         parts = plan.parts or {}
@@ -93,6 +97,14 @@ class Parts:
         self.made = dict(shares)
         name = self._policy_before
         layer.set_policy(InParts(name, self._policies[name], shares, self.kind_of) if shares else name)
+
+    def choose(self, layer: MemoryLayer, policy: str) -> None:
+        """Evict by another policy; within the parts, where there are any. Raises ValueError for none."""
+        if self.made and policy in self._policies and layer.policy.endswith(IN_PARTS):
+            self._policy_before = policy
+            self.make(layer, self.made)
+        else:
+            layer.set_policy(policy)
 
     def told(self, layer: MemoryLayer | None) -> dict[str, Any]:
         """The plan, for people and for JSON; nothing while there is none."""

@@ -184,3 +184,28 @@ def test_those_on_their_way_and_those_about_to_leave_are_foreseen() -> None:
         limiter.admit(0.0, Priority.NORMAL)
     assert limiter.foresee(0.0, Priority.NORMAL, "", (0, 0, 0)) == "limit"
     assert limiter.foresee(0.0, Priority.NORMAL, "", (0, -1, 0)) is None
+
+
+def test_a_bound_that_is_raised_is_soon_reached_and_one_that_is_lowered_holds_at_once() -> None:
+    limiter = ConcurrencyLimiter(initial=4, least=4, most=4)
+    now = 0.0
+
+    def busy(windows: int) -> None:
+        nonlocal now
+        for _ in range(windows * 15):
+            tickets = [limiter.admit(now, Priority.HIGH) for _ in range(2 * limiter.most)]
+            now += 0.01
+            for ticket in tickets:
+                if isinstance(ticket, Ticket):
+                    limiter.done(ticket, now)
+
+    busy(5)
+    assert limiter.limit == 4
+    assert limiter.refused_at == now - 0.01
+    limiter.bound(8)
+    busy(2)
+    assert limiter.limit == 8
+    limiter.bound(5)
+    assert limiter.limit == 5
+    with pytest.raises(ValueError, match="at least 4"):
+        limiter.bound(3)

@@ -107,6 +107,27 @@ class ConcurrencyLimiter:
         """The requests that may be under way at once, now."""
         return max(self._least if self._before_probe is None else 1, int(self._limit))
 
+    @property
+    def most(self) -> int:
+        """The limit is never higher."""
+        return self._most
+
+    def bound(self, most: int) -> None:
+        """Have the limit stay within ``most``, from now on. Raises ValueError below the least.
+
+        Where it was held back until now, it is a first guess again.
+        """
+        if most < self._least:
+            raise ValueError(f"the limit is at least {self._least}, so it can not be {most} at most")
+        self._starting |= self._most < most and self._limit >= self._most
+        self._most = most
+        self._limit = min(self._limit, float(most))
+
+    @property
+    def refused_at(self) -> float:
+        """When a request was last refused; minus infinity if none was."""
+        return max(self._refused_at)
+
     def admit(self, now: float, priority: int = Priority.NORMAL, who: str = "") -> Ticket | Refusal:
         """A ticket, or why not. ``who`` asks, where places are split fairly.
 

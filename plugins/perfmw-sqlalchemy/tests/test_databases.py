@@ -267,6 +267,46 @@ async def test_a_pool_of_psycopg(postgres: str) -> None:
         assert pool.sample(3.0).errors == 1
 
 
+@pytest.mark.anyio
+async def test_a_pool_of_psycopg_is_given_another_size(postgres: str) -> None:
+    psycopg_pool = pytest.importorskip("psycopg_pool")
+    async with psycopg_pool.AsyncConnectionPool(postgres, min_size=1, max_size=1, open=False) as connections:
+        pool = DatabasePool("reports", [connections])
+        assert pool.sample(1.0).resizable
+        async with connections.connection():
+            pool.resize(2)
+            await asyncio.wait_for(_use_psycopg(connections), 10.0)
+        assert pool.sample(2.0).capacity == 2.0
+        with pytest.raises(ValueError, match="in its event loop"):
+            await asyncio.to_thread(pool.resize, 3)
+        pool.resize(1)
+        await asyncio.sleep(0)
+        await asyncio.wait_for(_use_psycopg(connections), 10.0)
+        assert pool.sample(3.0).capacity == 1.0
+
+
+def test_a_sync_pool_of_psycopg_is_given_another_size(postgres: str) -> None:
+    psycopg_pool = pytest.importorskip("psycopg_pool")
+    with psycopg_pool.ConnectionPool(postgres, min_size=1, max_size=1) as connections:
+        pool = DatabasePool("reports", [connections])
+        with connections.connection():
+            pool.resize(2)
+            with connections.connection(timeout=10.0) as second:
+                assert second.execute("select 1").fetchone() == (1,)
+        assert pool.sample(2.0).capacity == 2.0
+
+
+@pytest.mark.anyio
+async def test_a_pool_of_asyncpg_keeps_its_size_and_says_how_it_is_set(postgres: str) -> None:
+    asyncpg = pytest.importorskip("asyncpg")
+    async with asyncpg.create_pool(postgres, min_size=1, max_size=1) as connections:
+        pool = DatabasePool("reports", [connections])
+        sample = pool.sample(1.0)
+        assert (sample.resizable, sample.sized_by) == (False, "asyncpg.create_pool(dsn, max_size={})")
+        with pytest.raises(ValueError, match="can not have 2 connections"):
+            pool.resize(2)
+
+
 async def _use_psycopg(connections: Any) -> None:
     async with connections.connection() as connection:
         await connection.execute("select 1")

@@ -45,6 +45,7 @@ class DatabasePool:
             waiting=waiting,
             errors=sum(one.gave_up for one in readings),
             resizable=self._resized() is not None,
+            sized_by=next(iter({source.sized_by for source in self.sources()}), ""),
         )
 
     def resize(self, capacity: float) -> None:

@@ -5,6 +5,8 @@ None of the three libraries is imported here: who hands in a pool has imported i
 
 from __future__ import annotations
 
+import asyncio
+import logging
 import weakref
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -12,6 +14,8 @@ from inspect import iscoroutinefunction
 from typing import Any, Protocol
 
 from perfmw_sqlalchemy.waits import Waits
+
+log = logging.getLogger("perfmw.plugins.sqlalchemy")
 
 _ATTRIBUTE = "_perfmw_waits"
 """Under which a pool remembers that its waits are counted, so that two who watch it count them once."""
@@ -33,7 +37,9 @@ class Reading:
 
 
 class Source(Protocol):
-    """A pool that is watched."""
+    """A pool that is watched. ``sized_by``: the code that gives it another size, with {} for that."""
+
+    sized_by: str
 
     def read(self) -> Reading | None:
         """None where the pool is gone, or pools nothing."""
@@ -76,6 +82,8 @@ class SqlAlchemy:
 
     ``NullPool``, ``StaticPool`` and ``SingletonThreadPool`` pool nothing that could run out.
     """
+
+    sized_by = "create_engine(url, pool_size={}, max_overflow=0)"
 
     def __init__(self, pool: Any) -> None:
         self._pool = weakref.ref(pool)
@@ -140,6 +148,8 @@ def _timed(connect: Callable[[], Any], pool: Callable[[], Any | None], waits: Wa
 class Asyncpg:
     """A pool of asyncpg. It tells no waits, so that the queue behind it is timed."""
 
+    sized_by = "asyncpg.create_pool(dsn, max_size={})"
+
     def __init__(self, pool: Any) -> None:
         self._pool = weakref.ref(pool) if hasattr(type(pool), "__weakref__") else (lambda: pool)
         self._waits = Waits()
@@ -186,8 +196,11 @@ def _timed_get(queue: Any, waits: Waits) -> Callable[[], Any]:
 class Psycopg:
     """A pool of psycopg, sync or async: it keeps statistics itself."""
 
+    sized_by = "ConnectionPool(conninfo, max_size={})"
+
     def __init__(self, pool: Any) -> None:
         self._pool = weakref.ref(pool)
+        self._resizing: set[asyncio.Task[None]] = set()
 
     def read(self) -> Reading | None:
         pool = self._pool()
@@ -204,11 +217,25 @@ class Psycopg:
         )
 
     def resizes(self) -> bool:
-        pool = self._pool()
-        return pool is not None and not iscoroutinefunction(pool.resize)
+        return self._pool() is not None
 
     def resize(self, capacity: int) -> None:
+        """An async pool has its new size when the event loop gets to it."""
         pool = self._pool()
-        if pool is None or iscoroutinefunction(pool.resize):
-            raise ValueError("this pool can not be changed from here")
-        pool.resize(min(pool.min_size, capacity), capacity)
+        if pool is None:
+            raise ValueError("this pool is gone")
+        if not iscoroutinefunction(pool.resize):
+            pool.resize(min(pool.min_size, capacity), capacity)
+            return
+        try:
+            loop = asyncio.get_running_loop()
+        except RuntimeError:
+            raise ValueError("an async pool is given another size in its event loop") from None
+        task = loop.create_task(pool.resize(min(pool.min_size, capacity), capacity))
+        self._resizing.add(task)
+        task.add_done_callback(self._resized)
+
+    def _resized(self, task: asyncio.Task[None]) -> None:
+        self._resizing.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.warning("a pool of psycopg could not be given another size", exc_info=error)

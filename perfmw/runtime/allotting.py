@@ -1,0 +1,198 @@
+"""What of the memory and of the limits could be given out otherwise, as options that the engine may try."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from time import perf_counter, time
+from typing import TYPE_CHECKING, Any, Final
+
+from perfmw.profiles import LatencySketch, Reading
+from perfmw.profiles.traffic import Traffic
+
+if TYPE_CHECKING:
+    from perfmw.runtime.controls import RuntimeControls
+    from perfmw.runtime.gate import Gate
+    from perfmw.runtime.parts import Parts
+    from perfmw.runtime.runtime import Runtime
+
+ADMISSION: Final = "admission"
+"""The name of a reading of all requests in which a refusal takes as long as its client has to stay away."""
+AWAY_SECONDS: Final = 2.0
+"""The mean of what Retry-After asks for."""
+STRETCH: Final = 2
+"""How many times the bound that the settings name a limit may be tried with."""
+_LATELY: Final = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Admission:
+    """A reading as clients see it, whom the limits turn away and who come again. See ``ReadingLike``.
+
+    By the clock of the server a refusal is the fastest of all answers, so the more it refuses the better.
+    """
+
+    reading: Reading
+
+    @property
+    def count(self) -> int:
+        return self.reading.count
+
+    @property
+    def hits(self) -> int:
+        return self.reading.hits
+
+    @property
+    def errors(self) -> int:
+        return max(0, self.reading.errors - self.refused)
+
+    @property
+    def refused(self) -> int:
+        return self.reading.reasons.get("overload", 0)
+
+    @property
+    def seconds(self) -> float:
+        return self.sketch.sum
+
+    @property
+    def sketch(self) -> LatencySketch:
+        """Failures are left out: they are counted by themselves, and are no faster for it."""
+        found = self.reading.origin_sketch - self.reading.failed_sketch
+        found.merge(self.reading.hit_sketch)
+        found.record_all([AWAY_SECONDS] * self.refused)
+        return found
+
+    @property
+    def traffic(self) -> Traffic:
+        return self.reading.traffic
+
+    def __sub__(self, earlier: Admission) -> Admission:
+        return Admission(self.reading - earlier.reading)
+
+
+def provide_allotments(runtime: Runtime, controls: RuntimeControls) -> None:
+    """Have ``set_option`` take ``memory_parts`` and the policy within them, and ``limit:GROUP`` of each;
+    ``wanted:`` before the name tells what to try.
+    """
+    shares = _Shares(runtime)
+    controls.provide("memory_parts", shares.read, shares.write)
+    controls.provide("wanted:memory_parts", shares.wanted, _refuse)
+    controls.provide("eviction_policy", shares.policy, shares.choose)
+    limits = runtime.limits
+    if limits is None or limits.mode != "on":
+        return
+    for gate in limits.gates.values():
+        bound = _Bound(gate, runtime.settings.concurrency.most, runtime.profiles.started_at)
+        controls.provide(f"limit:{gate.name}", bound.read, bound.write)
+        controls.provide(f"wanted:limit:{gate.name}", bound.wanted, _refuse)
+
+
+def _refuse(value: Any) -> None:
+    raise ValueError("a plan is not set: set the option that it is for")
+
+
+class _Shares:
+    """``memory_parts``: the share of the memory, 0..1, of each kind of key; none where all share one pool."""
+
+    def __init__(self, runtime: Runtime) -> None:
+        self._runtime = runtime
+
+    @property
+    def _parts(self) -> Parts | None:
+        learning = vars(self._runtime).get("learning")  # it is made after the controls
+        tuner = learning.tuner if learning is not None else None
+        return None if tuner is None or self._runtime.cache.memory is None else tuner.parts
+
+    def read(self) -> dict[str, float] | None:
+        parts = self._parts
+        return None if parts is None else dict(parts.made)
+
+    def write(self, value: Mapping[str, float]) -> None:
+        parts, layer = self._parts, self._runtime.cache.memory
+        if parts is None or layer is None:
+            raise ValueError("memory_parts needs a memory layer and usage_pattern_learning")
+        shares = {str(kind): float(share) for kind, share in value.items()}
+        if any(share < 0.0 for share in shares.values()) or sum(shares.values()) > 1.0 + 1e-6:
+            raise ValueError(f"memory_parts are shares of 0 or more, at most 1 together, not {shares}")
+        if shares or parts.made:
+            parts.make(layer, shares)
+
+    def policy(self) -> str | None:
+        """The eviction policy; None where there are no parts for it to be within."""
+        layer = self._runtime.cache.memory
+        return None if layer is None or self._parts is None else layer.policy
+
+    def choose(self, value: Any) -> None:
+        parts, layer = self._parts, self._runtime.cache.memory
+        if parts is not None and layer is not None:
+            parts.choose(layer, str(value))
+
+    def wanted(self) -> dict[str, Any] | None:
+        """By marginal utility; None where ``auto_tuning`` sees to it, or nothing is learned."""
+        parts, layer = self._parts, self._runtime.cache.memory
+        if parts is None or layer is None or self._runtime.settings.auto_tuning:
+            return None
+        plan = parts.settled(layer)
+        if plan is None:
+            return {"type": "memory_parts", "why": f"memory: too few reads of several kinds: {parts.reads}"}
+        shares = parts.shares(plan, layer)
+        if not parts.is_news(shares, layer):
+            return {"type": "memory_parts", "why": f"memory: {plan.in_words()}"}
+        return {
+            "type": "memory_parts",
+            "why": plan.in_words(),
+            "value": shares,
+            "before": dict(parts.made),
+            "title": plan.in_words(),
+            "evidence": {"reads": parts.reads, "gain": plan.gain},
+            "gain": max(0.0, plan.gain),
+            "seconds": max(0.0, plan.gain) * self._busy(),
+        }
+
+    def _busy(self) -> float:
+        """Seconds that requests take in each second."""
+        profiles = self._runtime.profiles
+        seconds = sum(
+            one.metrics.latency.mean * one.metrics.latency.count
+            for one in profiles.snapshot()
+            if one.type == "component"
+        )
+        return seconds / max(1.0, time() - profiles.started_at)
+
+
+class _Bound:
+    """``limit:GROUP``: the most requests that the limit of a group may let in at once."""
+
+    def __init__(self, gate: Gate, configured: int, since: float) -> None:
+        self._gate, self._configured, self._since = gate, configured, since
+        self._type = "limit"
+
+    def read(self) -> int:
+        return self._gate.limiter.most
+
+    def write(self, value: Any) -> None:
+        most = int(value)
+        if not self._configured <= most <= STRETCH * self._configured:
+            highest = STRETCH * self._configured
+            raise ValueError(
+                f"limit:{self._gate.name} is from {self._configured} to {highest}, not {value!r}"
+            )
+        self._gate.limiter.bound(most)
+
+    def wanted(self) -> dict[str, Any]:
+        limiter, name = self._gate.limiter, self._gate.name
+        refused, admitted = self._gate.refused.total(), self._gate.admitted.total()
+        lately = perf_counter() - limiter.refused_at < _LATELY
+        if not lately or limiter.limit < limiter.most or limiter.most >= STRETCH * self._configured:
+            return {"type": self._type, "why": f"limit of {name}: {limiter.limit} of at most {limiter.most}"}
+        return {
+            "type": self._type,
+            "why": f"{refused} were refused while the limit was at its bound",
+            "value": STRETCH * self._configured,
+            "before": limiter.most,
+            "title": f"Let the limit of {name} rise to {STRETCH * self._configured}",
+            "evidence": {"refused": refused, "admitted": admitted, "limit": limiter.limit},
+            "gain": refused / (refused + admitted),
+            "seconds": refused * AWAY_SECONDS / max(1.0, time() - self._since),
+            "target": ADMISSION,
+        }
