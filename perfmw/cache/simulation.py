@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Literal
 
 from perfmw.cache.memory import MemoryLayer
-from perfmw.contracts import EvictionPolicyFactory
+from perfmw.contracts import EvictionPolicyFactory, WorkloadEvent
 
 Access = tuple[str, int]
 """A key, and the size of its value in bytes (1 where the trace does not tell)."""
@@ -31,7 +31,7 @@ class Simulation:
     seconds: float
 
 
-def parse_line(line: str) -> Access | None:
+def parse_line(line: str) -> WorkloadEvent | None:
     """A line of a trace: a key, its size if there is one, and what ``perfmw record`` writes behind that.
 
     None for an empty line, and for one that begins with "# ".
@@ -43,11 +43,21 @@ def parse_line(line: str) -> Access | None:
         return None
     if len(words) > 4 or (len(words) >= 2 and not words[1].isdigit()):
         raise ValueError(f"a line is a key, or a key and a size in bytes, not {line.strip()[:60]!r}")
-    return words[0], max(1, int(words[1])) if len(words) >= 2 else 1
+    size = max(1, int(words[1])) if len(words) >= 2 else 1
+    try:
+        seconds, when = map(float, words[2:]) if len(words) == 4 else (None, None)
+    except ValueError:
+        raise ValueError(f"the cost and the time are seconds, not {' '.join(words[2:])[:60]!r}") from None
+    return WorkloadEvent(words[0], size, when, seconds=seconds)
 
 
 def read_trace(path: str | Path) -> Iterator[Access]:
-    """The accesses of a trace in a file, which may be gzipped, in its order.
+    """As ``read_events``: the keys and sizes alone."""
+    return ((event.key, event.size) for event in read_events(path))
+
+
+def read_events(path: str | Path) -> Iterator[WorkloadEvent]:
+    """The reads of a trace in a file, which may be gzipped, in its order; times where it tells them.
 
     :raises ValueError: for a line that is none of a trace; the message says which.
     :raises OSError: it cannot be read.
@@ -56,11 +66,11 @@ def read_trace(path: str | Path) -> Iterator[Access]:
     with opener(path, "rt", encoding="utf-8", errors="surrogateescape") as lines:
         for number, line in enumerate(lines, 1):
             try:
-                access = parse_line(str(line))
+                event = parse_line(str(line))
             except ValueError as error:
                 raise ValueError(f"line {number}: {error}") from None
-            if access is not None:
-                yield access
+            if event is not None:
+                yield event
 
 
 def simulate(

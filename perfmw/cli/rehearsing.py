@@ -6,6 +6,7 @@ import csv
 import gzip
 import re
 from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,11 +15,13 @@ from perfmw.cli.output import Refusal
 if TYPE_CHECKING:
     from perfmw.cache.simulation import Access
     from perfmw.cli.accesslog import LogEntry
+    from perfmw.contracts import WorkloadEvent
 
 Found = dict[str, Any]
 """What was found, for JSON; ``words`` tells it to people."""
 
 _ENTRIES, _TTL = 100, 300.0
+_WRITES = frozenset({"POST", "PUT", "PATCH", "DELETE"})
 
 
 def curve(accesses: Sequence[Access], sizes: Sequence[int], *, sized: bool) -> Found:
@@ -70,28 +73,63 @@ def _namespace(key: str) -> str:
     return re.split("[/:?]", path, maxsplit=1)[0]
 
 
-def strategy(accesses: Sequence[Access], max_bytes: int | None) -> Found:
-    """The strategy that ``IntelligentCacheManager`` makes of a trace, and why.
+def strategy(events: Sequence[WorkloadEvent], max_bytes: int | None, max_stale: float) -> Found:
+    """The strategy that ``IntelligentCacheManager`` makes of a trace or log, and why.
 
     :param max_bytes: the memory there is; None takes what the trace can use.
     """
     from perfmw.cache import IntelligentCacheManager
+    from perfmw.contracts import CacheConstraints, CacheStrategyConfig
+    from perfmw.learning import patterns_of
 
-    made = IntelligentCacheManager().create_cache_strategy(accesses, max_bytes=max_bytes)
+    config = CacheStrategyConfig(events, constraints=CacheConstraints(max_bytes, max_stale))
+    made = IntelligentCacheManager(learn=patterns_of).create_cache_strategy("from a trace", config)
     chosen = made.configuration
     words = [
         f"memory_max_bytes = {chosen.max_size}",
         f'eviction_policy = "{chosen.eviction_policy}"',
+        f"ttl = {chosen.ttl:g}",
         f"expected hit rate {made.performance.hit_rate:.2%}",
         *(f"{name}: {why}" for name, why in made.evidence.items()),
     ]
     return {
         "memory_max_bytes": chosen.max_size,
         "eviction_policy": chosen.eviction_policy,
+        "ttl": chosen.ttl,
+        "compression_enabled": chosen.compression_enabled,
         "hit_ratio": made.performance.hit_rate,
+        "patterns": asdict(made.patterns),
         "evidence": dict(made.evidence),
         "words": words,
     }
+
+
+def events_of(path: Path) -> list[WorkloadEvent]:
+    """Reads and writes of an access log; a value is taken to be the same while its size is."""
+    from perfmw.contracts import WorkloadEvent
+
+    entries, events = _entries(path, _is_work), []
+    sizes = _sizes(entries)
+    for entry in entries:
+        version = str(entry.size) if entry.method == "GET" and entry.status == 200 and entry.size else None
+        events.append(WorkloadEvent(entry.target, sizes[entry.target], entry.time, entry.method, version))
+    return events
+
+
+def _sizes(entries: Sequence[LogEntry]) -> dict[str, int]:
+    """The largest body of each target, in bytes; a 304 has none."""
+    sizes: dict[str, int] = {}
+    for entry in entries:
+        sizes[entry.target] = max(sizes.get(entry.target, 1), entry.size or 0)
+    return sizes
+
+
+def _is_read(entry: LogEntry) -> bool:
+    return entry.method == "GET" and entry.status in (200, 304)
+
+
+def _is_work(entry: LogEntry) -> bool:
+    return _is_read(entry) or (entry.method in _WRITES and entry.status < 400)
 
 
 def requests_of(path: Path) -> list[LogEntry]:
@@ -99,16 +137,18 @@ def requests_of(path: Path) -> list[LogEntry]:
 
     :raises Refusal: there are none, or it cannot be read.
     """
+    return _entries(path, _is_read)
+
+
+def _entries(path: Path, wanted: Callable[[LogEntry], bool]) -> list[LogEntry]:
     from perfmw.cli.accesslog import LogStats, read_log
 
     stats = LogStats()
     try:
-        entries = [
-            entry for entry in read_log(path, stats) if entry.method == "GET" and entry.status in (200, 304)
-        ]
+        entries = [entry for entry in read_log(path, stats) if wanted(entry)]
     except OSError as error:
         raise Refusal(f"{path}: cannot be read: {error}") from None
-    if not entries:
+    if not any(map(_is_read, entries)):
         raise Refusal(f"{path}: no access log, or none with successful GETs")
     return sorted(entries, key=lambda entry: entry.time)
 
@@ -118,9 +158,7 @@ def prefetch(path: Path) -> Found:
     from perfmw.learning import Prefetcher, rehearse_prefetch
 
     entries = requests_of(path)
-    sizes: dict[str, int] = {}
-    for entry in entries:
-        sizes[entry.target] = max(sizes.get(entry.target, 0), entry.size or 0)
+    sizes = _sizes(entries)
     requests = [(one.client, one.target, one.time, sizes[one.target]) for one in entries]
     without = rehearse_prefetch(requests, None, entries=_ENTRIES, ttl=_TTL)
     learned = rehearse_prefetch(requests, Prefetcher(entries=_ENTRIES, ttl=_TTL), entries=_ENTRIES, ttl=_TTL)

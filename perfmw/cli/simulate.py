@@ -15,6 +15,7 @@ from perfmw.cli.output import Refusal, note, print_json, table
 
 if TYPE_CHECKING:
     from perfmw.cache.simulation import Access, Simulation
+    from perfmw.contracts import WorkloadEvent
 
 DEFAULT_SIZES = "1000"
 _STEP = 1_000
@@ -37,7 +38,7 @@ _STEP = 1_000
 @click.option(
     "--learn",
     type=click.Choice(["curve", "partition", "strategy", "prefetch", "patterns", "ttl"]),
-    help="Instead: what is learned from it. Prefetch, patterns and ttl take an access log.",
+    help="Instead: what is learned from it. Prefetch, patterns, ttl and strategy take an access log.",
 )
 @click.option(
     "--changes",
@@ -49,7 +50,7 @@ _STEP = 1_000
     type=click.FloatRange(0, 1, min_open=True, max_open=True),
     default=0.01,
     show_default=True,
-    help="For ttl: the share of reads that may be stale.",
+    help="For ttl and strategy: the share of reads that may be stale.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Write JSON to stdout.")
 def simulate(
@@ -107,11 +108,12 @@ def _learned(
         return rehearsing.patterns(trace)
     if learn == "ttl":
         return rehearsing.ttl(trace, changes, max_stale)
+    if learn == "strategy":
+        most = _sizes(sizes)[0] if sizes != DEFAULT_SIZES else None
+        return rehearsing.strategy(_events(trace), most, max_stale)
     accesses = list(_read(trace))
     if not accesses:
         raise Refusal(f"{trace}: the trace is empty")
-    if learn == "strategy":
-        return rehearsing.strategy(accesses, _sizes(sizes)[0] if sizes != DEFAULT_SIZES else None)
     if learn == "partition":
         return rehearsing.partition(accesses, _sizes(sizes))
     return rehearsing.curve(accesses, _sizes(sizes), sized=_counts_bytes(accesses, by))
@@ -166,6 +168,22 @@ def _progress(total: int) -> Iterator[Callable[[], None] | None]:
                 bar.update(task, completed=done)
 
         yield seen
+
+
+def _events(trace: Path) -> list[WorkloadEvent]:
+    """Of a trace, or of an access log."""
+    from perfmw.cache.simulation import read_events
+    from perfmw.cli import rehearsing
+
+    try:
+        events = list(read_events(trace))
+    except ValueError:
+        return rehearsing.events_of(trace)
+    except (OSError, EOFError) as error:
+        raise Refusal(f"{trace}: cannot be read: {error}") from None
+    if not events:
+        raise Refusal(f"{trace}: the trace is empty")
+    return events
 
 
 def _read(trace: Path) -> Iterator[Access]:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from perfmw.contracts.profiles import LatencyMetrics
 
@@ -104,6 +104,105 @@ class CacheStrategy:
     optimization: CacheOptimizationFlags
     metadata: CacheStrategyMetadata
     evidence: Mapping[str, str] = field(default_factory=dict)
+
+
+class WorkloadEvent(NamedTuple):
+    """A read, or a write, of a workload.
+
+    ``size`` is the value's, in bytes (1: not told); ``time`` unix seconds; ``seconds`` what computing the
+    value takes. ``version`` is the same for as long as the value is: an ETag, a digest. None: not known.
+    """
+
+    key: str
+    size: int = 1
+    time: float | None = None
+    method: str = "GET"
+    version: str | None = None
+    seconds: float | None = None
+
+
+Workload = Iterable[str | tuple[str, int] | WorkloadEvent]
+"""Keys, or keys and sizes in bytes, or events, in the order they happened."""
+
+
+@dataclass(frozen=True, slots=True)
+class CacheConstraints:
+    """``max_bytes`` is the memory there is (None: what the workload can use); ``max_stale`` the share of
+    reads, 0..1, that may be stale."""
+
+    max_bytes: int | None = None
+    max_stale: float = 0.01
+
+
+@dataclass(frozen=True, slots=True)
+class CacheStrategyConfig:
+    """What ``create_cache_strategy`` is asked for.
+
+    ``patterns`` is what is known of the use besides, as ``UsagePatterns`` of ``perfmw.learning`` learns it.
+    The flags go into the strategy as they are.
+    """
+
+    target_workload: Workload
+    type: StrategyType = "memory"
+    constraints: CacheConstraints = CacheConstraints()
+    patterns: CachePatterns | None = None
+    encryption_required: bool = False
+    auto_tuning: bool = True
+    dynamic_ttl: bool = True
+    intelligent_prefetching: bool = True
+    adaptive_eviction: bool = True
+    created_by: str = "IntelligentCacheManager"
+
+
+@dataclass(frozen=True, slots=True)
+class CacheOptimizationConfig:
+    """``skip_types`` are steps to leave out; ``workload`` is what to measure by, None: what the strategy was
+    made of."""
+
+    skip_types: Collection[str] = ()
+    workload: Workload | None = None
+
+
+@dataclass(slots=True)
+class CacheImpact:
+    """Differences: ``hit_rate`` and ``stale_rate`` as shares of the reads, ``latency`` in milliseconds a read
+    (negative: faster), ``memory_usage`` in bytes."""
+
+    hit_rate: float = 0.0
+    latency: float = 0.0
+    memory_usage: int = 0
+    stale_rate: float = 0.0
+
+
+@dataclass(slots=True)
+class CacheOptimizationStep:
+    """One change that was tried; ``success``: it is in force. ``error`` tells what failed, ``change`` what
+    from and to."""
+
+    optimization_type: str
+    success: bool
+    change: str
+    impact: CacheImpact = field(default_factory=CacheImpact)
+    error: str = ""
+
+
+@dataclass(slots=True)
+class CacheOptimizationResult:
+    """What ``optimize_cache_performance`` did, measured by simulation of the workload.
+
+    ``latency_reduction`` is the share, 0..1, of the time reads take that is saved (every miss counts the same
+    where the workload tells no times); ``memory_efficiency`` the hits per MiB of the cache.
+    """
+
+    strategy_id: str
+    optimizations_applied: int
+    performance_improvement: CacheImpact
+    old_hit_rate: float
+    new_hit_rate: float
+    latency_reduction: float
+    memory_efficiency: float
+    recommendations: list[str] = field(default_factory=list)
+    steps: list[CacheOptimizationStep] = field(default_factory=list)
 
 
 @dataclass(slots=True)

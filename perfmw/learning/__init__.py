@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from perfmw.learning.partition import Claim, Partitioner, PartitionPlan
     from perfmw.learning.patterns import UsagePatterns, UsageSummary
     from perfmw.learning.prefetch import Prefetcher
+    from perfmw.learning.recorded import patterns_of
     from perfmw.learning.rehearsal import (
         PrefetchOutcome,
         TTLOutcome,
@@ -46,6 +47,7 @@ __all__ = [
     "WriteEffects",
     "economy",
     "fixed_miss_ratio",
+    "patterns_of",
     "rehearse_prefetch",
     "rehearse_ttl",
     "waste_of",
@@ -74,6 +76,7 @@ __getattr__, __dir__ = lazily(
         "WriteEffects": "perfmw.learning.consequences",
         "economy": "perfmw.learning.cost",
         "fixed_miss_ratio": "perfmw.learning.rehearsal",
+        "patterns_of": "perfmw.learning.recorded",
         "rehearse_prefetch": "perfmw.learning.rehearsal",
         "rehearse_ttl": "perfmw.learning.rehearsal",
         "Waste": "perfmw.learning.waste",

@@ -7,7 +7,13 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from perfmw.cache.intelligence import IntelligentCacheManager
-from perfmw.contracts import CacheOptimizationFlags, CachePatterns, CacheStrategy
+from perfmw.contracts import (
+    CacheConstraints,
+    CachePatterns,
+    CacheStrategy,
+    CacheStrategyConfig,
+    WorkloadEvent,
+)
 from perfmw.learning.waste import waste_of
 
 if TYPE_CHECKING:
@@ -23,34 +29,31 @@ async def strategy_of(runtime: Runtime) -> CacheStrategy:
     trail = runtime.learning.trail
     if trail is None:
         raise RuntimeError("nobody remembers reads: set usage_pattern_learning = true")
-    accesses, patterns = trail.accesses(MOST_READS), _patterns(runtime)
-    return await asyncio.to_thread(_make, accesses, patterns, runtime.settings)
+    events, patterns = trail.events(MOST_READS), _patterns(runtime)
+    return await asyncio.to_thread(_make, events, patterns, runtime.settings)
 
 
-def _make(accesses: list[tuple[str, int]], patterns: CachePatterns, settings: Settings) -> CacheStrategy:
+def _make(events: list[WorkloadEvent], patterns: CachePatterns, settings: Settings) -> CacheStrategy:
     most = settings.memory_max_bytes
-    made = IntelligentCacheManager().create_cache_strategy(
-        accesses, name="as learned", max_bytes=most, patterns=patterns
+    config = CacheStrategyConfig(
+        events,
+        constraints=CacheConstraints(max_bytes=most),
+        patterns=patterns,
+        auto_tuning=settings.auto_tuning,
+        dynamic_ttl=settings.dynamic_ttl,
+        intelligent_prefetching=settings.predictive_prefetching,
+        adaptive_eviction=settings.eviction_policy.startswith("adaptive"),
     )
+    made = IntelligentCacheManager().create_cache_strategy("as learned", config)
     told = {
         "cache_keys": f"{len(patterns.cache_keys)} kinds of URLs took the reads",
         "invalidation_rules": f"{len(patterns.invalidation_rules)} writes were followed by changes",
         "warmup_strategies": f"{len(patterns.warmup_strategies)}: what is hottest, what starts begin with",
         "prefetching_rules": f"{len(patterns.prefetching_rules)} URLs were mostly followed by the same",
-        "waste": waste_of(accesses, most).in_words(),
+        "waste": waste_of(((event.key, event.size) for event in events), most).in_words(),
     }
-    # of the trail the sizes and the order are used: it keeps no URLs, so patterns come from elsewhere
-    return replace(
-        made,
-        patterns=patterns,
-        optimization=CacheOptimizationFlags(
-            auto_tuning=settings.auto_tuning,
-            dynamic_ttl=settings.dynamic_ttl,
-            intelligent_prefetching=settings.predictive_prefetching,
-            adaptive_eviction=settings.eviction_policy.startswith("adaptive"),
-        ),
-        evidence={**made.evidence, **told},
-    )
+    # the trail keeps no URLs, so patterns come from elsewhere
+    return replace(made, patterns=patterns, evidence={**made.evidence, **told})
 
 
 def _patterns(runtime: Runtime) -> CachePatterns:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections import OrderedDict, deque
 from hashlib import blake2b
 from typing import Final
+
+from perfmw.contracts import WorkloadEvent
 
 MOST_READS: Final = 20_000
 MOST_KEYS: Final = 20_000
@@ -44,6 +47,14 @@ class Trail:
     def timed(self, most: int) -> list[tuple[float, str]]:
         """The same with their time in unix seconds instead of sizes."""
         return [(now, str(key)) for now, key in self._cacheable(most)]
+
+    def events(self, most: int) -> list[WorkloadEvent]:
+        """The same with all that is known; the version of a value is how often it had been found changed."""
+        found = []
+        for now, key in self._cacheable(most):
+            size, _, changes = self._known[key]
+            found.append(WorkloadEvent(str(key), max(1, size), now, version=str(bisect_right(changes, now))))
+        return found
 
     def changes(self) -> dict[str, list[float]]:
         """When each key was found changed, ascending; keys without a change are left out."""

@@ -11,8 +11,9 @@ import pytest
 
 from perfmw.asgi.types import Message, Receive, Scope, Send
 from perfmw.cache import IntelligentCacheManager
-from perfmw.cache.simulation import parse_line, read_trace
+from perfmw.cache.simulation import parse_line, read_events, read_trace
 from perfmw.cli.recording import Recorder, TraceFile, prepare
+from perfmw.contracts import CacheStrategyConfig, WorkloadEvent
 from tests.cli.conftest import Run, serving
 
 APP = """
@@ -61,7 +62,8 @@ def test_a_run_is_recorded_hashed(tmp_path: Path, run: Run) -> None:
     told = json.loads(run("simulate", "trace.txt", "--size", "1MiB", "--json").stdout)
     assert [(one["requests"], one["hits"], one["by"]) for one in told] == [(3, 1, "bytes")] * 2
     strategy = json.loads(run("simulate", "trace.txt", "--learn", "strategy", "--json").stdout)
-    made = IntelligentCacheManager().create_cache_strategy(read_trace(tmp_path / "trace.txt"))
+    config = CacheStrategyConfig(read_events(tmp_path / "trace.txt"))
+    made = IntelligentCacheManager().create_cache_strategy("recorded", config)
     assert made.configuration.max_size == strategy["memory_max_bytes"]
     assert made.performance.hit_rate == strategy["hit_ratio"]
 
@@ -152,7 +154,10 @@ async def test_plain_keys_keep_no_query(tmp_path: Path) -> None:
 
 def test_lines_of_traces() -> None:
     assert parse_line("# a comment\n") is None
-    assert parse_line("key 12 0.5 1700000000.0") == ("key", 12)
+    assert parse_line("key 12 0.5 1700000000.0") == WorkloadEvent("key", 12, 1_700_000_000.0, seconds=0.5)
+    assert parse_line("key 12") == WorkloadEvent("key", 12)
+    with pytest.raises(ValueError, match="the cost and the time are seconds"):
+        parse_line("key 12 soon later")
     with pytest.raises(ValueError, match="a line is a key"):
         parse_line("a 1 2 3 4")
 

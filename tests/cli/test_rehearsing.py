@@ -79,6 +79,30 @@ def test_prefetching_on_a_log(log: Path) -> None:
     assert "used" in simulate(log, "--learn", "prefetch").stdout
 
 
+def test_a_strategy_of_a_log(log: Path) -> None:
+    with log.open("a") as lines:
+        for number in range(140):  # what is posted changes what is read within seconds
+            post = line("c", 600 * number + 100, "/cart").replace('"GET', '"POST')
+            lines.write(post + line("c", 600 * number + 110, "/total", 2_000 + number))
+    loose = (log, "--learn", "strategy", "--size", "1MiB", "--max-stale", "0.5")
+    found = json.loads(simulate(*loose, "--json").stdout)
+    assert found["memory_max_bytes"] < 20_000
+    assert 900 <= found["ttl"] <= 86_400
+    rules = [(rule["trigger"], rule["invalidates"]) for rule in found["patterns"]["invalidation_rules"]]
+    assert rules == [("/cart", "/total")]
+    assert "% stale" in found["evidence"]["ttl"]
+    assert f"ttl = {found['ttl']:g}" in simulate(*loose).stdout
+    strict = json.loads(simulate(log, "--learn", "strategy", "--json").stdout)
+    assert strict["ttl"] < 600 < found["ttl"]  # a third of the reads would be stale
+
+
+def test_neither_a_trace_nor_a_log_has_no_strategy(tmp_path: Path) -> None:
+    (tmp_path / "text").write_text("what a fine day it is today\n")
+    result = simulate(tmp_path / "text", "--learn", "strategy")
+    assert result.exit_code == 2
+    assert "no access log" in result.stderr
+
+
 def test_patterns_in_a_log(log: Path) -> None:
     result = simulate(log, "--learn", "patterns")
     assert result.exit_code == 0, result.output

@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from perfmw.cache import IntelligentCacheManager
+from perfmw.contracts import CacheStrategyConfig
 from perfmw.learning import Starts, UsagePatterns, WriteEffects
 
 HOUR, DAY = 3_600.0, 86_400.0
@@ -161,9 +162,8 @@ def test_what_was_learned_becomes_part_of_a_strategy() -> None:
         patterns.effects.change("/a/1", 1_000.0 * number + 1)
         patterns.starts.start()
         patterns.starts.read("/a/1")
-    strategy = IntelligentCacheManager().create_cache_strategy(
-        ["/a/1", "/a/2"] * 20, patterns=patterns.summary().cache_patterns()
-    )
+    config = CacheStrategyConfig(["/a/1", "/a/2"] * 20, patterns=patterns.summary().cache_patterns())
+    strategy = IntelligentCacheManager().create_cache_strategy("learned", config)
     assert [rule.invalidates for rule in strategy.patterns.invalidation_rules] == ["/a/*"]
     assert {one.source for one in strategy.patterns.warmup_strategies} >= {"trace", "first after a start"}
     assert "1 writes" in strategy.evidence["invalidation_rules"]
