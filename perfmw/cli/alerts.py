@@ -8,25 +8,13 @@ from urllib.parse import quote
 import click
 
 from perfmw.cli.api import LOCAL_SERVER, TOKEN, Api
+from perfmw.cli.options import DURATION
 from perfmw.cli.output import Failure, print_json, printable, table, when
-from perfmw.settings import parse_duration
 
 _JSON = click.option("--json", "as_json", is_flag=True, help="Write JSON to stdout.")
 _WHY = click.option("--why", default="", help="A reason, for those who wonder.")
 _WHO = click.option("--by", default="command", show_default=True, help="Who does it.")
 _MOST = 500
-
-
-class _Span(click.ParamType):  # type: ignore[type-arg]
-    """A duration such as 90, 30m or 2h; seconds."""
-
-    name = "duration"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        try:
-            return parse_duration(value)
-        except ValueError:
-            self.fail(f"{value!r} is no duration, such as 90, 30m, 2h or 1d", param, ctx)
 
 
 @click.group()
@@ -91,7 +79,7 @@ def resolve(key: str, server: str, token: str | None, as_json: bool) -> None:
 
 @alerts.command()
 @click.argument("pattern")
-@click.option("--for", "seconds", type=_Span(), required=True, help="How long, such as 30m or 2h.")
+@click.option("--for", "seconds", type=DURATION, required=True, help="How long, such as 30m or 2h.")
 @_WHY
 @_WHO
 @LOCAL_SERVER
@@ -131,7 +119,7 @@ def unsilence(silence_id: str, server: str, token: str | None, as_json: bool) ->
 
 
 @alerts.command()
-@click.option("--for", "seconds", type=_Span(), required=True, help="How long, such as 30m or 2h.")
+@click.option("--for", "seconds", type=DURATION, required=True, help="How long, such as 30m or 2h.")
 @_WHY
 @_WHO
 @LOCAL_SERVER

@@ -22,6 +22,10 @@ _COMMANDS = {
         "See what could be faster, try it, and undo what was changed.",
     ),
     "plugins": ("perfmw.cli.plugins:plugins", "Show the plugins that are installed and what they add."),
+    "profiles": (
+        "perfmw.cli.profiles:profiles",
+        "See what each target takes; set its target, compare, carry it elsewhere.",
+    ),
     "proxy": ("perfmw.cli.proxy:proxy", "Serve a caching reverse proxy in front of an HTTP origin."),
     "record": ("perfmw.cli.record:record", "Serve an app or origin, and record which keys are asked for."),
     "replay": ("perfmw.cli.replay:replay", "Replay an access log against an app or a URL."),

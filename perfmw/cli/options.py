@@ -8,7 +8,22 @@ from typing import Any, TypeVar
 import click
 
 from perfmw.cli.output import note, print_json
+from perfmw.settings import parse_duration
 
+
+class Duration(click.ParamType):  # type: ignore[type-arg]
+    """A duration such as 200ms, 90, 30m or 2h; seconds."""
+
+    name = "duration"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        try:
+            return parse_duration(value)
+        except ValueError:
+            self.fail(f"{value!r} is no duration, such as 200ms, 90, 30m, 2h or 1d", param, ctx)
+
+
+DURATION = Duration()
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
 JSON = click.option("--json", "as_json", is_flag=True, help="Write JSON to stdout.")

@@ -121,7 +121,10 @@ class ProfileManager:
         unknown = sorted(set(changes) - set(PerformanceProfileConfig.__dataclass_fields__))
         if unknown:
             raise ValueError(f"a profile has no setting {', '.join(unknown)}")
-        self._store.configure(profile_id, msgspec.convert(values, PerformanceProfileConfig))
+        config = msgspec.convert(values, PerformanceProfileConfig)
+        if config.targets is not None and not (config.targets.latency > 0.0 <= config.targets.throughput):
+            raise ValueError("a target is a latency of more than 0 seconds, and a throughput of 0 or more")
+        self._store.configure(profile_id, config)
         return tracked.profile(self._clock())
 
     def delete(self, profile_id: str) -> None:
@@ -139,13 +142,20 @@ class ProfileManager:
         self._store.pin_baseline(profile_id, baseline)
 
     def baselines_from(self, path: str | Path) -> Sequence[str]:
-        """Pin the baselines of an exported file to the profiles of the same targets, made where missing.
+        """``pin_baselines`` of an exported file.
 
-        :return: the ids of the profiles that have one now.
         :raises OSError, ValueError: the file cannot be read, or is no export.
         """
+        return self.pin_baselines(Path(path).read_bytes())
+
+    def pin_baselines(self, data: bytes) -> Sequence[str]:
+        """Pin the baselines of an export to the profiles of the same targets, made where missing.
+
+        :return: the ids of the profiles that have one now.
+        :raises ValueError: the data is no export, or there is no room.
+        """
         pinned = []
-        for one in _read(Path(path).read_bytes()).profiles:
+        for one in _read(data).profiles:
             baseline = one.state.baseline
             if baseline is not None:
                 profile = self.create(one.name, one.type)

@@ -80,6 +80,9 @@ THERE = {
     "export prometheus": "export prometheus",
     "optimize kill": "optimize kill --yes",
     "optimize list": "optimize list",
+    "profiles create": "profiles create checkout --type workflow --latency 200ms",
+    "profiles export": "profiles export",
+    "profiles list": "profiles list",
     "report": "report",
     "top": "top --once",
 }
@@ -92,6 +95,12 @@ REFUSED = {
     "optimize approve": "optimize approve 99",
     "optimize reject": "optimize reject 99",
     "optimize rollback": "optimize rollback 99",
+    "profiles baseline": "profiles baseline nothing",
+    "profiles compare": "profiles compare nothing",
+    "profiles delete": "profiles delete nothing --yes",
+    "profiles import": "profiles import empty.json",
+    "profiles show": "profiles show nothing",
+    "profiles update": "profiles update nothing --schedule weekly",
 }
 """Those that need something that is there: they say that it is not."""
 SERVERS = {"proxy": "proxy {site}", "record": "record shop:app", "run": "run shop:app"}
@@ -104,6 +113,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("shop")
     (folder / "shop.py").write_text(APP)
     (folder / "access.log").write_text(LOG)
+    (folder / "empty.json").write_text("{}")
     (folder / "keys.trace").write_text("a\nb\na\nc\na\n")
     (folder / "perfmw.toml").write_text("plugins = []\n")
     return folder
@@ -138,7 +148,7 @@ def test_its_options_are_those_that_every_command_has(name: str) -> None:
     assert "--json" in options
     assert ("--url" in options) == ("--token" in options)
     assert ("--url" in options) == (name in THERE or name in REFUSED or name in REMOTE_TOO)
-    assert ("--yes" in options) == (name in ("cache purge", "optimize kill"))
+    assert ("--yes" in options) == (name in ("cache purge", "optimize kill", "profiles delete"))
     assert LEAVES[name].help
     unsaid = [one.name for one in LEAVES[name].params if isinstance(one, click.Option) and not one.help]
     assert unsaid == []

@@ -191,6 +191,14 @@ async def test_profiles_are_created_changed_pinned_and_forgotten(client: httpx.A
     exported = await client.get(f"/_perfmw/api/v1/profiles/export?id={made['id']}")
     assert [one["name"] for one in exported.json()["profiles"]] == ["checkout"]
     await post(f"/{made['id']}/delete")
+    for take, source in (("baselines", "file"), ("choices", "pinned"), ("all", "pinned")):
+        assert (await post(f"/import?take={take}", exported.json()))["ids"] == [made["id"]]
+        (back,) = (await client.get("/_perfmw/api/v1/profiles?type=workflow")).json()["items"]
+        assert back["performance"]["baseline"]["latency"] == 0.2
+        assert back["performance"]["baseline"]["source"] == source
+    await post("/import", {"profiles": []}, 422)
+    await post("/import?take=nothing", exported.json(), 422)
+    await post(f"/{made['id']}/delete")
     for path in ("settings", "baseline", "delete", "flame"):
         await post(f"/{made['id']}/{path}", None, 404)
     assert (await client.get(f"/_perfmw/profile?id={made['id']}")).status_code == 404

@@ -24,6 +24,9 @@ from perfmw.dashboard.host import RECENT
 from perfmw.dashboard.problems import ProblemError
 
 TYPES = ("component", "workflow", "integration", "query", "system")
+TAKEN = ("all", "choices", "baselines")
+IMPORTED = 64 * 1024 * 1024
+"""Bytes of profiles that are taken over at once."""
 SETTINGS_SCHEMA: dict[str, Any] = {
     "type": "object",
     "properties": {
@@ -160,6 +163,22 @@ async def export_profiles(context: Context, request: Request) -> Response:
     return Response(body, headers=headers, media_type="application/json")
 
 
+async def import_profiles(context: Context, request: Request) -> Response:
+    data = msgspec.json.encode(await json_object(request, IMPORTED))
+    manager, take = context.host.profile_manager, request.query_params.get("take", TAKEN[0])
+    if take not in TAKEN:
+        raise ProblemError(422, f"take must be one of {', '.join(TAKEN)}.")
+    try:
+        if take == "baselines":
+            ids = manager.pin_baselines(data)
+        else:
+            ids = manager.import_(data, counts=take == "all")
+    except (ValueError, msgspec.ValidationError) as exc:
+        raise ProblemError(422, f"{exc}.") from None
+    context.snapshots.forget()
+    return answer(request, {"ids": ids})
+
+
 _ID = "/profiles/{id}"
 ENDPOINTS = (
     Endpoint(
@@ -190,6 +209,14 @@ ENDPOINTS = (
         "Profiles as a file for another host",
         export_profiles,
         query={"id": {"type": "array", "items": {"type": "string"}}},
+    ),
+    Endpoint(
+        "POST",
+        "/profiles/import",
+        "Take over what export gave: all, without what was counted, or the baselines alone",
+        import_profiles,
+        query={"take": {"type": "string", "enum": list(TAKEN), "default": TAKEN[0]}},
+        body={"type": "object", "required": ["perfmw_profiles", "profiles"]},
     ),
     Endpoint(
         "GET",
