@@ -149,7 +149,7 @@ class Guard:
         if self.authorize is not None:
             return await self._ask(scope)
         scheme, _, given = headers.get("authorization", "").partition(" ")
-        if scheme.lower() == "bearer":
+        if scheme.lower() == "bearer" and given.strip():  # none is no guess: a shell's variable was not set
             role = self.tokens.role_of(given.strip(), client_of(scope, self.trusted))
             if role is not None:
                 return Visitor(role, "bearer")

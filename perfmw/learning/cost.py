@@ -86,10 +86,12 @@ class WhatIf:
         return self.money_saved - self.memory_cost
 
     def in_words(self, unit: str = "entries") -> str:
-        """One sentence for people."""
+        """One sentence for people; ``bytes`` are told as MiB."""
         money = f"{self.worth:+.4f} {self.currency}"
+        digits, part = (0, 1) if unit != "bytes" else (1, _MIB)
+        unit = "MiB" if unit == "bytes" else unit
         return (
-            f"{self.new_size:,} instead of {self.size:,} {unit} would give {self.hits:+,.0f} hits and spare"
+            f"{self.new_size / part:,.{digits}f} instead of {self.size / part:,.{digits}f} {unit} would give {self.hits:+,.0f} hits and spare"
             f" {self.seconds_saved * 1e3:+,.0f} ms an hour; worth {money.strip()} an hour"
         )
 

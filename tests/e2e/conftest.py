@@ -136,12 +136,13 @@ class Visit:
         if not url.endswith("/report"):  # which stays as it is
             self.page.wait_for_selector('#live[data-state="live"]')
 
-    def barriers(self) -> list[tuple[str, list[Any]]]:
-        """What axe-core finds serious on the page as it is now."""
+    def barriers(self, *rules: str) -> list[tuple[str, list[Any]]]:
+        """What axe-core finds serious on the page as it is now, by all rules or by ``rules``."""
+        options = {"runOnly": {"type": "rule", "values": list(rules)}} if rules else None
         axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
         return [
             (one["id"], [node["target"] for node in one["nodes"]][:3])
-            for one in axe.run(self.page).response["violations"]
+            for one in axe.run(self.page, options=options).response["violations"]
             if one["impact"] in ("serious", "critical")
         ]
 

@@ -33,32 +33,48 @@ SWITCHES = [
 ]
 
 
+class Served:
+    """One server, in a thread, for all tests of a worker; each puts an app of its own in place."""
+
+    def __init__(self) -> None:
+        self.app: Any = None
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.url = f"http://127.0.0.1:{self.listener.getsockname()[1]}/outer/_perfmw/"
+        config = uvicorn.Config(self, log_level="error", lifespan="off", timeout_graceful_shutdown=2)
+        self.server = uvicorn.Server(config)
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        await self.app(scope, receive, send)
+
+    def run(self) -> None:
+        asyncio.run(self.server.serve([self.listener]))
+
+
+@pytest.fixture(scope="module")
+def served() -> Iterator[Served]:
+    served = Served()
+    thread = threading.Thread(target=served.run, daemon=True)
+    thread.start()
+    yield served
+    served.server.should_exit = True
+    thread.join(20)
+    served.listener.close()
+    assert not thread.is_alive()
+
+
 @dataclass
 class Site:
-    """A server in a thread, on a port of its own, with a runtime that the test may change."""
+    """A dashboard with a runtime that the test may change."""
 
     runtime: FakeRuntime
-    server: uvicorn.Server
-    thread: threading.Thread
     url: str
 
 
 @pytest.fixture
-def site() -> Iterator[Site]:
+def site(served: Served) -> Site:
     runtime = busy()
-    dashboard = create_app(runtime)
-    app = Starlette(routes=[Mount("/outer/_perfmw", dashboard)])
-    listener = socket.create_server(("127.0.0.1", 0))
-    server = uvicorn.Server(
-        uvicorn.Config(app, log_level="error", lifespan="off", timeout_graceful_shutdown=2)
-    )
-    thread = threading.Thread(target=lambda: asyncio.run(server.serve([listener])), daemon=True)
-    thread.start()
-    yield Site(runtime, server, thread, f"http://127.0.0.1:{listener.getsockname()[1]}/outer/_perfmw/")
-    server.should_exit = True
-    thread.join(20)
-    listener.close()
-    assert not thread.is_alive()
+    served.app = Starlette(routes=[Mount("/outer/_perfmw", create_app(runtime))])
+    return Site(runtime, served.url)
 
 
 @pytest.fixture(scope="module")
