@@ -28,8 +28,8 @@ class AgeHazard:
         self._exposure = [0.0] * CELLS
         self.factors = [1.0] * CELLS
 
-    def observe(self, age: float, span: float, *, changed: bool) -> None:
-        """No change from ``age`` on for ``span``; then one, if ``changed``."""
+    def observe(self, age: float, span: float, *, changed: float) -> None:
+        """No change from ``age`` on for ``span``; then ``changed``, as likely as that, 0..1."""
         at, end = _cell(age), age + span
         while end > EDGES[at + 1]:
             self._exposure[at] += EDGES[at + 1] - age

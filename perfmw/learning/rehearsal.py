@@ -70,7 +70,7 @@ def rehearse_ttl(
             ttl.observe_access(key, now)
         version = bisect_right(changes.get(key, ()), now)
         expires, held = kept.get(key, (now, -1))
-        if now < expires:
+        if now < expires and not (isinstance(ttl, AdaptiveTTL) and ttl.doubts(key, now)):
             outcome.stale += version != held
             continue
         outcome.misses += 1

@@ -11,6 +11,7 @@ from collections.abc import Callable, Hashable
 
 from perfmw.learning.hazard import AgeHazard, best_ttl
 from perfmw.learning.keypatterns import key_pattern
+from perfmw.learning.shocks import Shocks
 
 _MARGIN = 0.8
 """Aim below the cap: the staleness that counts can only be estimated."""
@@ -25,21 +26,25 @@ _SPENT = 50.0
 """With nothing left of what may be stale, lifetimes are this much shorter."""
 _GAPS, _EVENTS = 64.0, 40.0
 _KEY_PRIOR, _POOL_PRIOR = 0.35, 2.0
+_CALM, _RECENT, _USUAL = 5.0, 80.0, 1.5
 
 
 class _Pool:
-    """Changes seen in a pattern of keys, and the time that was watched for them."""
+    """Changes seen in a pattern of keys, the time that was watched for them, and what they share."""
 
-    __slots__ = ("events", "exposure")
+    __slots__ = ("events", "exposure", "reads", "shocks")
 
     def __init__(self) -> None:
         self.events = self.exposure = 0.0
+        self.reads = 0
+        self.shocks = Shocks()
 
 
 class _Key:
     __slots__ = (
         "changed_at",
         "events",
+        "expires",
         "exposure",
         "fetched",
         "gap",
@@ -61,8 +66,14 @@ class _Key:
 
     def forget_fetch(self) -> None:
         self.fetched: float | None = None
+        self.expires = 0.0
         self.reads = 0
         self.offsets = self.pending = 0.0
+
+    @property
+    def pace(self) -> float:
+        """Reads a second, 0 while unknown."""
+        return self.gaps / self.gap if self.gap > 0 else 0.0
 
     def read(self, now: float) -> None:
         self.gaps += 1.0
@@ -100,6 +111,7 @@ class _Budget:
         self._spent = self._variance = 0.0
         self._predicted = self._pending = 0.0
         self._window_stale = self._window_reads = 0.0
+        self.last_price = 1.0 / share
         self._log = -math.log(share)
         self._least = math.log(_LEAST_MISSES / share)
 
@@ -138,7 +150,8 @@ class _Budget:
         share = max(self._window_stale * truth / self._window_reads, self._cap * 0.01)
         step = min(max(math.log(wanted / share), -2.0), 2.0)
         self._log = max(self._log - _SPEED / window * step, self._least)
-        return math.exp(self._log - _BRAKE * min(room, 0.0))
+        self.last_price = math.exp(self._log - _BRAKE * min(room, 0.0))
+        return self.last_price
 
     def largest_risk(self) -> float:
         """The reads that one TTL may put at risk: should the value change at once, they are all stale."""
@@ -163,6 +176,26 @@ class _Budget:
         budget = self._cap * self.reads
         left = budget - self._spent - _DOUBT * math.sqrt(self._variance) - self._pending * truth
         return min(max(left / budget, -1.0), 1.0)
+
+
+class _Pace:
+    """Whether changes come more often of late than the rates say, which follow slowly."""
+
+    def __init__(self) -> None:
+        self._found = self._due = _CALM
+
+    def saw(self, found: float, due: float) -> None:
+        """A refresh found a change or not, each as likely as that; ``due`` tells how likely it was before."""
+        self._found += found
+        self._due += due
+        if self._found + self._due > _RECENT:
+            self._found, self._due = (self._found + _CALM) / 2, (self._due + _CALM) / 2
+
+    @property
+    def unrest(self) -> float:
+        """By what factor; 1 or more."""
+        more = self._found / self._due
+        return more if more > _USUAL else 1.0
 
 
 class AdaptiveTTL:
@@ -200,6 +233,8 @@ class AdaptiveTTL:
         self._hazard = AgeHazard()
         self._ageless = [2.0, 2.0]
         self._first: float | None = None
+        self._doubted = False
+        self._pace = _Pace()
 
     @property
     def size(self) -> int:
@@ -216,9 +251,32 @@ class AdaptiveTTL:
         self._budget.reads += 1
         known = self._keys.get(key)
         if known is None:
-            self._add(key, now)
+            known = self._add(key, now)
         else:
             known.read(now)
+        known.pool.reads += 1
+
+    def doubts(self, key: Hashable, now: float) -> bool:
+        """Whether to ask for ``key`` again at this read, though its lifetime is not over.
+
+        So it is where others like it were found changed since it was fetched, and what changed them may
+        have changed it too; and where nobody was asked for a while and such changes are usual. Ask it where
+        the value is there and its lifetime is not over; whoever never does has lifetimes alone.
+        """
+        self._doubted = True
+        known = self._keys.get(key)
+        if known is None or known.fetched is None or self._first is None:
+            return False
+        price, elapsed = self._budget.last_price, max(now - self._first, 1e-9)
+        worth = price * (1.0 + known.pace * max(known.expires - now, 0.0))
+        return any(
+            shocks.risk(known.fetched) * worth > 1.0
+            or shocks.is_due(known.fetched, now, price * reads / elapsed, elapsed)
+            for shocks, reads in (
+                (self._all.shocks, self._budget.reads),
+                (known.pool.shocks, known.pool.reads),
+            )
+        )
 
     def observe_refresh(self, key: Hashable, now: float, changed: bool) -> None:
         """The value was asked for again, and had changed or not. Call it after ``observe_access``."""
@@ -238,7 +296,7 @@ class AdaptiveTTL:
         if known is None or known.fetched is None:
             return
         self._budget.settle(known.pending)
-        self._count(known, max(now - known.fetched, 0.0), known.fetched, changed=True)
+        self._count(known, max(now - known.fetched, 0.0), known.fetched, changed=1.0)
         known.changed_at = now
         known.forget_fetch()
 
@@ -253,6 +311,7 @@ class AdaptiveTTL:
         reads, changes = self._reads(known, now), self._changes(known)
         if changes is None:
             return self._max_stale / reads
+        changes *= self._pace.unrest
         if known.changed_at is None:
             ttl, stale = best_ttl(reads, changes * self._ageless[0] / self._ageless[1], price)
         else:
@@ -261,7 +320,7 @@ class AdaptiveTTL:
         longest = min(self._budget.largest_risk() / reads, ttl / _SPENT if self._budget.is_spent else ttl)
         if ttl > longest:
             ttl, stale = longest, stale * (longest / ttl) ** 2
-        known.pending = stale
+        known.pending, known.expires = stale, now + ttl
         self._budget.promise(stale)
         return ttl
 
@@ -304,18 +363,37 @@ class AdaptiveTTL:
         self, known: _Key, now: float, span: float, *, changed: bool, reads: int, offset: float
     ) -> None:
         fetched = now - span
+        whole = max(self._danger(known, fetched, span), 1e-9)
+        shared, shocks = self._shared(known, fetched, now, whole, changed=changed)
+        self._pace.saw(changed * (1.0 - shared), -math.expm1(-whole))
+        whole *= self._pace.unrest
         if not changed:
-            self._count(known, span, fetched, changed=False)
+            self._count(known, span, fetched, changed=0.0)
             return
         self._budget.changed()
-        whole = max(self._danger(known, fetched, span), 1e-9)
         if reads > 0:
-            part = self._danger(known, fetched, offset)
-            self._budget.spend(reads, math.expm1(-part) / math.expm1(-whole))
+            part = self._danger(known, fetched, offset) * self._pace.unrest
+            alone = math.expm1(-part) / math.expm1(-whole)
+            share = shocks.stale_part(fetched, alone)
+            self._budget.spend(reads, alone + shared * (share - alone))
         within = span * _mean_position(whole)
-        self._count(known, within, fetched, changed=True)
-        # seen from the end, the last change is as far away as the first is from the beginning
-        known.changed_at = now - within
+        self._count(known, within + shared * (span - within), fetched, changed=1.0 - shared)
+        if shared < 0.5:
+            # seen from the end, the last change is as far away as the first is from the beginning
+            known.changed_at = now - within
+
+    def _shared(
+        self, known: _Key, fetched: float, now: float, expected: float, *, changed: bool
+    ) -> tuple[float, Shocks]:
+        """How likely its change was one that many keys share, and which: those of all, or of its pattern."""
+        everybody, alike = self._all.shocks, known.pool.shocks
+        if not self._doubted:  # with lifetimes alone, nothing could be done about it
+            return 0.0, everybody
+        shared = everybody.observe(fetched, now, expected, changed=changed)
+        if known.pool is self._all or (changed and shared > 0.5):
+            return shared, everybody
+        likely = alike.observe(fetched, now, expected, changed=changed)
+        return (likely, alike) if likely > shared else (shared, everybody)
 
     def _danger(self, known: _Key, since: float, span: float) -> float:
         """The changes expected within ``span`` after a fetch at ``since``."""
@@ -324,8 +402,8 @@ class AdaptiveTTL:
             return changes * span * self._ageless[0] / self._ageless[1]
         return self._hazard.expected(max(since - known.changed_at, 0.0) * changes, span * changes)
 
-    def _count(self, known: _Key, span: float, since: float, *, changed: bool) -> None:
-        """No change for ``span`` after a fetch at ``since``; then one, if ``changed``."""
+    def _count(self, known: _Key, span: float, since: float, *, changed: float) -> None:
+        """No change for ``span`` after a fetch at ``since``; then ``changed``, as likely as that, 0..1."""
         changes = self._changes(known)
         if changes is not None:
             if known.changed_at is None:

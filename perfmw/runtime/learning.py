@@ -103,6 +103,9 @@ class Learning:
         ) -> StoredResponse | None:
             stored = fresh(lookup, key, now, scope, strict, rules)
             try:
+                if stored is not None and key in self._of and self._of[key].ttl.doubts(key, now):
+                    _outdate(lookup(key), now)
+                    stored = None
                 self.seen(key, now, scope.get("client"), stored)
             except Exception:
                 log.exception("learning from a request failed")
@@ -220,6 +223,14 @@ class Learning:
         if self.tuner is not None:
             found["curves"] = self.tuner.told(time.time())
         return found
+
+
+def _outdate(entry: Entry | None, now: float) -> None:
+    """What is held needs to be asked for again from now on."""
+    held = entry.value if entry is not None else None
+    for stored in (held, getattr(held, "coded", None)):  # a compressed one beside the plain one
+        if stored is not None:
+            stored.fresh_until = min(stored.fresh_until, now)
 
 
 def _path(key: str) -> str:

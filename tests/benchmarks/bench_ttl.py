@@ -8,6 +8,7 @@ over the keys and Poisson in time. The defaults were chosen with documents of ev
 ``informed`` is what TTLs would come to that are told the true rates of each key's reads and changes, and have
 one price of a stale read for all: for changes at random times nothing that follows rates can do better. Where
 keys are alike, or read hardly more often than they change, that is no third below the best fixed TTL either.
+Where many keys change at one moment, a few of them tell of the rest, and no TTLs can do as well.
 """
 
 from __future__ import annotations
@@ -68,6 +69,13 @@ def made(gap: Gap, keys: int = 300, seed: int = 101) -> Changes:
     return changes
 
 
+def together(share: float, keys: int = 300, seed: int = 101) -> Changes:
+    """At 40 moments so large a share of the keys changes, drawn anew each time, and nothing between."""
+    chance = random.Random(seed)
+    moments = sorted(chance.uniform(0.0, YEARS) for _ in range(40))
+    return {f"page/{n}": [0.0, *(at for at in moments if chance.random() < share)] for n in range(keys)}
+
+
 def reads_of(changes: Changes, count: int, seed: int = 102, zipf: float = 0.9) -> list[tuple[float, str]]:
     chance = random.Random(seed)
     keys = sorted(changes)
@@ -120,6 +128,9 @@ def cases(reads: int, salt: int) -> Iterator[tuple[str, Changes, list[tuple[floa
         yield "recorded, dense", documents, reads_of(documents, 4 * reads, 102 + salt)
     for name, gap in PROCESSES.items():
         changes = made(gap, seed=101 + salt)
+        yield name, changes, reads_of(changes, reads, 102 + salt)
+    for name, share in {"all together": 1.0, "half together": 0.5}.items():
+        changes = together(share, seed=101 + salt)
         yield name, changes, reads_of(changes, reads, 102 + salt)
 
 

@@ -82,11 +82,48 @@ def test_the_hazard_by_age_is_learned() -> None:
 
 @pytest.mark.parametrize("cap", [0.005, 0.02, 0.05])
 def test_fewer_misses_than_the_best_fixed_ttl_and_no_more_stale_reads_than_allowed(cap: float) -> None:
-    changes = poisson(mixed_rates(150, 1 / DAY, seed=2), 20 * DAY, seed=3)
-    reads = reads_of(changes, 40_000, 20 * DAY, seed=4)
+    changes = poisson(mixed_rates(80, 1 / DAY, seed=2), 20 * DAY, seed=3)
+    reads = reads_of(changes, 20_000, 20 * DAY, seed=4)
     outcome = rehearse_ttl(reads, changes, AdaptiveTTL(max_stale=cap))
-    assert 0.6 * cap < outcome.stale_share <= cap
+    assert 0.4 * cap < outcome.stale_share <= cap
     assert outcome.miss_ratio < 0.85 * fixed_miss_ratio(reads, changes, outcome.stale_share, steps=10)
+
+
+def together(share: float, moments: int, keys: int, end: float, seed: int) -> Changes:
+    chance = random.Random(seed)
+    common = sorted(chance.uniform(0, end) for _ in range(moments))
+    return {f"/items/{n}": [0.0, *(at for at in common if chance.random() < share)] for n in range(keys)}
+
+
+@pytest.mark.parametrize("share", [1.0, 0.5])
+@pytest.mark.parametrize("cap", [0.01, 0.05])
+def test_what_changes_together_is_asked_for_together(cap: float, share: float) -> None:
+    changes = together(share, 20, 100, 20 * DAY, seed=1)
+    reads = reads_of(changes, 20_000, 20 * DAY, seed=2)
+    outcome = rehearse_ttl(reads, changes, AdaptiveTTL(max_stale=cap))
+    assert 0 < outcome.stale_share <= cap
+    assert outcome.miss_ratio < 0.7 * fixed_miss_ratio(reads, changes, outcome.stale_share, steps=10)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_where_all_is_quiet_and_then_nothing_is_the_cap_holds(seed: int) -> None:
+    chance = random.Random(seed)
+    changes = {f"/items/{n}": sorted(chance.uniform(20.0, 40.0) for _ in range(40)) for n in range(60)}
+    reads = [(now, key) for now, key in reads_of({k: [0.0, 40.0] for k in changes}, 6_000, 40.0, seed=seed)]
+    learned = AdaptiveTTL(max_stale=0.05)
+    outcome = rehearse_ttl(reads, changes, learned)
+    assert outcome.stale_share <= 0.05
+    assert learned.stale_share > 0.5 * outcome.stale_share
+
+
+def test_who_does_not_ask_for_doubts_has_a_cap_too() -> None:
+    class Lifetimes(AdaptiveTTL):
+        def doubts(self, key: object, now: float) -> bool:
+            return False
+
+    changes = together(1.0, 20, 100, 20 * DAY, seed=1)
+    reads = reads_of(changes, 20_000, 20 * DAY, seed=2)
+    assert rehearse_ttl(reads, changes, Lifetimes(max_stale=0.05)).stale_share <= 0.05
 
 
 def test_what_it_believes_of_staleness_is_about_true() -> None:
