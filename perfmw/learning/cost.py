@@ -88,11 +88,11 @@ class WhatIf:
     def in_words(self, unit: str = "entries") -> str:
         """One sentence for people; ``bytes`` are told as MiB."""
         money = f"{self.worth:+.4f} {self.currency}"
-        digits, part = (0, 1) if unit != "bytes" else (1, _MIB)
-        unit = "MiB" if unit == "bytes" else unit
+        digits, part, name = (1, _MIB, "MiB") if unit == "bytes" else (0, 1, unit)
         return (
-            f"{self.new_size / part:,.{digits}f} instead of {self.size / part:,.{digits}f} {unit} would give {self.hits:+,.0f} hits and spare"
-            f" {self.seconds_saved * 1e3:+,.0f} ms an hour; worth {money.strip()} an hour"
+            f"{self.new_size / part:,.{digits}f} instead of {self.size / part:,.{digits}f} {name} would give"
+            f" {self.hits:+,.0f} hits and spare {self.seconds_saved * 1e3:+,.0f} ms an hour;"
+            f" worth {money.strip()} an hour"
         )
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import AsyncIterator
+from typing import Any
 
 import httpx
 import pytest
@@ -62,6 +64,65 @@ async def test_everything_there_is_to_get(client: httpx.AsyncClient) -> None:
         answer = await client.get(f"/_perfmw/{path}")
         assert answer.status_code == 200, path
         assert "cache-status" not in answer.headers, "perfmw does not cache itself"
+
+
+SERIES = {"/course", "/pools/history"}
+"""Lists that are one series over time, as long as the window."""
+
+
+async def test_every_answer_has_an_etag_and_every_list_pages(client: httpx.AsyncClient) -> None:
+    special = {"/events", "/cache/entry"}
+    unchanged = []
+    for path in [e.path for e in ENDPOINTS if e.method == "GET" and "{" not in e.path]:
+        if path in special:
+            continue
+        first = await client.get(f"/_perfmw/api/v1{path}")
+        assert "etag" in first.headers, path
+        etag = first.headers["etag"]
+        again = await client.get(f"/_perfmw/api/v1{path}", headers={"if-none-match": f'"other", {etag}'})
+        assert again.status_code == 304 or again.headers["etag"] != etag, path
+        if again.status_code == 304:
+            unchanged.append(path)
+            assert again.content == b""
+            assert again.headers["etag"] == etag
+        body = first.json()
+        if isinstance(body, dict) and "items" in body and path not in SERIES | {"/cache/keys"}:
+            await pages_through(client, path, body)
+    assert {"/rules", "/plugins", "/settings", "/panels", "/ledger", "/openapi.json"} <= set(unchanged)
+
+
+async def pages_through(client: httpx.AsyncClient, path: str, whole: dict[str, Any]) -> None:
+    url = f"/_perfmw/api/v1{path}"
+    assert len(whole["items"]) == min(whole["total"], whole["limit"]), path
+    one = await client.get(f"{url}?limit=1")
+    assert len(one.json()["items"]) == min(1, whole["total"]), path
+    assert ('rel="next"' in one.headers.get("link", "")) == (whole["total"] > 1), path
+    beyond = await client.get(f"{url}?limit=1&offset=100000")
+    assert beyond.json()["items"] == []
+    assert 'rel="prev"' in beyond.headers["link"]
+    wrong = await client.get(f"{url}?limit=0")
+    assert (wrong.status_code, wrong.headers["content-type"]) == (422, "application/problem+json"), path
+
+
+async def test_every_refusal_is_a_problem_document(client: httpx.AsyncClient) -> None:
+    """Of every operation: what does not exist, what is no JSON or not the right one, the wrong method."""
+    for endpoint in ENDPOINTS:
+        url = f"/_perfmw/api/v1{re.sub('{[^}]*}', 'nothing', endpoint.path)}"
+        asked = [client.request("PUT", url, headers=OWN, content=b"{}")]
+        if endpoint.method == "POST":
+            asked.append(client.post(url, headers=OWN, content=b"{not json"))
+            asked.append(client.post(url, headers=OWN, content=b"[1]"))
+            asked.append(client.post(url, headers={"origin": OWN["origin"]}, content=b"{}"))
+            asked.append(client.post(url, headers={"content-type": "application/json"}, content=b"{}"))
+        elif "{" in endpoint.path:
+            asked.append(client.get(url))
+        for answer in [await one for one in asked]:
+            assert 400 <= answer.status_code < 500, (endpoint.method, url, answer.status_code, answer.text)
+            assert answer.headers["content-type"] == "application/problem+json", url
+            told = answer.json()
+            assert told["status"] == answer.status_code
+            assert told["title"]
+            assert told["detail"]
 
 
 async def test_a_route_shows_with_its_hits(client: httpx.AsyncClient) -> None:

@@ -67,12 +67,12 @@ async def resolve(context: Context, request: Request) -> Response:
 
 
 async def list_channels(context: Context, request: Request) -> Response:
-    return answer(request, {"items": _watching(context).channels()})
+    return page(request, _watching(context).channels())
 
 
 async def list_silences(context: Context, request: Request) -> Response:
     watching = _watching(context)
-    return answer(request, {"items": watching.silences(), "maintenance": watching.maintenance})
+    return page(request, watching.silences(), maintenance=watching.maintenance)
 
 
 async def add_silence(context: Context, request: Request) -> Response:
@@ -148,8 +148,8 @@ STATE: dict[str, Any] = {
 ENDPOINTS = (
     Endpoint("GET", "/alerts", "Incidents, the newest first", list_alerts, STATE),
     Endpoint("POST", "/alerts/resolve", "Close an incident by hand", resolve, body=RESOLVE_SCHEMA),
-    Endpoint("GET", "/alerts/channels", "Who is told, and how well it goes", list_channels),
-    Endpoint("GET", "/alerts/silences", "What nobody is told of, and until when", list_silences),
+    Endpoint("GET", "/alerts/channels", "Who is told, and how well it goes", list_channels, PAGING),
+    Endpoint("GET", "/alerts/silences", "What nobody is told of, and until when", list_silences, PAGING),
     Endpoint("POST", "/alerts/silences", "Silence alerts for a while", add_silence, body=SILENCE_SCHEMA),
     Endpoint("POST", "/alerts/silences/{id}/end", "End a silence", end_silence, body=NOTHING),
     Endpoint("GET", "/annotations", "What was done, the newest first", list_annotations, PAGING),

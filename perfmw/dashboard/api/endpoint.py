@@ -75,16 +75,16 @@ def paging(request: Request) -> tuple[int, int]:
     return _whole(request, "limit", 100, 1, MAX_LIMIT), _whole(request, "offset", 0, 0, 10**9)
 
 
-def page(request: Request, items: Sequence[Any]) -> Response:
-    """The asked-for part of a list, and how long the list is."""
+def page(request: Request, items: Sequence[Any], **more: Any) -> Response:
+    """The asked-for part of a list, how long the list is, and ``more`` that goes with it."""
     limit, offset = paging(request)
-    return page_of(request, items[offset : offset + limit], len(items))
+    return page_of(request, items[offset : offset + limit], len(items), **more)
 
 
-def page_of(request: Request, items: Sequence[Any], total: int) -> Response:
+def page_of(request: Request, items: Sequence[Any], total: int, **more: Any) -> Response:
     """With links to the pages before and after (RFC 8288)."""
     limit, offset = paging(request)
-    response = answer(request, {"items": items, "total": total, "limit": limit, "offset": offset})
+    response = answer(request, {"items": items, "total": total, "limit": limit, "offset": offset, **more})
     links = []
     if offset + len(items) < total:
         links.append(_link(request, limit, offset + limit, "next"))

@@ -5,14 +5,14 @@ from __future__ import annotations
 from starlette.requests import Request
 from starlette.responses import Response
 
-from perfmw.dashboard.api.endpoint import Context, Endpoint, answer
+from perfmw.dashboard.api.endpoint import PAGING, Context, Endpoint, answer, page
 from perfmw.dashboard.panels import panel_view
 from perfmw.dashboard.problems import ProblemError
 
 
 async def list_panels(context: Context, request: Request) -> Response:
     items = [{"id": one.id, "title": one.title, "page": one.page} for one in context.host.panels]
-    return answer(request, {"items": items, "total": len(items)})
+    return page(request, items)
 
 
 async def get_panel(context: Context, request: Request) -> Response:
@@ -24,6 +24,6 @@ async def get_panel(context: Context, request: Request) -> Response:
 
 
 ENDPOINTS = (
-    Endpoint("GET", "/panels", "Panels of plugins", list_panels),
+    Endpoint("GET", "/panels", "Panels of plugins", list_panels, query=PAGING),
     Endpoint("GET", "/panels/{id}", "What a panel shows", get_panel),
 )

@@ -159,8 +159,9 @@ async def export_profiles(context: Context, request: Request) -> Response:
         body = context.host.profile_manager.export(wanted)
     except KeyError as exc:
         raise ProblemError(404, f"{exc.args[0]}.") from None
-    headers = {"content-disposition": 'attachment; filename="perfmw-profiles.json"'}
-    return Response(body, headers=headers, media_type="application/json")
+    response = answer(request, msgspec.Raw(body))
+    response.headers["content-disposition"] = 'attachment; filename="perfmw-profiles.json"'
+    return response
 
 
 async def import_profiles(context: Context, request: Request) -> Response:

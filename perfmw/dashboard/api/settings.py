@@ -8,7 +8,7 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import Response
 
-from perfmw.dashboard.api.endpoint import Context, Endpoint, answer
+from perfmw.dashboard.api.endpoint import PAGING, Context, Endpoint, page
 from perfmw.dashboard.view import to_json
 from perfmw.settings import Settings
 from perfmw.settings.model import options
@@ -38,8 +38,9 @@ def setting_rows(settings: Settings) -> list[SettingRow]:
 
 
 async def list_settings(context: Context, request: Request) -> Response:
-    rows = setting_rows(context.host.settings)
-    return answer(request, {"items": rows, "total": len(rows)})
+    return page(request, setting_rows(context.host.settings))
 
 
-ENDPOINTS = (Endpoint("GET", "/settings", "Settings and where each value came from", list_settings),)
+ENDPOINTS = (
+    Endpoint("GET", "/settings", "Settings and where each value came from", list_settings, query=PAGING),
+)

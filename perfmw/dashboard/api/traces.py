@@ -7,7 +7,7 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import Response
 
-from perfmw.dashboard.api.endpoint import Context, Endpoint, answer, json_object
+from perfmw.dashboard.api.endpoint import PAGING, Context, Endpoint, answer, json_object, page
 from perfmw.dashboard.asked import trace_of, traces_of
 from perfmw.dashboard.details import trace_row
 from perfmw.dashboard.flames import Session
@@ -54,8 +54,7 @@ async def get_flame(context: Context, request: Request) -> Response:
 
 
 async def list_processes(context: Context, request: Request) -> Response:
-    items = context.snapshots.get().processes
-    return answer(request, {"items": items, "total": len(items)})
+    return page(request, context.snapshots.get().processes)
 
 
 _FLAME = "/profiles/{id}/flame"
@@ -72,5 +71,11 @@ ENDPOINTS = (
         "POST", _FLAME, "Watch a route with a sampling profiler", start_flame, body=FLAME_SCHEMA, status=202
     ),
     Endpoint("GET", _FLAME, "The last flame graph of a route", get_flame),
-    Endpoint("GET", "/processes", "The workers of this host: event loop, tasks, GC, memory", list_processes),
+    Endpoint(
+        "GET",
+        "/processes",
+        "The workers of this host: event loop, tasks, GC, memory",
+        list_processes,
+        query=PAGING,
+    ),
 )
