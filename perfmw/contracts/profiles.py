@@ -305,7 +305,8 @@ class OptimizationRequest:
     With ``approval`` nothing is tried: each step waits in the ledger until somebody approves or rejects it.
     ``at_once``: so many changes may be on trial at a time, if each concerns another route.
     ``block_requests``: where a block has fewer after ``block_seconds``, it goes on, for four times as long at
-    most; some 1,000 are what it takes to see harm to the slowest hundredth. 0: blocks end by the clock.
+    most; some 1,000 are what it takes to see harm to the slowest hundredth. 0: blocks end by the clock. The
+    first two with the change go on while guardrails cannot tell harm from load, for eight times as long.
     """
 
     types: tuple[str, ...] = ()

@@ -154,10 +154,12 @@ class PerformanceOptimizationEngine:
         return sorted(found, key=lambda item: -item.saved_seconds_per_day)
 
     def survey(self) -> Iterator[None]:
-        """Look what could be done, and remember it for ``configured``; in steps."""
+        """Look what could be done and does not wait for anybody, and remember it; in steps."""
         seen = self._host.snapshot()
         yield
-        found, potential = self.find_opportunities(None, seen), self.potential(seen)
+        asked = {entry.opportunity.id for entry in self.ledger.waiting()}
+        found = [one for one in self.find_opportunities(None, seen) if one.id not in asked]
+        potential = self.potential(seen)
         yield
         applied = [applied_of(entry) for entry in self.ledger.kept()]
         self.surveyed = Survey(found, potential, self.recommendations(None, seen), applied)
@@ -308,7 +310,8 @@ class PerformanceOptimizationEngine:
         check_request(request)
         with self._running(target or EVERYTHING) as run:
             try:
-                await self._steps(run, request, self._chosen(target, request) if chosen is None else chosen)
+                best = choose(self.find_opportunities(), request, target) if chosen is None else chosen
+                await self._steps(run, request, best)
                 if run.cancelled:  # too late to stop anything: take the cancellation, so that no caller does
                     await asyncio.sleep(0)
             except asyncio.CancelledError:
@@ -330,9 +333,6 @@ class PerformanceOptimizationEngine:
             yield self._run
         finally:
             self._run = None
-
-    def _chosen(self, target: str | None, request: OptimizationRequest) -> list[OptimizationOpportunity]:
-        return choose(self.find_opportunities(), request, target)
 
     async def _steps(
         self, run: Run, request: OptimizationRequest, steps: Sequence[OptimizationOpportunity]

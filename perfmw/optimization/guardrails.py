@@ -28,14 +28,24 @@ ASSUMED = 6.0
 """As how many windows' evidence counts what is assumed of the dispersion."""
 FIRST = 3.0
 """How many times the evidence a level that rose needs in the first block with the change: it wanders, too."""
+CLEAR = -2.0
+"""The evidence of harm, in nats, below which there is none to wait for."""
+LEAST_FOR_MEDIAN = 20
+"""Requests in a window."""
+MOST_MOVED = 1.5
+"""What load may do to the median."""
+FAR = 0.985
+"""Which quantile moves with the median: the p99 of some thousand requests may be off by a third itself."""
+_LATEST = 0.25
+"""What a window weighs in the level of late."""
 
 
 @dataclass(frozen=True, slots=True)
 class Window:
     """A part of a block: what was counted in it.
 
-    ``slow``: requests beyond the usual p99; ``late``: beyond the usual p95; ``far``: beyond the usual p99
-    if that moves as the window's median does (with the change only upward);
+    ``slow``: requests beyond the usual p99; ``late``: beyond the usual p95; ``far``: beyond the usual ``FAR``
+    quantile, if that moves as the window's median does (with the change not below where it is without);
     ``timed``: the requests for which slowness was judged; ``stale``: answers past their freshness;
     ``memory``: bytes that the process held, None where nobody knows.
     """
@@ -49,6 +59,31 @@ class Window:
     memory: int | None = None
     late: int = 0
     far: int = 0
+
+
+@dataclass(slots=True)
+class Usual:
+    """What was usual before the trial, in seconds, and where the level is of late without the change."""
+
+    p99: float
+    p95: float
+    far: float
+    median: float
+    level: float = 1.0
+
+    def limits(self, on: bool, requests: int, median: float) -> tuple[float, float, float]:
+        """Beyond what a request of a window with this ``median`` is slow, late, and far (see Window)."""
+        return self.p99, self.p95, self.far * self._moved(on, requests, median)
+
+    def _moved(self, on: bool, requests: int, median: float) -> float:
+        """How the level moved. What a change takes off it is not load, what it lost without one is."""
+        if requests < LEAST_FOR_MEDIAN or self.median <= 0.0:
+            return min(self.level, 1.0) if on else 1.0
+        least = min(self.level, 1.0) if on else 1.0 / MOST_MOVED
+        moved = min(max(median / self.median, least), MOST_MOVED)
+        if not on:
+            self.level *= (moved / self.level) ** _LATEST
+        return moved
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +144,11 @@ class RateGuard:
         events = float(sum(k for _, k in self.counts[on]))
         return (requests, events) if on else (requests + self.before[0], events + self.before[1])
 
+    @property
+    def compares(self) -> bool:
+        """Whether both sides were seen in this trial: of what was before, nobody knows today's load."""
+        return bool(self.counts[True] and self.counts[False])
+
     def share(self, on: bool) -> float:
         requests, events = self.totals(on)
         return events / requests if requests else 0.0
@@ -117,8 +157,8 @@ class RateGuard:
         """The natural logarithm of the e-value against "no worse than allowed"."""
         exposure, events = self._witnessed()
         usual_exposure, usual = self.totals(False)
-        if not exposure or not self.counts[False]:
-            return 0.0  # before the other side was seen in this trial, nothing is known of today's load
+        if not exposure or not self.compares:
+            return 0.0
         usual += self.margin * usual_exposure
         allowed = self.ratio * exposure + usual_exposure
         dispersion = self.dispersion()
@@ -188,10 +228,12 @@ def _wandering(sides: Sequence[Sequence[tuple[int, int]]], usual: float, wander:
 class Guardrails:
     """Errors, slow requests, stale answers and memory of one trial.
 
-    :param before: requests before the trial, how many of them were slow, and how many late.
+    :param before: requests before the trial, how many of them were slow, late, and far.
     """
 
-    def __init__(self, limits: Limits | None = None, before: tuple[int, int, int] = (0, 0, 0)) -> None:
+    def __init__(
+        self, limits: Limits | None = None, before: tuple[int, int, int, int] = (0, 0, 0, 0)
+    ) -> None:
         self._limits = limits = limits or Limits()
         self.errors = RateGuard(limits.error_ratio, limits.error_margin, limits.dispersion)
         self.stale = RateGuard(1.0, limits.stale_margin, limits.dispersion)
@@ -200,11 +242,16 @@ class Guardrails:
         self.far = RateGuard(limits.far_ratio, 0.0, limits.dispersion, limits.wander)
         self.reference(*before)
         self._memory: dict[bool, list[int]] = {True: [], False: []}
+        self._blocks = 0
 
-    def reference(self, requests: int, slow: int, late: int) -> None:
-        """How many requests were slow, and how many late, before the trial."""
+    def begin(self, on: bool) -> None:
+        """A block begins, with the change or without."""
+        self._blocks += on
+
+    def reference(self, requests: int, slow: int, late: int, far: int) -> None:
+        """How many requests were slow, late, and far, before the trial."""
         counted = min(requests, self._limits.past)
-        for guard, events in ((self.slow, slow), (self.late, late), (self.far, slow)):
+        for guard, events in ((self.slow, slow), (self.late, late), (self.far, far)):
             guard.before = (float(counted), events * counted / requests if requests else 0.0)
 
     def see(self, window: Window) -> None:
@@ -221,9 +268,9 @@ class Guardrails:
         needed = -math.log(self._limits.alpha)
         if self.errors.evidence() >= needed:
             return f"errors rose to {self.errors.share(True):.1%} of requests from {_usual(self.errors)}"
-        first = FIRST if len(self.slow.counts[True]) <= BLOCK else 1.0
+        first = FIRST if self._blocks <= 1 else 1.0
         for guard, what, needs in (
-            (self.far, "p99", 1.0),
+            (self.far, f"p{100 * FAR:g} beside the median", 1.0),
             (self.slow, "p99", first),
             (self.late, "p95", first),
         ):
@@ -233,6 +280,11 @@ class Guardrails:
         if self.stale.evidence() >= needed:
             return f"stale answers rose to {self.stale.share(True):.1%} of requests from {_usual(self.stale)}"
         return self._grown(self._memory[False], self._memory[True])
+
+    def undecided(self) -> bool:
+        """Whether harm to latencies may still come to light: it is neither shown nor improbable."""
+        guards = self.far, self.slow, self.late
+        return all(guard.compares for guard in guards) and any(guard.evidence() > CLEAR for guard in guards)
 
     def _grown(self, off: Sequence[int], on: Sequence[int]) -> str | None:
         limits = self._limits

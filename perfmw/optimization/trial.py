@@ -7,15 +7,15 @@ from dataclasses import dataclass, field
 
 from perfmw.contracts import Measurement, OptimizationOpportunity, OptimizationRequest, Optimizer
 from perfmw.optimization.experiment import Block, Gates, Verdict, judge, judge_once, plan, plan_once
-from perfmw.optimization.guardrails import Guardrails, Window
+from perfmw.optimization.guardrails import FAR, Guardrails, Usual, Window
 from perfmw.optimization.host import EVERYTHING, EngineHost, ReadingLike, SketchLike
 
-LEAST_FOR_MEDIAN = 20
-"""Requests in a window."""
-MOST_MOVED = 1.5
-"""What load may do to the median."""
 MOST_LONGER = 4
 """How many times as long a block may take to have its requests."""
+LONGEST = 8
+"""The same, for guardrails that can not tell yet whether it is harm or load."""
+WATCHED = 2
+"""Blocks with the change, the first ones, that go on while guardrails can not tell."""
 
 
 @dataclass(slots=True)
@@ -38,8 +38,8 @@ class Trial:
     blocks: list[Block] = field(default_factory=list)
     measured: list[tuple[bool, ReadingLike]] = field(default_factory=list)
     rails: Guardrails = field(default_factory=Guardrails)
-    usual: tuple[float, float, float] | None = None
-    """The p99, the p95 and the median of before, in seconds; None before they are known."""
+    usual: Usual | None = None
+    """None before it is known."""
 
     async def run(self) -> Verdict:
         """Leaves the change on or off as the last block had it: the caller settles it."""
@@ -76,44 +76,47 @@ class Trial:
         target, gates = self.opportunity.target, self.gates
         head = self.request.block_seconds * gates.head
         await self.host.sleep(head)
+        self.rails.begin(on)
         began = before = self.host.reading(target)
         others = self._others()
-        stop = None
-        for number in range(MOST_LONGER * gates.windows):
-            if number >= gates.windows and before.count - began.count >= self.request.block_requests:
-                break
+        stop, measured = None, False
+        for number in range(LONGEST * gates.windows):
+            if full(number / gates.windows, before.count - began.count, self.request.block_requests):
+                if not measured:
+                    self._measured(on, before - began, others)
+                    measured = True  # what follows is for the guardrails: it would bias the verdict
+                if not self._watches(on):
+                    break
             await self.host.sleep((self.request.block_seconds - head) / gates.windows)
             now = self.host.reading(target)
             self.rails.see(self._window(on, now - before))
             before, stop = now, self.rails.alarm()
             if stop:
                 break
-        seen = before - began
+        if not measured:
+            self._measured(on, before - began, others)
+        return stop
+
+    def _watches(self, on: bool) -> bool:
+        """Whether the block that was measured last has to go on for the guardrails' sake."""
+        return on and sum(block.on for block in self.blocks) <= WATCHED and self.rails.undecided()
+
+    def _measured(self, on: bool, seen: ReadingLike, others: ReadingLike | None) -> None:
         self.measured.append((on, seen))
         self.blocks.append(_block(on, seen, _control(others, self._others(), seen, self.gates.min_requests)))
         if not on and self.usual is None:
             self._learn_tail(seen)
-        return stop
 
     def _window(self, on: bool, seen: ReadingLike) -> Window:
         count, slow, late, far = max(seen.count, 0), 0, 0, 0
         if self.usual is not None and count:
-            p99, p95, _ = self.usual
-            limits = p99, p95, p99 * self._moved(on, seen)
+            limits = self.usual.limits(on, count, seen.sketch.quantile(0.5) or 0.0)
             slow, late, far = (count - seen.sketch.count_below(limit) for limit in limits)
         timed = count if self.usual is not None else 0
         # a change that has old answers serve for a while is not stopped for doing so
         behind = self.opportunity.parameters.get("stale_while_revalidate", 0.0)
         stale = 0 if behind else seen.traffic.stale
         return Window(on, count, seen.errors, slow, timed, stale, self.host.memory(), late, far)
-
-    def _moved(self, on: bool, seen: ReadingLike) -> float:
-        """How the level moved: the median beside the usual one. What a change takes off it is not load."""
-        usual = self.usual[2] if self.usual is not None else 0.0
-        if seen.count < LEAST_FOR_MEDIAN or usual <= 0.0:
-            return 1.0
-        moved = (seen.sketch.quantile(0.5) or 0.0) / usual
-        return min(max(moved, 1.0 if on else 1.0 / MOST_MOVED), MOST_MOVED)
 
     def _others(self) -> ReadingLike | None:
         """All requests, as the control of a change of one route that can not be toggled."""
@@ -125,10 +128,16 @@ class Trial:
         """What is slow is what was slow before; where little came before, in the first block without it."""
         if past.count >= self.gates.tail_requests:
             sketch = past.sketch
-            p99, p95, p50 = (sketch.quantile(q) or 0.0 for q in (0.99, 0.95, 0.5))
-            self.usual = p99, p95, p50
-            slow, late = (past.count - sketch.count_below(limit) for limit in (p99, p95))
-            self.rails.reference(past.count, slow, late)
+            self.usual = usual = Usual(*(sketch.quantile(q) or 0.0 for q in (0.99, 0.95, FAR, 0.5)))
+            slow, late, far = (
+                past.count - sketch.count_below(limit) for limit in (usual.p99, usual.p95, usual.far)
+            )
+            self.rails.reference(past.count, slow, late, far)
+
+
+def full(lengths: float, requests: int, wanted: int) -> bool:
+    """Whether a block that took so many times its length, and had so many requests, is measured."""
+    return lengths >= MOST_LONGER or (lengths >= 1.0 and requests >= wanted)
 
 
 def _stopped(reason: str, judged: Verdict) -> Verdict:

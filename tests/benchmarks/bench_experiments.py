@@ -38,11 +38,16 @@ from tests.optimization.load import (
 
 LOADS: dict[str, dict[str, float]] = {
     "1,500 requests a block, level wanders by 6%": {"rate": 375.0},
-    "1,000 requests a block, level wanders by 6%": {"rate": 250.0},
-    "400 requests a block, level wanders by 6%": {"rate": 100.0},
     "1,500 requests a block, level wanders by 12%": {"rate": 375.0, "wander": 0.12, "jitter": 0.06},
+    "400 requests a block, which go on for 1,000, 6%": {"rate": 100.0, "wanted": 1_000},
+    "400 requests a block, which go on for 1,000, 12%": {
+        "rate": 100.0,
+        "wander": 0.12,
+        "jitter": 0.06,
+        "wanted": 1_000,
+    },
 }
-"""The first is what blocks wait for by themselves, and a half more."""
+"""By default blocks go on until they have 1,000 requests, for four times as long at most."""
 BLOCKS = 16
 _CHEAP = 4
 """So many times as many runs of verdicts alone."""
@@ -50,7 +55,9 @@ _CHEAP = 4
 
 def trials(runs: int, effect: Effect, load: dict[str, float], seed: int) -> list[Ran]:
     random = Random(seed)
-    return [trial(Load(random, **load), effect, BLOCKS, random.getrandbits(32)) for _ in range(runs)]
+    given = dict(load)
+    wanted = int(given.pop("wanted", 0))
+    return [trial(Load(random, **given), effect, BLOCKS, random.getrandbits(32), wanted) for _ in range(runs)]
 
 
 def share(found: Sequence[bool]) -> float:

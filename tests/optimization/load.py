@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from array import array
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from random import Random
 
 from perfmw.optimization.experiment import Block, Gates, Verdict, judge, plan
-from perfmw.optimization.guardrails import Guardrails, Window
-from perfmw.optimization.trial import LEAST_FOR_MEDIAN, MOST_MOVED
+from perfmw.optimization.guardrails import FAR, Guardrails, Usual, Window
+from perfmw.optimization.trial import LONGEST, WATCHED, full
 
 MEDIAN, SPREAD = 0.05, 0.5
 """Seconds; the standard deviation of the logarithm of a request's latency."""
-WINDOWS = 4
+DEVIATES = array("d", map(Random("deviates").gauss, [0.0] * 100_000, [1.0] * 100_000))
+"""Requests are stretches of these, from a random place on: to draw each takes ten times as long."""
 
 Effect = Callable[[float, float], float]
 """(latency in seconds, its rank as a normal deviate) -> what the change makes of it."""
@@ -67,8 +69,9 @@ class Load:
                 found[place] += 0.2
         return found
 
-    def _deviates(self, count: int) -> list[float]:
-        return [self.random.gauss(0, 1) for _ in range(count)]
+    def _deviates(self, count: int) -> Sequence[float]:
+        first = self.random.randrange(len(DEVIATES) - count)
+        return DEVIATES[first : first + count]
 
 
 @dataclass(slots=True)
@@ -81,35 +84,71 @@ class Ran:
     blocks: int
 
 
-def counted(on: bool, latencies: list[float], limits: tuple[float, float], usual: float) -> Window:
-    """What the engine counts: ``limits`` are the usual p99 and p95, ``usual`` the usual median."""
-    count, p99 = len(latencies), limits[0]
-    moved = sorted(latencies)[count // 2] / usual if count >= LEAST_FOR_MEDIAN else 1.0
-    moved = min(max(moved, 1.0 if on else 1 / MOST_MOVED), MOST_MOVED)
-    slow, late, far = (sum(it > limit for it in latencies) for limit in (*limits, p99 * moved))
+def counted(on: bool, latencies: list[float], usual: Usual) -> Window:
+    """What the engine counts."""
+    count, median = len(latencies), sorted(latencies)[len(latencies) // 2]
+    slow, late, far = (sum(it > limit for it in latencies) for limit in usual.limits(on, count, median))
     return Window(on, count, 0, slow, count, late=late, far=far)
 
 
-def trial(load: Load, effect: Effect, blocks: int, seed: int, gates: Gates | None = None) -> Ran:
-    gates = gates or Gates()
-    past = sorted(seconds for _ in range(20) for seconds in load.window(unchanged))
-    limits = past[int(0.99 * len(past))], past[int(0.95 * len(past))]
-    usual = past[len(past) // 2]
-    slow, late = (sum(seconds > limit for seconds in past) for limit in limits)
-    rails = Guardrails(gates.limits, (len(past), slow, late))
-    seen: list[Block] = []
-    for place, on in enumerate(plan(blocks, seed, gates), 1):
-        load.window(unchanged)  # the head, which is not counted
+@dataclass(slots=True)
+class Simulated:
+    """A trial as ``perfmw.optimization.trial`` makes it, whose blocks wait for ``wanted`` requests."""
+
+    load: Load
+    effect: Effect
+    wanted: int
+    gates: Gates
+    blocks: list[Block] = field(default_factory=list)
+    usual: Usual = field(init=False)
+    rails: Guardrails = field(init=False)
+
+    def __post_init__(self) -> None:
+        past = sorted(seconds for _ in range(20) for seconds in self.load.window(unchanged))
+        p99, p95, far, median = (past[int(share * len(past))] for share in (0.99, 0.95, FAR, 0.5))
+        self.usual = Usual(p99, p95, far, median)
+        counts = [sum(seconds > limit for seconds in past) for limit in (p99, p95, far)]
+        self.rails = Guardrails(self.gates.limits, (len(past), counts[0], counts[1], counts[2]))
+
+    def block(self, on: bool) -> str | None:
+        """Why the trial has to stop."""
+        self.load.window(unchanged)  # the head, which is not counted
+        self.rails.begin(on)
         inside: list[float] = []
-        for _ in range(WINDOWS):
-            latencies = load.window(effect if on else unchanged)
+        why, measured = None, False
+        for number in range(LONGEST * self.gates.windows):
+            if full(number / self.gates.windows, len(inside), self.wanted):
+                measured = measured or self._measured(on, inside)
+                if not (on and self.on_blocks <= WATCHED and self.rails.undecided()):
+                    break
+            latencies = self.load.window(self.effect if on else unchanged)
             inside += latencies
-            rails.see(counted(on, latencies, limits, usual))
-            if (why := rails.alarm()) is not None:
-                begun = sum(block.on for block in seen) + on
-                return Ran(judge(seen, gates), why, begun, place)
-        seen.append(Block(on, len(inside), sum(inside) / len(inside)))
-    return Ran(judge(seen, gates), None, sum(block.on for block in seen), len(seen))
+            self.rails.see(counted(on, latencies, self.usual))
+            if (why := self.rails.alarm()) is not None:
+                break
+        else:
+            why = None
+        if not measured:
+            self._measured(on, inside)
+        return why
+
+    def _measured(self, on: bool, inside: list[float]) -> bool:
+        self.blocks.append(Block(on, len(inside), sum(inside) / len(inside)))
+        return True
+
+    @property
+    def on_blocks(self) -> int:
+        return sum(block.on for block in self.blocks)
+
+
+def trial(load: Load, effect: Effect, blocks: int, seed: int, wanted: int = 0) -> Ran:
+    gates, why = Gates(), None
+    simulated = Simulated(load, effect, wanted, gates)
+    for on in plan(blocks, seed, gates):
+        why = simulated.block(on)
+        if why is not None:
+            break
+    return Ran(judge(simulated.blocks, gates), why, simulated.on_blocks, len(simulated.blocks))
 
 
 def correlated(random: Random, blocks: int, sigma: float = 0.15, correlation: float = 0.5) -> list[float]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from dataclasses import replace
 from random import Random
 from typing import Any
 
@@ -108,6 +109,19 @@ async def test_profiles_tell_what_was_found_and_what_stands(world: World) -> Non
     assert found.identified == []
     assert [item.step_id for item in found.applied] == [f"cache_route:{ROUTE}"]
     assert found.applied[0].result.improvement == pytest.approx(0.9, abs=0.05)
+
+
+async def test_what_waits_for_somebody_is_told_once(world: World) -> None:
+    world.routes = [make_route()]
+    engine = world.engine(CacheRouteOptimizer())
+    await engine.optimize(replace(QUICK, approval=True))
+    [waits] = engine.ledger.waiting()
+    deque(engine.survey(), maxlen=0)
+    assert engine.surveyed.identified == [], "it is among what waits"
+    engine.reject(waits.id)
+    deque(engine.survey(), maxlen=0)
+    assert engine.ledger.waiting() == []
+    assert engine.surveyed.identified == []
 
 
 async def test_a_change_that_can_not_be_toggled_is_measured_before_and_after(world: World) -> None:

@@ -7,13 +7,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from perfmw.optimization.guardrails import Guardrails, Limits, RateGuard, Window
+from perfmw.optimization.guardrails import BLOCK, Guardrails, Limits, RateGuard, Usual, Window
 from tests.optimization.load import Load, faster, slower, slower_tail, trial, unchanged
 
 
-def rails(*windows: Window, before: tuple[int, int, int] = (0, 0, 0)) -> Guardrails:
+def rails(*windows: Window, before: tuple[int, int, int, int] = (0, 0, 0, 0)) -> Guardrails:
     found = Guardrails(before=before)
-    for window in windows:
+    for number, window in enumerate(windows):
+        if number % BLOCK == 0:
+            found.begin(window.on)
         found.see(window)
     return found
 
@@ -37,8 +39,8 @@ def test_one_pause_of_the_process_is_no_harm() -> None:
     quiet = [Window(False, 100, timed=100)] * 4
     pause = Window(True, 100, slow=30, late=30, far=30, timed=100)
     calm = Window(True, 100, timed=100)
-    assert rails(*quiet, calm, pause, calm, before=(2_000, 20, 100)).alarm() is None
-    assert rails(*quiet, pause, pause, pause, before=(2_000, 20, 100)).alarm()
+    assert rails(*quiet, calm, pause, calm, before=(2_000, 20, 100, 30)).alarm() is None
+    assert rails(*quiet, pause, pause, pause, before=(2_000, 20, 100, 30)).alarm()
 
 
 def test_a_level_that_rose_is_watched_longer_before_it_is_harm() -> None:
@@ -46,6 +48,27 @@ def test_a_level_that_rose_is_watched_longer_before_it_is_harm() -> None:
     higher = [Window(True, 200, slow=9, late=40, far=2, timed=200)]
     assert rails(*quiet, *(higher * 4)).alarm() is None, "it may be load: the tail is as far off as before"
     assert "rose" in (rails(*quiet, *(higher * 8)).alarm() or "")
+
+
+def test_a_block_that_can_not_tell_harm_from_load_asks_for_more() -> None:
+    quiet = [Window(False, 100, slow=1, late=5, far=2, timed=100)] * 4
+    same = [Window(True, 100, slow=1, late=5, far=2, timed=100)] * 4
+    perhaps = [Window(True, 100, slow=2, late=8, far=4, timed=100)] * 4
+    past = (2_000, 20, 100, 30)
+    assert rails(*quiet, *perhaps, before=past).undecided()
+    assert rails(*quiet, *perhaps, before=past).alarm() is None
+    assert not rails(*quiet, *(same * 4), before=past).undecided(), "it does no harm"
+    assert not rails(*perhaps, before=past).undecided(), "waiting shows nothing: there is nothing beside it"
+
+
+def test_a_level_that_fell_without_the_change_is_no_shelter_for_a_tail() -> None:
+    usual = Usual(0.1, 0.08, 0.09, 0.04)
+    assert usual.limits(True, 100, 0.02)[2] == pytest.approx(0.09), "a change that makes requests faster"
+    for _ in range(50):
+        usual.limits(False, 100, 0.03)
+    assert usual.limits(True, 100, 0.03)[2] == pytest.approx(0.0675, rel=0.01), "load that eased"
+    assert usual.limits(True, 5, 0.0)[2] == pytest.approx(0.0675, rel=0.01), "too few for a median"
+    assert usual.limits(True, 100, 1.0)[2] == pytest.approx(0.135), "a level that rose is for other guards"
 
 
 def test_a_fifth_faster_is_found_in_the_same_traffic() -> None:
@@ -84,11 +107,11 @@ def test_memory_that_grows_stops_it() -> None:
 
 
 def test_nothing_is_said_before_the_other_side_was_seen() -> None:
-    assert rails(Window(True, 1_000, slow=500, timed=1_000), before=(10_000, 100, 500)).alarm() is None
+    assert rails(Window(True, 1_000, slow=500, timed=1_000), before=(10_000, 100, 500, 150)).alarm() is None
 
 
 def test_the_past_is_evidence_but_not_without_bound() -> None:
-    guard = Guardrails(before=(1_000_000, 10_000, 50_000)).slow
+    guard = Guardrails(before=(1_000_000, 10_000, 50_000, 15_000)).slow
     assert guard.before == pytest.approx((Limits().past, 0.01 * Limits().past))
 
 
