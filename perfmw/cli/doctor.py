@@ -90,7 +90,8 @@ def _settings() -> tuple[Settings | None, list[Finding]]:
 
 def _look_at(target: str, factory: bool, settings: Settings | None, found: list[Finding]) -> Settings | None:
     """Add what is found in the app; the settings it is to be served with."""
-    from perfmw.cli.doctor_app import check_app, parts_of, settings_of
+    from perfmw.cli.doctor_app import check_app, parts_of, plugins_of, settings_of
+    from perfmw.cli.doctor_backends import check_plugins
     from perfmw.cli.loading import load
 
     if settings is None:
@@ -99,6 +100,8 @@ def _look_at(target: str, factory: bool, settings: Settings | None, found: list[
     parts = parts_of(app)
     settings = settings_of(parts) or settings
     found += check_app(app, parts, settings)
+    if (plugins := plugins_of(parts, settings)) is not None:
+        found += check_plugins(plugins)
     return settings
 
 

@@ -10,8 +10,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from perfmw import defaults
 from perfmw.cli.findings import Finding, error, hint, warning
 from perfmw.middleware import PerfMiddleware
+from perfmw.plugins import Plugins
 from perfmw.settings import Settings
 
 _INNER = ("app", "_app", "asgi_app", "application", "wrapped", "inner", "_asgi_app")
@@ -101,6 +103,13 @@ class Part:
         found = getattr(runtime, "settings", None) or self.arguments.get("settings")
         return found if isinstance(found, Settings) else None
 
+    def plugins(self, settings: Settings) -> Plugins | None:
+        """The plugins of a perfmw, with those that code gave it: as it runs, or as it will."""
+        runtime = getattr(self.thing, "runtime", None) or self.arguments.get("runtime")
+        known: Plugins | None = getattr(runtime, "plugins", None)
+        given = self.arguments.get("plugins", ())
+        return known or (Plugins(settings, given, defaults=defaults) if given else None)
+
 
 def parts_of(app: object) -> list[Part]:
     """What a request passes, outermost first, as far as it can be told without starting the app."""
@@ -144,6 +153,11 @@ def _inner(app: object) -> object | None:
 def settings_of(parts: list[Part]) -> Settings | None:
     """The settings of the perfmw among ``parts``, where code gave them."""
     return next((found for part in parts if part.is_perfmw and (found := part.settings)), None)
+
+
+def plugins_of(parts: list[Part], settings: Settings) -> Plugins | None:
+    """The plugins of the perfmw among ``parts``, where there is one."""
+    return next((found for part in parts if part.is_perfmw and (found := part.plugins(settings))), None)
 
 
 def check_app(app: object, parts: list[Part], settings: Settings) -> Iterator[Finding]:
