@@ -282,7 +282,8 @@ class MemoryLayer(BaseCache):  # type: ignore[misc]  # aiocache is untyped
             factory, name = where_it_wins(policy, self._policies[policy], self._policies), policy
         assert callable(factory)
         self._policy: EvictionPolicy = factory(self._capacity)
-        getattr(self._policy, "ask_sizes_of", bool)(self._size_of)  # which a policy may offer
+        for offered, answer in (("ask_sizes_of", self._size_of), ("ask_worth_of", self._size_and_cost)):
+            getattr(self._policy, offered, bool)(answer)
         self._policy_name = name
         self._bind()
 

@@ -29,6 +29,10 @@ class FIFOPolicy:
     def evict(self, incoming: Hashable | None, size: int) -> Hashable:
         return self._order.popitem(last=False)[0]
 
+    def close_gaps(self) -> None:
+        """Make the table anew, without the places of those who left."""
+        self._order = self._order.copy()
+
     def resize(self, capacity: int) -> None:
         """The order does not depend on the capacity."""
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable
+from collections.abc import Callable, Hashable, Iterable
 
 from perfmw.cache.eviction.ranked import MOST_NOTED, RankedQueue
 
@@ -19,12 +19,18 @@ class GDSFPolicy:
 
     def __init__(self, capacity: int) -> None:
         self._queue = RankedQueue()  # which keeps the number of reads with each key
-        self._worth: dict[Hashable, float] = {}  # of keys where it is not 1
+        self._worth: dict[Hashable, float] | None = {}
+        """Of keys where it is not 1; None where the cache is asked for sizes and costs."""
+        self._asked: Callable[[Hashable], tuple[int, float]] | None = None
         self._age = 0.0
+
+    def ask_worth_of(self, size_and_cost: Callable[[Hashable], tuple[int, float]]) -> None:
+        """Ask this for the size and cost of a resident key that is read; keep none."""
+        self._asked, self._worth = size_and_cost, None
 
     def on_hit(self, key: Hashable) -> None:
         reads = min(self._queue.note(key) + 1, MOST_NOTED)
-        self._queue.raise_to(key, self._age + reads * self._worth.get(key, 1.0), reads)
+        self._queue.raise_to(key, self._age + reads * self._worth_of(key), reads)
 
     def on_insert(self, key: Hashable, size: int, cost: float) -> None:
         worth = self._weigh(key, size, cost)
@@ -37,25 +43,34 @@ class GDSFPolicy:
 
     def on_remove(self, key: Hashable) -> None:
         self._queue.remove(key)
-        self._worth.pop(key, None)
+        self._forget(key)
 
     def evict(self, incoming: Hashable | None, size: int) -> Hashable:
         key, self._age = self._queue.pop()
-        self._worth.pop(key, None)
+        self._forget(key)
         return key
 
     def close_gaps(self) -> None:
         """Make the tables anew, without the places of those who left."""
         self._queue.close_gaps()
-        self._worth = dict(self._worth)
+        self._worth = self._worth and dict(self._worth)
 
     def _weigh(self, key: Hashable, size: int, cost: float) -> float:
         worth = self._value(size, cost)
-        if worth != 1.0:
-            self._worth[key] = worth
-        else:
+        if self._worth is not None:
             self._worth.pop(key, None)
+            if worth != 1.0:
+                self._worth[key] = worth
         return worth
+
+    def _worth_of(self, key: Hashable) -> float:
+        if self._asked is not None:
+            return self._value(*self._asked(key))
+        return (self._worth or {}).get(key, 1.0)
+
+    def _forget(self, key: Hashable) -> None:
+        if self._worth:
+            self._worth.pop(key, None)
 
     def _value(self, size: int, cost: float) -> float:
         return (min(cost, _DEAREST) if cost > 0 else 1.0) / size

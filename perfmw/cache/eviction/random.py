@@ -39,6 +39,10 @@ class RandomPolicy:
         self.on_remove(key)
         return key
 
+    def close_gaps(self) -> None:
+        """Make the table anew, without the places of those who left."""
+        self._places = dict(self._places)
+
     def resize(self, capacity: int) -> None:
         """The choice does not depend on the capacity."""
 

@@ -11,9 +11,7 @@ _SMALL_SHARE = 0.1
 _GHOST_SHARE = 0.9
 _READS_TO_STAY = 2
 _READS = 3
-"""The most reads that are counted, and the bits of a count for them."""
-_MAIN = 4
-"""The bit of a count that says that a key is in the main queue."""
+"""The most reads that are counted."""
 _STRAYS = 64
 
 
@@ -53,7 +51,7 @@ class S3FIFOPolicy:
     for the small queue is refused. In the main queue a key that was read is put back to the end, at most
     three times for the reads it had.
 
-    Nothing but its place is kept of a newcomer until it is read, for most leave unread: sizes other than 1
+    Of a key there is its place, whether it is in the small queue, and reads if it had any: sizes other than 1
     are the business of the cache, if it says so by ``ask_sizes_of``.
     """
 
@@ -63,7 +61,9 @@ class S3FIFOPolicy:
         self._small, self._main = _Queue(), _Queue()
         self._ghosts = Ghosts(0)
         self._counts: dict[Hashable, int] = {}
-        """Reads up to 3, and 4 more in the main queue; absent for 0."""
+        """Reads up to 3; absent for 0."""
+        self._newcomers: set[Hashable] = set()
+        """Who is in the small queue: they are fewer than those in the main one."""
         self._sizes: dict[Hashable, int] | None = {}
         """Sizes other than 1; None where the cache is asked for them."""
         self._size_of: Callable[[Hashable], int] = self._own_size
@@ -84,10 +84,10 @@ class S3FIFOPolicy:
 
     def on_hit(self, key: Hashable) -> None:
         count = self._counts.get(key, 0)
-        if count & _READS != _READS:
+        if count != _READS:
             count += 1
             self._counts[key] = count
-        if count & _READS == _READS:
+        if count == _READS:
             self.settled.add(key)
 
     def on_insert(self, key: Hashable, size: int, cost: float) -> None:
@@ -99,22 +99,22 @@ class S3FIFOPolicy:
         small = self._small
         filling = not self._has_evicted and small.used >= small.capacity
         if returning or filling or size > small.capacity:
-            self._counts[key] = _MAIN
             self._main.add(key, size)
         else:
+            self._newcomers.add(key)
             small.add(key, size)
 
     def on_update(self, key: Hashable, size: int, cost: float) -> None:
-        queue = self._main if self._counts.get(key, 0) & _MAIN else self._small
+        queue = self._small if key in self._newcomers else self._main
         queue.used += size - self._size_of(key)
         if self._sizes is not None:
             self._sizes[key] = size
         self.on_hit(key)
 
     def on_remove(self, key: Hashable) -> None:
-        size = self._size_of(key)
-        queue = self._main if self._forget(key) & _MAIN else self._small
-        queue.remove(key, size)
+        queue = self._small if key in self._newcomers else self._main
+        queue.remove(key, self._size_of(key))
+        self._forget(key)
 
     def evict(self, incoming: Hashable | None, size: int) -> Hashable:
         self._has_evicted = True
@@ -126,6 +126,7 @@ class S3FIFOPolicy:
         """A function of its own variables: what nearly every newcomer meets then takes the fewest steps."""
         small, main, ghosts = self._small, self._main, self._ghosts
         places, marks, counts = small.places, ghosts.marks, self._counts
+        enters, leaves = self._newcomers.add, self._newcomers.discard
         crowded, gone_stale = small.stale.marks, ghosts.stale.marks
         first, last = places.popleft, places.append
         remember, forget = ghosts.order.append, ghosts.order.popleft
@@ -144,6 +145,8 @@ class S3FIFOPolicy:
                 return self._exchange(incoming)
             victim = first()
             last(incoming)
+            leaves(victim)
+            enters(incoming)
             mark = hash(victim)
             remember(mark)  # one in, one out
             marks.add(mark)
@@ -158,8 +161,10 @@ class S3FIFOPolicy:
         victim = self._leave()
         self._forget(incoming)
         if returning:
-            self._counts[incoming] = _MAIN
-        (self._main if returning else self._small).add(incoming, 1)
+            self._main.add(incoming, 1)
+        else:
+            self._newcomers.add(incoming)
+            self._small.add(incoming, 1)
         return victim
 
     def _leave(self) -> Hashable:
@@ -175,17 +180,16 @@ class S3FIFOPolicy:
             if queue.stale.marks and queue.stale.take(key):
                 continue
             seen = counts.get(key, 0)
-            if queue is main and seen & _READS:
-                self.settled.discard(key)
-                counts[key] = seen - 1
+            if queue is main and seen:
+                self._unread(key, seen)
                 main.places.append(key)
                 continue
             size = self._size_of(key)
             queue.used -= size
             if queue is small:
-                if seen & _READS >= _READS_TO_STAY:
-                    self.settled.discard(key)
-                    counts[key] = _MAIN
+                if seen >= _READS_TO_STAY:
+                    self._unread(key, 1)
+                    self._newcomers.discard(key)
                     main.add(key, size)
                     queue = small if small.used else main
                     continue
@@ -194,9 +198,18 @@ class S3FIFOPolicy:
             return key
         raise LookupError("nothing is resident")
 
-    def _forget(self, key: Hashable) -> int:
+    def _unread(self, key: Hashable, reads: int) -> None:
+        """Count one read less of ``key``, which had so many."""
+        self.settled.discard(key)
+        if reads > 1:
+            self._counts[key] = reads - 1
+        else:
+            self._counts.pop(key, None)
+
+    def _forget(self, key: Hashable) -> None:
         """What was counted of ``key``; and now and then of all whose reads raced with their leaving."""
         self.settled.discard(key)
+        self._newcomers.discard(key)
         if self._sizes:
             self._sizes.pop(key, None)
         if len(self._counts) > len(self) + _STRAYS:
@@ -204,7 +217,7 @@ class S3FIFOPolicy:
             for stray in [one for one in tuple(self._counts) if one not in resident and one != key]:
                 self._counts.pop(stray, None)
             self.settled.intersection_update(resident)
-        return self._counts.pop(key, 0)
+        self._counts.pop(key, None)
 
     def _recall(self, key: Hashable) -> bool:
         """Whether ``key`` was remembered; asked before room is made, which may push it out of memory."""
@@ -221,14 +234,13 @@ class S3FIFOPolicy:
     def close_gaps(self) -> None:
         """Make the tables anew; a read that another thread counts meanwhile may be lost."""
         self._counts = dict(self._counts)
-        self.settled = set(self.settled)
+        self.settled, self._newcomers = set(self.settled), set(self._newcomers)
         self.replace = self._replacing()
 
     def keys(self) -> Iterable[Hashable]:
         """The small queue's, then the main queue's, each from its head; those that were read come later."""
-        counts = self._counts
         keys = [*self._small.keys(), *self._main.keys()]
-        return sorted(keys, key=lambda key: ((counts.get(key, 0) & _READS) > 0, counts.get(key, 0) & _MAIN))
+        return sorted(keys, key=self._counts.__contains__)
 
     def __len__(self) -> int:
         return len(self._small) + len(self._main)
