@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from perfmw.contracts.caching import CacheLayerInfo, CacheStatistics
+from perfmw.contracts.caching import CacheLayerInfo, CacheManager, CacheStatistics
 from perfmw.contracts.profiles import PerformanceProfile
 from perfmw.contracts.resources import PoolSample
 
@@ -118,6 +118,10 @@ class RuntimeSnapshot:
     """Of this process: groups of routes with their limits, and quotas; empty where nothing is limited."""
     prefetches: Mapping[str, int] = field(default_factory=dict)
     """How many prefetches of this process had each outcome; empty where none are made."""
+    waste: Mapping[str, int] = field(default_factory=dict)
+    """Bytes of pages ``watched`` in memory, and those ``never_hit``, of this process; else empty."""
+    managers: Callable[[], Sequence[CacheManager]] = field(default=tuple, repr=False, compare=False)
+    """The caches of this process, with their metrics."""
     forecast: Mapping[str, Any] = field(default_factory=dict)
     """The request rate, what is expected of it, and how many workers that takes."""
     options: Mapping[str, Any] = field(default_factory=dict)

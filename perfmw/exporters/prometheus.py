@@ -29,6 +29,7 @@ from perfmw.exporters.exposition import (
 )
 from perfmw.exporters.limits import forecast_families, limit_families
 from perfmw.exporters.protobuf import encode
+from perfmw.exporters.worth import worth_families
 from perfmw.profiles.score import overall
 from perfmw.resources.efficiency import efficiency
 
@@ -75,6 +76,7 @@ class PrometheusExporter:
             *_cache(snapshot),
             *_layers(snapshot.layers),
             *cache_families(snapshot.caching()),
+            *worth_families(snapshot),
             *_pools(snapshot.host_pools or snapshot.pools),
             *limit_families(snapshot.host_limits or snapshot.limits),
             *forecast_families(snapshot.forecast),

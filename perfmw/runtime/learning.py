@@ -208,6 +208,12 @@ class Learning:
         """How many prefetches had each outcome; empty where there are none."""
         return self.prefetching.counts() if self.prefetching is not None else {}
 
+    def waste(self) -> dict[str, int]:
+        """Bytes of pages that were stored in memory, and of these never hit; empty where nobody watches."""
+        if self.tuner is None:
+            return {}
+        return {"watched": self.tuner.unread.stored, "never_hit": self.tuner.unread.never_hit}
+
     def told(self) -> dict[str, Any]:
         """What was learned, for people and for JSON."""
         found: dict[str, Any] = {}

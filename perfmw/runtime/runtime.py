@@ -354,6 +354,8 @@ class Runtime:
             host_limits=merged_limits([limited(self), *(said.limits for said in peers)]),
             host_pools=merged_pools(self.rounds.pools, [said.pools for said in peers]),
             prefetches=self.learning.prefetches(),
+            waste=self.learning.waste(),
+            managers=self.cache_managers,
             forecast=self.rounds.scaling.state(),
         )
 

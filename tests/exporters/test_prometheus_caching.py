@@ -2,10 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
-from perfmw.contracts import CacheLayerInfo, CacheStatistics, CacheUse, LatencyMetrics, RuntimeSnapshot
+from perfmw import Settings
+from perfmw.contracts import (
+    CacheLayerInfo,
+    CacheStatistics,
+    CacheUse,
+    LatencyMetrics,
+    RuntimeSnapshot,
+)
 from perfmw.exporters.prometheus import PrometheusExporter
+from perfmw.runtime import Runtime
 from tests.exporters.test_prometheus import parsed, value
 
 LAYER = CacheLayerInfo(
@@ -60,3 +70,17 @@ def test_what_is_not_known_is_left_out() -> None:
     assert 'cause="capacity"' in text
     assert 'cause="expired"' not in text
     assert "perfmw_cache_layer_read_seconds" not in text
+
+
+def test_what_caches_are_worth_is_told_where_it_is_known() -> None:
+    snapshot = Runtime(Settings(usage_pattern_learning=True, price_gb_hour=0.0)).snapshot()
+    (manager,) = snapshot.managers()
+    manager.metrics.memory_efficiency = 12.5
+    told_so = replace(snapshot, waste={"watched": 5_000, "never_hit": 700}, managers=lambda: [manager])
+    text = PrometheusExporter().render(told_so)
+    samples = parsed(text)
+    assert value(samples, "perfmw_cache_watched_bytes") == 5_000
+    assert value(samples, "perfmw_cache_never_hit_bytes_total") == 700
+    assert value(samples, "perfmw_cache_hits_per_mebibyte", name="shared") == 12.5
+    assert "perfmw_cache_cost_efficiency_ratio{" not in text
+    assert "never_hit" not in told(None)
