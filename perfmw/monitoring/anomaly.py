@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from array import array
-from bisect import bisect_left, bisect_right
+from bisect import bisect_left, bisect_right, insort
 from collections import deque
 from math import log
 from typing import ClassVar, Final
@@ -54,7 +54,7 @@ class _Ranks:
         else:
             above = n - at
             below = at if ranked[at] != value else bisect_right(ranked, value, at)
-            surprise = log((n + 1) / (min(above, below, n) + 0.5))
+            surprise = log((n + 1) / ((above if above < below else below) + 0.5))
         ranked.insert(at, value)
         if n < WINDOW:
             self._ring.append(value)
@@ -89,6 +89,8 @@ class AnomalyDetector:
     def __init__(self) -> None:
         self._views = tuple(_Ranks() for _ in range(5))
         self._recent: deque[float] = deque(maxlen=_LEVEL)
+        self._ordered: list[float] = []
+        """The same, by size: to ask for the greatest and the least each time costs five times as much."""
         self._slots: list[deque[float]] = [deque(maxlen=_SLOT_POINTS) for _ in range(_SLOTS)]
         self._peak = 0.0
 
@@ -109,13 +111,16 @@ class AnomalyDetector:
 
     def _surprise(self, timestamp: float, value: float) -> float:
         values, levels, ranges, steps, hours = self._views
-        recent = self._recent
+        recent, ordered = self._recent, self._ordered
         step = value - recent[-1] if recent else 0.0
+        if len(recent) == _LEVEL:
+            del ordered[bisect_left(ordered, recent[0])]
         recent.append(value)
+        insort(ordered, value)
         found = [
             values.surprise(value),
             levels.surprise(sum(recent) / len(recent)),
-            ranges.surprise(max(recent) - min(recent)),
+            ranges.surprise(ordered[-1] - ordered[0]),
             steps.surprise(step),
         ]
         slot = self._slots[int(timestamp % 86400.0 / _SLOT_SECONDS) % _SLOTS]

@@ -28,7 +28,7 @@ ASSUMED = 6.0
 """As how many windows' evidence counts what is assumed of the dispersion."""
 FIRST = 3.0
 """How many times the evidence a level that rose needs in the first block with the change: it wanders, too."""
-CLEAR = -2.0
+CLEAR = -4.0
 """The evidence of harm, in nats, below which there is none to wait for."""
 LEAST_FOR_MEDIAN = 20
 """Requests in a window."""

@@ -22,6 +22,9 @@ log = logging.getLogger("perfmw.alerts")
 _LONGEST_WAIT = 300.0
 """Seconds between two looks at the clock, which somebody may set."""
 _LONGEST_SEND = 120.0
+_ATTEMPTS = 5
+FIRST_PAUSE = 2.0
+"""Seconds between the first two attempts; each pause is twice the one before."""
 _PATTERN = "perfmw-report-*.html"
 
 
@@ -75,14 +78,20 @@ class Reports:
 
 
 async def _send(channel: Any, report: ReportFile) -> None:
+    """Some times, while the channel asks for that; what no channel takes is in the folder all the same."""
     send = getattr(channel, "send_report", None)
     if send is None:
         return
-    try:
-        async with asyncio.timeout(_LONGEST_SEND):
-            await send(report)
-    except Exception as error:
-        log.warning("channel %r did not take a report: %r", channel.name, error)
+    for attempt in range(1, _ATTEMPTS + 1):
+        try:
+            async with asyncio.timeout(_LONGEST_SEND):
+                await send(report)
+            return
+        except Exception as error:
+            if attempt == _ATTEMPTS or not getattr(error, "retry", True):
+                log.warning("channel %r did not take a report: %r", channel.name, error)
+                return
+            await asyncio.sleep(FIRST_PAUSE * 2 ** (attempt - 1))
 
 
 def write(report: ReportFile, folder: Path, most: int) -> Path:

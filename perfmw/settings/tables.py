@@ -46,7 +46,8 @@ def read_table(cls: type[T], value: Any, what: str) -> T:
         known = [option.name for option in fields(cls)]  # type: ignore[arg-type]  # cls is a dataclass
         for key in value:
             if key not in known:
-                raise SettingsError(f"unknown key {key!r}{did_you_mean(str(key), known)}")
+                hint = did_you_mean(str(key), known) or f"; there are {', '.join(known)}"
+                raise SettingsError(f"unknown key {key!r}{hint}")
         return cls(**value)
     except SettingsError as error:
         raise BadValueError(f"{what}: {error}") from None

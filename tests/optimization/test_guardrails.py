@@ -57,7 +57,7 @@ def test_a_block_that_can_not_tell_harm_from_load_asks_for_more() -> None:
     past = (2_000, 20, 100, 30)
     assert rails(*quiet, *perhaps, before=past).undecided()
     assert rails(*quiet, *perhaps, before=past).alarm() is None
-    assert not rails(*quiet, *(same * 4), before=past).undecided(), "it does no harm"
+    assert not rails(*quiet, *(same * 24), before=past).undecided(), "it does no harm"
     assert not rails(*perhaps, before=past).undecided(), "waiting shows nothing: there is nothing beside it"
 
 

@@ -14,6 +14,7 @@ from perfmw import Runtime, Settings
 from perfmw.contracts import Alert
 from perfmw.dashboard.report_files import make, markdown
 from perfmw.monitoring.telling import ReportFile
+from perfmw.runtime import reporting
 from perfmw.runtime.reporting import Reports, write
 from tests.monitoring.receiver import receiving
 
@@ -96,16 +97,18 @@ def test_a_bounded_number_is_kept(tmp_path: Path) -> None:
     assert names == [f"perfmw-report-2026010{n}.{end}" for n in (5, 6, 7) for end in ("html", "json")]
 
 
-async def test_a_report_is_written_and_sent(tmp_path: Path) -> None:
-    async with receiving(500, 204) as receiver:
+async def test_a_report_is_written_and_sent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reporting, "FIRST_PAUSE", 0.01)
+    async with receiving(500, 204, 204) as receiver, receiving(*[503] * 9) as broken:
         channels = {
-            "broken": {"type": "webhook", "url": receiver.url, "reports": True},
+            "broken": {"type": "webhook", "url": broken.url, "reports": True},
             "ops": {"type": "slack", "url": receiver.url, "reports": True},
             "silent": {"type": "slack", "url": receiver.url},
         }
         runtime = runtime_of({"channels": channels, "report_dir": str(tmp_path)})
         await Reports(runtime).publish()
-    assert len(receiver.messages) == 2, "those that want reports, and one that fails keeps none from it"
+    assert len(receiver.messages) == 2, "only who wants reports; it was away the first time"
+    assert len(broken.messages) == 5, "and who never takes them keeps nobody from them"
     assert [name.endswith(".html") for name in sorted(os.listdir(tmp_path))] == [True, False]
 
 
