@@ -4,12 +4,14 @@ A real uvicorn in a process of its own, with 1,000 routes and a day of data; the
 with no page open, or with the dashboard off, in blocks that take turns.
 A page is usable when all of it is there and answers: document parsed, style applied, every module run.
 ``python tests/benchmarks/bench_dashboard.py`` prints a line a figure: what it is, its value with the samples
-behind it, what it needs, and the verdict. Pages need playwright and chromium; without them they are left
-out. ``healthz``, two letters of text, is the rival of the pages' times (main thread four times slower).
+behind it, what it needs, and the verdict. ``--only help,loads,api,none,stream,chromium,pages50`` does some of
+it; no part takes two minutes. Pages need playwright and chromium; without them they are left out.
+``healthz``, two letters of text, is the rival of the pages' times (main thread four times slower).
 """
 
 from __future__ import annotations
 
+import argparse
 import http.client
 import json
 import os
@@ -21,8 +23,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -184,7 +186,7 @@ def p99(values: list[float]) -> float:
     return statistics.quantiles(values, n=100)[98]
 
 
-def api_answers(port: int) -> None:
+def api_answers(port: int, pid: int) -> None:
     connection = http.client.HTTPConnection("127.0.0.1", port)
     connection.request("GET", "/_perfmw/api/v1/routes?limit=1")
     one = json.loads(connection.getresponse().read())["items"][0]["id"]
@@ -196,7 +198,7 @@ def api_answers(port: int) -> None:
     connection.close()
 
 
-def open_pages(port: int) -> None:
+def open_pages(port: int, pid: int) -> None:
     alone: list[list[float]] = []
     watched: list[list[float]] = []
     latencies(port, 1.0)
@@ -250,21 +252,31 @@ class Load:
     size: float
 
 
-def first_loads(port: int, pid: int) -> None:
-    with suppress(ImportError):
+@contextmanager
+def chromium() -> Iterator[Any]:
+    """A browser; None where there is none."""
+    path = shutil.which("chromium") or shutil.which("chromium-browser")
+    try:
         from playwright.sync_api import sync_playwright
+    except ImportError:
+        path = None
+    if path is None:
+        yield None
+        return
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
+        yield browser
+        browser.close()
 
-        chromium = shutil.which("chromium") or shutil.which("chromium-browser")
-        if chromium is None:
+
+def first_loads(port: int, pid: int) -> None:
+    with chromium() as browser:
+        if browser is None:
             return
-        with sync_playwright() as playwright:
-            browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
-            first_load(browser, f"http://127.0.0.1:{port}/_perfmw/healthz")
-            for page in PAGES:
-                loads = [first_load(browser, f"http://127.0.0.1:{port}/_perfmw/{page}") for _ in range(LOADS)]
-                tell_loads(page, loads)
-            page_in_chromium(browser, port, pid)
-            browser.close()
+        first_load(browser, f"http://127.0.0.1:{port}/_perfmw/healthz")
+        for page in PAGES:
+            loads = [first_load(browser, f"http://127.0.0.1:{port}/_perfmw/{page}") for _ in range(LOADS)]
+            tell_loads(page, loads)
 
 
 def tell_loads(page: str, loads: list[Load]) -> None:
@@ -280,16 +292,19 @@ def tell_loads(page: str, loads: list[Load]) -> None:
     say(f"page /{page}", value, "<= 500 ms", usable <= 0.5)
 
 
-def page_in_chromium(browser: Any, port: int, pid: int) -> None:
+def page_in_chromium(port: int, pid: int) -> None:
     """The server's processor time with a page open against the same with none, in turns."""
     without, watched = [], []
-    for _ in range(ROUNDS):
-        without.append(share(pid, LONG))
-        tab = browser.new_page()
-        tab.goto(f"http://127.0.0.1:{port}/_perfmw/")
-        tab.wait_for_timeout(3_000)
-        watched.append(share(pid, LONG))
-        tab.close()
+    with chromium() as browser:
+        if browser is None:
+            return
+        for _ in range(ROUNDS):
+            without.append(share(pid, LONG))
+            tab = browser.new_page()
+            tab.goto(f"http://127.0.0.1:{port}/_perfmw/")
+            tab.wait_for_timeout(3_000)
+            watched.append(share(pid, LONG))
+            tab.close()
     tell_share("one open page in Chromium", watched, without, LONG, "< 1%", 0.01)
 
 
@@ -341,15 +356,30 @@ def help_once(command: list[str], environment: dict[str, str]) -> float:
     return time.perf_counter() - began
 
 
+PARTS: dict[str, Callable[[int, int], None]] = {
+    "loads": first_loads,
+    "api": api_answers,
+    "none": nobody_looks,
+    "stream": open_page,
+    "chromium": page_in_chromium,
+    "pages50": open_pages,
+}
+
+
 def main() -> None:
-    help_of_the_command()
-    with server() as (port, pid):
-        ask_all(port)
-        first_loads(port, pid)
-        api_answers(port)
-        nobody_looks(port, pid)
-        open_page(port, pid)
-        open_pages(port)
+    known = ("help", *PARTS)
+    parser = argparse.ArgumentParser(description="What the dashboard costs.")
+    parser.add_argument("--only", default=",".join(known), help="some of: %(default)s")
+    wanted = parser.parse_args().only.split(",")
+    if strange := set(wanted) - set(known):
+        parser.error(f"no part is named {', '.join(sorted(strange))}; there are {', '.join(known)}")
+    if "help" in wanted:
+        help_of_the_command()
+    if parts := [work for name, work in PARTS.items() if name in wanted]:
+        with server() as (port, pid):
+            ask_all(port)
+            for work in parts:
+                work(port, pid)
 
 
 if __name__ == "__main__":
