@@ -43,7 +43,8 @@ def test_there_are_built_ins_of_each_kind() -> None:
     assert BUILT_INS.problems == []
     assert set(POLICIES) == set(BUILT_INS.eviction_policies)
     assert list(BUILT_INS.cache_layers) == ["memory", "disk"]
-    optimizers = ["cache_route", "rule_ttl", "memory_layer", "pool_size", "switches", "advice", "forecast"]
+    optimizers = ["cache_route", "rule_ttl", "memory_layer", "pool_size", "allotment", "switches"]
+    optimizers += ["advice", "forecast"]
     assert list(BUILT_INS.optimizers) == optimizers
     assert list(BUILT_INS.exporters) == ["prometheus"]
     assert list(BUILT_INS.alert_channels) == ["log"]

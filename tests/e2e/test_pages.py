@@ -158,8 +158,10 @@ def test_the_overview_tells_what_happened_and_what_perfmw_takes(visit: Visit, sh
     visit.go(shop.dashboard)
     sync_api.expect(page.locator("#timeline")).to_contain_text("shop 2.4.1")
     assert "the process started" in page.inner_text("#timeline")
-    titles = page.locator("#course path.event title").evaluate_all("all => all.map(one => one.textContent)")
-    assert "deploy: shop 2.4.1" in titles
+    drawn = page.locator(
+        "#course path.event title", has_text="deploy: shop 2.4.1"
+    )  # by the next refresh at most
+    sync_api.expect(drawn.first).to_be_attached(timeout=20_000)
     told = page.inner_text("#process").replace("\u202f", " ")
     assert re.search(r"perfmw, a hit\s+[\d.]+ (µs|ms), mean of \d+", told), told
     assert re.search(r"perfmw, a request\s+[\d.]+ (µs|ms) of [\d.]+ ms, mean of \d+ sampled", told), told

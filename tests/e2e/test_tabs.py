@@ -260,8 +260,10 @@ def test_a_panel_is_copied_as_curl_as_json_and_as_settings(browser: Any, shop: S
         page.evaluate("document.getElementById('message').textContent = ''")
     assert copied["curl"].endswith(f"'{shop.dashboard}api/v1/rules'")
     assert json.loads(copied["json"])["items"][0]["path"] == "/items/*"
-    settings = eval(copied["python"], {"Settings": Settings})
-    assert settings.cache_rules[0].path == "/items/*"
+    names: dict[str, Any] = {}
+    exec(copied["python"], names)
+    assert isinstance(names["settings"], Settings)
+    assert names["settings"].cache_rules[0].path == "/items/*"
     assert "# from keyword" in copied["python"]
     for path in PATHS:
         visit.go(f"{shop.dashboard}{path}")
