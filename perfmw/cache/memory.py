@@ -95,8 +95,7 @@ class MemoryLayer(BaseCache):  # type: ignore[misc]  # aiocache is untyped
                 return False
             alive = key in self
             self._remove(key)
-            self.invalidations += alive
-            self.expirations += not alive
+            self.invalidations, self.expirations = self.invalidations + alive, self.expirations + (not alive)
             return alive
 
     def clear_nowait(self, prefix: str | None = None) -> int:
@@ -271,14 +270,14 @@ class MemoryLayer(BaseCache):  # type: ignore[misc]  # aiocache is untyped
                 raise ValueError(f"{name}: {bound!r} is not a bound; it must be at least 1")
         self.max_entries, self.max_bytes = max_entries, max_bytes
         self._entry_limit = sys.maxsize if max_entries is None else max_entries
-        self._capacity = max_bytes if max_bytes is not None else self._entry_limit
+        self._capacity = self._entry_limit if max_bytes is None else max_bytes
 
     def _install(self, policy: str | EvictionPolicyFactory) -> None:
         factory, name = policy, getattr(policy, "__name__", "custom")
         if isinstance(policy, str):
             if policy not in self._policies:
-                allowed = ", ".join(sorted(self._policies))
-                raise ValueError(f"eviction_policy: {policy!r} is not a known policy; allowed: {allowed}")
+                known = ", ".join(sorted(self._policies))
+                raise ValueError(f"eviction_policy: {policy!r} is not a known policy; allowed: {known}")
             factory, name = where_it_wins(policy, self._policies[policy], self._policies), policy
         assert callable(factory)
         self._policy: EvictionPolicy = factory(self._capacity)
@@ -325,8 +324,8 @@ class MemoryLayer(BaseCache):  # type: ignore[misc]  # aiocache is untyped
                 self._policy.on_hit(key)
 
     def _size_of(self, key: Hashable) -> int:
-        facts = self._facts.get(key)
-        return 1 if facts is None else int(facts.imag)
+        facts = self._facts.get(key)  # of one that is not resident 0
+        return int(key in self._values if facts is None else facts.imag)
 
     def _size_and_cost(self, key: Hashable) -> tuple[int, float]:
         cost = self._costs.get(key) or getattr(self._values.get(key), "cost", 0.0)

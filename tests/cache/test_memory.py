@@ -351,3 +351,45 @@ def test_a_default_ttl_applies_where_a_write_says_nothing() -> None:
     clock.advance(6)
     assert "a" not in layer
     assert "b" in layer
+
+
+@pytest.mark.parametrize("policy", ["lru", "fifo", "random", "sieve", "s3fifo", "arc", "wtinylfu", "gdsf"])
+def test_an_entry_costs_less_than_300_bytes_where_many_have_come_and_gone(policy: str) -> None:
+    keys = [1_000_000 + number for number in range(37_500)]
+    tracemalloc.start()
+    try:
+        layer = MemoryLayer(max_bytes=12_500_000, policy=policy)  # tables as full as with 100,000
+        for number, key in enumerate(keys):
+            layer.set_nowait(key, key, 600 + number % 100 / 7, 1_000)
+        used = tracemalloc.get_traced_memory()[0]
+    finally:
+        tracemalloc.stop()
+    assert used / len(layer) <= 300
+
+
+def test_a_large_layer_that_is_read_meanwhile_changes_over_to_adaptive() -> None:
+    layer = MemoryLayer(max_entries=12_000, policy="lru")
+    for number in range(12_000):
+        layer.set_nowait(number, number)
+    stop = threading.Event()
+
+    def read() -> None:
+        while not stop.is_set():
+            for number in range(0, 12_000, 7):
+                layer.get_nowait(number)
+
+    reader = threading.Thread(target=read)
+    reader.start()
+    try:
+        for policy in ("adaptive", "lru", "adaptive"):
+            layer.set_policy(policy)
+            assert len(layer) == 12_000
+        for number in range(12_000, 20_000):
+            layer.set_nowait(number, number)
+            if number % 5 == 0:
+                layer.delete_nowait(number)
+    finally:
+        stop.set()
+        reader.join()
+    assert (layer.policy, len(layer.keys_nowait())) == ("adaptive", len(layer))
+    assert len(layer) <= 12_000

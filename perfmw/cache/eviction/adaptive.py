@@ -19,6 +19,7 @@ from __future__ import annotations
 import math
 from collections import OrderedDict, deque
 from collections.abc import Callable, Hashable, Iterable, Mapping
+from contextlib import suppress
 from functools import partial
 from typing import Literal
 
@@ -27,7 +28,7 @@ from perfmw.cache.eviction.gdsf import GDSFPolicy
 from perfmw.cache.eviction.lfu import LFUPolicy
 from perfmw.cache.eviction.lru import LRUPolicy
 from perfmw.cache.eviction.s3fifo import S3FIFOPolicy
-from perfmw.cache.eviction.shadow import Shadow
+from perfmw.cache.eviction.shadow import Asked, Shadow
 from perfmw.cache.eviction.sketch import number_of
 from perfmw.cache.eviction.wtinylfu import WTinyLFUPolicy
 from perfmw.contracts import EvictionPolicy, EvictionPolicyFactory
@@ -84,9 +85,12 @@ class AdaptivePolicy:
             family = {**family, "gdsf": LFUPolicy}
         self._shadows = [Shadow(name, factory, capacity) for name, factory in family.items()]
         self._leader = self._shadows[0]
-        self._resident: dict[Hashable, int] = {}
+        self._resident: dict[Hashable, int] | Asked = {}
+        self._size_of: Callable[[Hashable], int] | None = None
+        self._entries = 0
         self._costs: dict[Hashable, float] = {}  # of those that are known, where time counts
         self._ends: dict[Hashable, float] = {}
+        self._most_ends = _WAITING
         self._now = 0.0
         self._spare: OrderedDict[Hashable, None] = OrderedDict()
         """Who is resident and not held by the leader, if that is followed key by key."""
@@ -107,12 +111,17 @@ class AdaptivePolicy:
 
     # ---- what the cache tells
 
+    def ask_sizes_of(self, size_of: Callable[[Hashable], int]) -> None:
+        """Once it is large, ask this for the size of a key, 0 for one that is not resident; keep none."""
+        self._size_of = size_of
+
     def on_insert(self, key: Hashable, size: int, cost: float) -> None:
         self._learn()
         cost = cost if self._objective == "time" else 0.0
         if cost:
             self._costs[key] = cost
         self._resident[key] = size
+        self._entries += 1
         if self._acting is not None:
             self._acting.on_insert(key, size, cost)
         else:
@@ -123,6 +132,9 @@ class AdaptivePolicy:
         self._see(key, size, cost)
         if len(self._leader.sizes) > _MOST_SHADOWED:
             self._thin_out()
+            if self._size_of is not None and isinstance(self._resident, dict):
+                self._resident = Asked(self._size_of)
+                self._resident[key] = size
 
     def lives(self, key: Hashable, expires: float, now: float) -> None:
         """``key``, just written, expires then, in seconds of the cache's clock.
@@ -136,29 +148,30 @@ class AdaptivePolicy:
             self._ends[key] = expires
         else:
             self._ends.pop(key, None)
-        if len(self._ends) > 2 * sum(len(shadow.sizes) for shadow in self._shadows) + _WAITING:
+        if len(self._ends) > self._most_ends:
             held: set[Hashable] = set().union(*(shadow.sizes for shadow in self._shadows))
             self._ends = {one: end for one, end in self._ends.items() if one in held}
+            self._most_ends = 2 * len(self._ends) + _WAITING
 
     def on_update(self, key: Hashable, size: int, cost: float) -> None:
         self._learn()
-        self._resident[key] = size
         if self._acting is not None:
-            self._acting.on_update(key, size, cost)
+            self._acting.on_update(key, size, cost)  # which may ask for the size until now
+        self._resident[key] = size
         for shadow in self._shadows:
             shadow.change(key, size, cost)
         self._note_left()
 
     def on_remove(self, key: Hashable) -> None:
         self._learn()
-        self._drop(key)
         if self._acting is not None:
             self._acting.on_remove(key)
+        self._drop(key)
         for shadow in self._shadows:
             shadow.forget(key)
 
     def evict(self, incoming: Hashable | None, size: int) -> Hashable:
-        if not self._resident:
+        if not self._entries:
             raise LookupError("nothing is resident")
         self._learn()
         key = self._choose(incoming, size)
@@ -178,8 +191,12 @@ class AdaptivePolicy:
 
     def close_gaps(self) -> None:
         """Make the tables anew, without the places of those who left."""
-        self._resident, self._spare = dict(self._resident), self._spare.copy()
+        if isinstance(self._resident, dict):
+            self._resident = dict(self._resident)
+        self._spare = self._spare.copy()
         self._costs, self._ends = dict(self._costs), dict(self._ends)
+        for shadow in self._shadows:
+            shadow.close_gaps()
         getattr(self._acting, "close_gaps", bool)()
 
     def keys(self) -> Iterable[Hashable]:
@@ -190,7 +207,7 @@ class AdaptivePolicy:
         return [*self._spare, *(key for key in held if key in self._resident)]
 
     def __len__(self) -> int:
-        return len(self._resident)
+        return self._entries
 
     # ---- who leaves
 
@@ -206,6 +223,7 @@ class AdaptivePolicy:
 
     def _drop(self, key: Hashable) -> None:
         del self._resident[key]
+        self._entries -= 1
         self._spare.pop(key, None)
         self._costs.pop(key, None)
 
@@ -226,7 +244,8 @@ class AdaptivePolicy:
             size = resident.get(key)
             if size is not None:
                 if acting is not None:
-                    acting.on_hit(key)
+                    with suppress(KeyError):  # of a cache that is being handed over, key by key
+                        acting.on_hit(key)
                 self._see(key, size, self._costs.get(key, 0.0))
                 acting = self._acting
 
@@ -273,14 +292,14 @@ class AdaptivePolicy:
     def _mean_worth(self) -> float:
         if self._objective == "bytes":
             return self._leader.used / max(1, len(self._leader.sizes))
-        unknown = len(self._resident) - len(self._costs)
-        return (sum(self._costs.values()) + unknown) / max(1, len(self._resident)) if self._costs else 1.0
+        unknown = self._entries - len(self._costs)
+        return (sum(self._costs.values()) + unknown) / max(1, self._entries) if self._costs else 1.0
 
     def _price(self, shadow: Shadow) -> float:
         """What following ``shadow`` is expected to cost, in the unit of the objective."""
-        missing = len(shadow.sizes.keys() - self._resident.keys())
+        missing = len(shadow.sizes) - sum(map(self._resident.__contains__, shadow.sizes))
         # many small ones for which few large ones leave count no more than those
-        missing = min(missing, len(self._resident) >> self._thin)
+        missing = min(missing, self._entries >> self._thin)
         return self._mean_worth() * (_CHANCE + self._share * missing)
 
     def _follow(self, shadow: Shadow) -> None:
@@ -322,6 +341,8 @@ class AdaptivePolicy:
     def _act(self, order: list[Hashable]) -> None:
         """A new policy of the leader's kind takes over the contents; the better half counts as read again."""
         acting = self._leader.anew(self._capacity)
+        getattr(acting, "ask_sizes_of", bool)(lambda key: self._resident[key])
+        getattr(acting, "ask_worth_of", bool)(lambda key: (self._resident[key], self._costs.get(key, 0.0)))
         for key in order:
             acting.on_insert(key, self._resident[key], self._costs.get(key, 0.0))
         for key in order[len(order) // 2 :]:

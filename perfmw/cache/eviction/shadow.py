@@ -7,6 +7,41 @@ from collections.abc import Callable, Hashable
 from perfmw.contracts import EvictionPolicy, EvictionPolicyFactory
 
 
+class Asked:
+    """Sizes of resident keys, of the cache that keeps them anyway.
+
+    It knows a newcomer, and the new size of a key, a moment later than its policy: those are told here.
+
+    :param size_of: bytes of a key, 0 for one that is not resident.
+    """
+
+    __slots__ = ("_size_of", "_told")
+
+    def __init__(self, size_of: Callable[[Hashable], int]) -> None:
+        self._size_of = size_of
+        self._told: tuple[Hashable, int] | None = None
+
+    def get(self, key: Hashable) -> int | None:
+        if self._told is not None and self._told[0] == key:
+            return self._told[1]
+        return self._size_of(key) or None
+
+    def __contains__(self, key: Hashable) -> bool:
+        return self.get(key) is not None
+
+    def __getitem__(self, key: Hashable) -> int:
+        size = self.get(key)
+        if size is None:
+            raise KeyError(key)
+        return size
+
+    def __setitem__(self, key: Hashable, size: int) -> None:
+        self._told = key, size
+
+    def __delitem__(self, key: Hashable) -> None:
+        self._told = None
+
+
 class Shadow:
     """A cache without values, beside the real one and of its capacity.
 
@@ -92,6 +127,12 @@ class Shadow:
         self.capacity = capacity
         self.policy.resize(capacity)
         self._fit()
+
+    def close_gaps(self) -> None:
+        """Make the tables anew, without the places of those who left."""
+        self.sizes = dict(self.sizes)
+        getattr(self.policy, "close_gaps", bool)()
+        self._replace = getattr(self.policy, "replace", None)
 
     def thinned(self, capacity: int, keeps: Callable[[Hashable], bool]) -> Shadow:
         """One of another capacity, with the keys that ``keeps`` says."""
