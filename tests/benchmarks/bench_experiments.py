@@ -1,16 +1,16 @@
 """How often experiments are wrong, and how soon they notice harm, on simulated traffic.
 
-    python -m tests.benchmarks.bench_experiments [--runs 500] [--json]
+    python -m tests.benchmarks.bench_experiments [aa | fifth | p99 | verdicts] [--runs 500] [--json]
 
 Each run is a whole trial: 16 blocks in random order, every one with a head that is discarded and four looks
-at the guardrails. Latencies are lognormal on a level that wanders from block to block, with pauses that come
-in clumps (tests/optimization/load.py). ``claimed`` counts, of runs where nothing was changed, those that
-ended with a claim: kept, called worse, or stopped by a guardrail. ``p99`` is of changes that make it 50%
-worse, of the slowest 5% alone or of every request, and counts blocks with the change.
+at the guardrails, or more where they can not tell. Latencies are lognormal on a level that wanders from block
+to block, with pauses that come in clumps (tests/optimization/load.py). ``aa`` counts, of runs where nothing
+was changed, those that ended with a claim: kept, called worse, or stopped by a guardrail. ``p99`` is of
+changes that make it 50% worse, of the slowest 5% alone or of every request, and counts blocks with them.
 
 Verdicts alone are tried on other noise, too: independent, correlated (standard deviation 0.15, correlation
 0.5), with a jump, a drift, bursts. With 500 runs a share of 0.8% cannot be told from one of 1.8%, so each
-comes with the upper end of its 95% interval (Clopper and Pearson, Biometrika 1934).
+comes with its 95% interval (Clopper and Pearson, Biometrika 1934).
 """
 
 from __future__ import annotations
@@ -18,9 +18,8 @@ from __future__ import annotations
 import argparse
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator
 from random import Random
-from typing import Any
 
 from perfmw.optimization.experiment import Block, Verdict, judge, plan
 from tests.benchmarks.verdicts import told
@@ -60,10 +59,6 @@ def trials(runs: int, effect: Effect, load: dict[str, float], seed: int) -> list
     return [trial(Load(random, **given), effect, BLOCKS, random.getrandbits(32), wanted) for _ in range(runs)]
 
 
-def share(found: Sequence[bool]) -> float:
-    return sum(found) / len(found)
-
-
 def claims(ran: Ran) -> bool:
     return bool(ran.stopped) or ran.verdict.outcome == "keep" or "got worse" in ran.verdict.reason
 
@@ -78,60 +73,74 @@ def verdicts(runs: int, noise: str, effect: float) -> list[Verdict]:
     return found
 
 
-def most(claimed: int, runs: int) -> float:
-    """The share that so many of so many exclude with a probability of 97.5%."""
-    low, high = claimed / runs, 1.0
-    for _ in range(50):
-        p = (low + high) / 2
-        below = math.fsum(math.comb(runs, k) * p**k * (1 - p) ** (runs - k) for k in range(claimed + 1))
-        low, high = (p, high) if below > 0.025 else (low, p)
-    return high
+def bounds(count: int, runs: int) -> tuple[float, float]:
+    """The 95% interval of a share of which so many of so many were found."""
+
+    def chance(k: int, p: float) -> float:
+        ways = math.lgamma(runs + 1) - math.lgamma(k + 1) - math.lgamma(runs - k + 1)
+        return math.exp(ways + k * math.log(p) + (runs - k) * math.log1p(-p))
+
+    def upper(found: int) -> float:
+        low, high = found / runs, 1.0
+        for _ in range(40 if found < runs else 0):
+            p = (low + high) / 2
+            below = math.fsum(chance(k, p) for k in range(found + 1))
+            low, high = (p, high) if below > 0.025 else (low, p)
+        return high
+
+    return 1.0 - upper(runs - count), upper(count)
 
 
-def figures(runs: int, load: dict[str, float]) -> dict[str, Any]:
-    nothing, fifth = trials(runs, unchanged, load, 1), trials(runs, faster(0.2), load, 2)
-    row: dict[str, Any] = {
-        "claimed": share([claims(ran) for ran in nothing]),
-        "claimed_at_most": most(sum(claims(ran) for ran in nothing), runs),
-        "fifth_found": share([ran.verdict.outcome == "keep" and not ran.stopped for ran in fifth]),
-    }
-    for name, effect in (("tail", slower_tail(1.5)), ("all", slower(1.5))):
-        worse = trials(runs, effect, load, 3)
-        row[f"p99_{name}_within_2"] = share([bool(ran.stopped) and ran.on_blocks <= 2 for ran in worse])
-    return row
+def rows(what: str, runs: int) -> Iterator[tuple[str, int, int, bool]]:
+    """(figure, in how many runs, of how many, whether it is to be seldom), one after the other."""
+    for name, load in LOADS.items():
+        if what in ("all", "aa"):
+            found = trials(runs, unchanged, load, 1)
+            yield f"claimed; {name}", sum(map(claims, found)), runs, True
+        if what in ("all", "fifth"):
+            found = trials(runs, faster(0.2), load, 2)
+            kept = sum(ran.verdict.outcome == "keep" and not ran.stopped for ran in found)
+            yield f"a fifth faster, found; {name}", kept, runs, False
+        if what in ("all", "p99"):
+            for worse, effect in (("the slowest 5%", slower_tail(1.5)), ("every request", slower(1.5))):
+                found = trials(runs, effect, load, 3)
+                soon = sum(bool(ran.stopped) and ran.on_blocks <= 2 for ran in found)
+                yield f"{worse} half as long again, undone within 2 blocks; {name}", soon, runs, False
+    for noise in NOISES if what in ("all", "verdicts") else ():
+        cheap = _CHEAP * runs
+        judged = verdicts(cheap, noise, 0.0)
+        claimed = sum(one.outcome == "keep" or "got worse" in one.reason for one in judged)
+        yield f"verdicts, claimed; noise: {noise}", claimed, cheap, True
+        kept = sum(one.outcome == "keep" for one in verdicts(cheap, noise, 0.2))
+        yield f"verdicts, a fifth faster, found; noise: {noise}", kept, cheap, False
 
 
-def noisy(runs: int, noise: str) -> dict[str, Any]:
-    nothing = verdicts(runs, noise, 0.0)
-    claimed = sum(one.outcome == "keep" or "got worse" in one.reason for one in nothing)
-    found = share([one.outcome == "keep" for one in verdicts(runs, noise, 0.2)])
-    return {"claimed": claimed / runs, "claimed_at_most": most(claimed, runs), "fifth_found": found}
-
-
-def tell(name: str, row: dict[str, Any], *, judged: bool) -> None:
-    print(name)
-    for figure, value in row.items():
-        if figure == "claimed_at_most" or not judged:
-            print(f"  {figure}: {value:.4g}")
-        else:
-            least = {"claimed": None, "fifth_found": 0.8}.get(figure, 0.99)
-            told(f"  {figure}", value, least=least, most=0.01 if least is None else None)
+def tell(figure: str, count: int, runs: int, seldom: bool) -> None:
+    """Verdicts are judged on correlated noise; on the others they are told."""
+    judged = "noise" not in figure or figure.endswith("correlated")
+    least = 0.99 if "undone" in figure else 0.8
+    told(
+        figure,
+        count / runs,
+        least=least if judged and not seldom else None,
+        most=0.01 if judged and seldom else None,
+    )
+    low, high = bounds(count, runs)
+    print(f"  {count} of {runs}, 95%: {low:.3%} to {high:.3%}", flush=True)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("what", nargs="?", default="all", choices=["all", "aa", "fifth", "p99", "verdicts"])
     parser.add_argument("--runs", type=int, default=500)
     parser.add_argument("--json", action="store_true")
     given = parser.parse_args()
-    found = {name: figures(given.runs, load) for name, load in LOADS.items()}
-    noise = {f"verdicts, noise: {name}": noisy(_CHEAP * given.runs, name) for name in NOISES}
+    found = rows(given.what, given.runs)
     if given.json:
-        print(json.dumps(found | noise, indent=2))
+        print(json.dumps({name: [count, runs, *bounds(count, runs)] for name, count, runs, _ in found}))
         return
-    for number, (name, row) in enumerate(found.items()):
-        tell(f"{name} ({given.runs} runs each)", row, judged=number == 0)
-    for name, row in noise.items():
-        tell(f"{name} ({_CHEAP * given.runs} runs each)", row, judged=name.endswith("correlated"))
+    for row in found:
+        tell(*row)
 
 
 if __name__ == "__main__":

@@ -19,6 +19,7 @@ import json
 import random
 import socket
 import statistics
+import struct
 import sys
 import time
 import urllib.request
@@ -33,6 +34,8 @@ from verdicts import told
 
 BLOCK, WARM, ROUNDS, PACED, PACERS, TRIALS = 16_000, 3_000, 16, 1_600, 4, 5
 SETTLING = 8.0
+SO_TIMESTAMPNS = 35
+"""Linux: tell when each packet came, in CLOCK_REALTIME."""
 HELLO, HELLO_ANSWER = served.request("/hello"), served.Answer(len("hello, world"))
 OFTEN = ("plain", "perfmw", "perfmw 1%")
 SELDOM = ("perfmw 100%", "otel asgi")
@@ -93,18 +96,31 @@ def app(which: str) -> Any:
 
 
 def pace(port: int, path: str, requests: int) -> list[float]:
-    """Seconds of each request on one connection, by blocking calls, which add least of their own."""
+    """Seconds of each request on one connection, by blocking calls, from before it is sent until its answer
+    is here: when the kernel took that in, where it tells, since this thread may have to wait for a processor.
+    """
     request, times = served.request(path), []
     with socket.create_connection(("127.0.0.1", port)) as connection:
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        connection.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPNS, 1)
         for _ in range(requests):
-            begun = time.perf_counter()
+            begun = time.time_ns()
             connection.sendall(request)
-            answer = b""
+            answer, ended = b"", 0
             while not answer.endswith(b"hello, world"):
-                answer += connection.recv(65_536)
-            times.append(time.perf_counter() - begun)
+                data, told, _, _ = connection.recvmsg(65_536, 256)
+                answer, ended = answer + data, _arrived(told)
+            times.append((ended - begun) / 1e9)
     return times
+
+
+def _arrived(told: list[tuple[int, int, bytes]]) -> int:
+    """Unix nanoseconds when data arrived, by the kernel; now, where it does not say."""
+    for level, kind, data in told:
+        if (level, kind) == (socket.SOL_SOCKET, SO_TIMESTAMPNS):
+            seconds, nanoseconds = struct.unpack("@ll", data[: struct.calcsize("@ll")])
+            return int(seconds) * 10**9 + int(nanoseconds)
+    return time.time_ns()
 
 
 def compare(port: int, path: str) -> dict[str, float]:
