@@ -7,6 +7,7 @@ import logging
 import random
 from collections import deque
 from collections.abc import Callable, Coroutine
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from typing import Any, Final, Protocol
 
@@ -128,7 +129,8 @@ class Outbox:
 
     async def run(self) -> None:
         """Send what is offered, and what was left over from before, until cancelled."""
-        self._wake, self._idle = asyncio.Event(), asyncio.Event()
+        early, self._wake, self._idle = self._idle, asyncio.Event(), asyncio.Event()
+        early.set()  # a flush that began before this waits for the new one
         while not self._leads():  # noqa: ASYNC110 - nobody tells of it
             await asyncio.sleep(_LEAD_SECONDS)
         await self._take_up()
@@ -206,13 +208,11 @@ class Outbox:
 
     async def flush(self, seconds: float) -> int:
         """Wait until nothing waits any more, for at most ``seconds``; how many still do."""
-        if self._waiting:
-            self._idle.clear()
-            try:
-                async with asyncio.timeout(seconds):
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                while self._waiting:
+                    self._idle.clear()
                     await self._idle.wait()
-            except TimeoutError:
-                pass
         return len(self._waiting)
 
     async def close(self) -> None:

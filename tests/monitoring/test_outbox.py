@@ -114,6 +114,15 @@ async def test_the_queue_is_bounded() -> None:
     assert [one.key for one in channel.told] == [str(number) for number in range(15, 25)]
 
 
+async def test_a_flush_that_begins_before_the_work_does_ends_with_it() -> None:
+    box = Outbox(Channel())
+    box.offer(alert())
+    waits = asyncio.create_task(box.flush(600.0))
+    await asyncio.sleep(0)
+    async with running(box), asyncio.timeout(30.0):
+        assert await waits == 0
+
+
 async def test_the_severity_of_a_channel() -> None:
     channel = Channel()
     async with running(Outbox(channel, least="high")) as box:
