@@ -7,11 +7,10 @@ from urllib.parse import quote
 
 import click
 
-from perfmw.cli.api import LOCAL_SERVER, TOKEN, Api
+from perfmw.cli.api import Api, asking
 from perfmw.cli.options import DURATION
-from perfmw.cli.output import Failure, print_json, printable, table, when
+from perfmw.cli.output import Failure, printable, table, tell, when
 
-_JSON = click.option("--json", "as_json", is_flag=True, help="Write JSON to stdout.")
 _WHY = click.option("--why", default="", help="A reason, for those who wonder.")
 _WHO = click.option("--by", default="command", show_default=True, help="Who does it.")
 _MOST = 500
@@ -26,8 +25,6 @@ def alerts() -> None:
 
 
 @alerts.command("list")
-@LOCAL_SERVER
-@TOKEN
 @click.option(
     "--state",
     type=click.Choice(["open", "resolved", "all"]),
@@ -35,7 +32,7 @@ def alerts() -> None:
     show_default=True,
     help="Which incidents.",
 )
-@_JSON
+@asking
 def list_alerts(server: str, token: str | None, state: str, as_json: bool) -> None:
     """Show incidents, the newest first."""
     with Api(server, token) as api:
@@ -45,14 +42,12 @@ def list_alerts(server: str, token: str | None, state: str, as_json: bool) -> No
         for one in found["items"]
     ]
     head = ["raised", "severity", "state", "key", "what"]
-    _show(found, table(head, rows) if rows else "Nothing is wrong." if state == "open" else "None.", as_json)
+    tell(found, table(head, rows) if rows else "Nothing is wrong." if state == "open" else "None.", as_json)
 
 
 @alerts.command()
 @click.argument("key")
-@LOCAL_SERVER
-@TOKEN
-@_JSON
+@asking
 def show(key: str, server: str, token: str | None, as_json: bool) -> None:
     """Show the incident KEY: since when, how much, how sure, what moved with it and what came before."""
     with Api(server, token) as api:
@@ -62,19 +57,17 @@ def show(key: str, server: str, token: str | None, as_json: bool) -> None:
         raise Failure(
             f"there is no incident {key!r}; perfmw alerts list --state all names all that are known"
         )
-    _show(found, _details(found), as_json)
+    tell(found, _details(found), as_json)
 
 
 @alerts.command()
 @click.argument("key")
-@LOCAL_SERVER
-@TOKEN
-@_JSON
+@asking
 def resolve(key: str, server: str, token: str | None, as_json: bool) -> None:
     """Close the incident KEY and tell the channels so. If it is still there, it is raised again."""
     with Api(server, token) as api:
         done = api.post("alerts/resolve", {"key": key})
-    _show(done, f"{key} is resolved", as_json)
+    tell(done, f"{key} is resolved", as_json)
 
 
 @alerts.command()
@@ -82,9 +75,7 @@ def resolve(key: str, server: str, token: str | None, as_json: bool) -> None:
 @click.option("--for", "seconds", type=DURATION, required=True, help="How long, such as 30m or 2h.")
 @_WHY
 @_WHO
-@LOCAL_SERVER
-@TOKEN
-@_JSON
+@asking
 def silence(
     pattern: str, seconds: float, why: str, by: str, server: str, token: str | None, as_json: bool
 ) -> None:
@@ -93,9 +84,7 @@ def silence(
 
 
 @alerts.command()
-@LOCAL_SERVER
-@TOKEN
-@_JSON
+@asking
 def silences(server: str, token: str | None, as_json: bool) -> None:
     """Show what nobody is told of, and until when."""
     with Api(server, token) as api:
@@ -103,28 +92,24 @@ def silences(server: str, token: str | None, as_json: bool) -> None:
     rows = [[one["id"], when(one["until"]), one["pattern"], one["by"], one["why"]] for one in found["items"]]
     lines = ["A maintenance window is open: nobody is told of anything."] if found["maintenance"] else []
     lines.append(table(["id", "until", "pattern", "by", "why"], rows) if rows else "There are no silences.")
-    _show(found, "\n".join(lines), as_json)
+    tell(found, "\n".join(lines), as_json)
 
 
 @alerts.command()
 @click.argument("silence_id", metavar="ID")
-@LOCAL_SERVER
-@TOKEN
-@_JSON
+@asking
 def unsilence(silence_id: str, server: str, token: str | None, as_json: bool) -> None:
     """End the silence ID, or the maintenance that began by hand."""
     with Api(server, token) as api:
         done = api.post(f"alerts/silences/{quote(silence_id, safe='')}/end", {})
-    _show(done, f"{silence_id} is over", as_json)
+    tell(done, f"{silence_id} is over", as_json)
 
 
 @alerts.command()
 @click.option("--for", "seconds", type=DURATION, required=True, help="How long, such as 30m or 2h.")
 @_WHY
 @_WHO
-@LOCAL_SERVER
-@TOKEN
-@_JSON
+@asking
 def maintenance(seconds: float, why: str, by: str, server: str, token: str | None, as_json: bool) -> None:
     """Tell nobody of anything for a while; `monitoring.maintenance` is for windows that come again."""
     _silence("*", seconds, why or "maintenance", by, Api(server, token), as_json)
@@ -134,32 +119,26 @@ def maintenance(seconds: float, why: str, by: str, server: str, token: str | Non
 @click.argument("text")
 @click.option("--kind", default="deploy", show_default=True, help="Such as deploy, config or migration.")
 @_WHO
-@LOCAL_SERVER
-@TOKEN
-@_JSON
+@asking
 def annotate(text: str, kind: str, by: str, server: str, token: str | None, as_json: bool) -> None:
     """Note that something was done, such as "shop 2.4.1": incidents name what came shortly before them."""
     with Api(server, token) as api:
         made = api.post("annotations", {"text": text, "kind": kind, "who": by})
-    _show(made, f"noted: {made['kind']}: {made['text']}", as_json)
+    tell(made, f"noted: {made['kind']}: {made['text']}", as_json)
 
 
 @alerts.command("annotations")
-@LOCAL_SERVER
-@TOKEN
-@_JSON
+@asking
 def list_annotations(server: str, token: str | None, as_json: bool) -> None:
     """Show what was done, the newest first."""
     with Api(server, token) as api:
         found = api.get("annotations", limit=_MOST)
     rows = [[when(one["at"]), one["kind"], one["who"], one["text"]] for one in found["items"]]
-    _show(found, table(["when", "kind", "who", "what"], rows) if rows else "Nothing is noted.", as_json)
+    tell(found, table(["when", "kind", "who", "what"], rows) if rows else "Nothing is noted.", as_json)
 
 
 @alerts.command()
-@LOCAL_SERVER
-@TOKEN
-@_JSON
+@asking
 def channels(server: str, token: str | None, as_json: bool) -> None:
     """Show who is told, and how well that goes."""
     with Api(server, token) as api:
@@ -170,20 +149,13 @@ def channels(server: str, token: str | None, as_json: bool) -> None:
         for one in found["items"]
     ]
     shown = table(["channel", *numbers, "state"], rows, right=frozenset({1, 2, 3, 4}))
-    _show(found, shown if rows else "There are no channels.", as_json)
+    tell(found, shown if rows else "There are no channels.", as_json)
 
 
 def _silence(pattern: str, seconds: float, why: str, by: str, asked: Api, as_json: bool) -> None:
     with asked as api:
         made = api.post("alerts/silences", {"pattern": pattern, "seconds": seconds, "why": why, "by": by})
-    _show(made, f"{made['id']}: nobody is told of {pattern} until {when(made['until'])} UTC", as_json)
-
-
-def _show(data: Any, text: str, as_json: bool) -> None:
-    if as_json:
-        print_json(data)
-    else:
-        click.echo(text)
+    tell(made, f"{made['id']}: nobody is told of {pattern} until {when(made['until'])} UTC", as_json)
 
 
 def _state(alert: dict[str, Any]) -> str:

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import http.client
 import json
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 from urllib.parse import urlencode, urlsplit
 
 import click
 
+from perfmw.cli.options import JSON
 from perfmw.cli.output import Failure, Refusal
 
+_Command = TypeVar("_Command", bound=Callable[..., Any])
 TIMEOUT = 30.0
 DASHBOARD_PATH = "/_perfmw"
 """Where a dashboard is unless a setting says otherwise: meant by a URL without a path."""
@@ -33,6 +36,16 @@ LOCAL_SERVER = click.option(
 TOKEN = click.option(
     "--token", envvar="PERFMW_DASHBOARD_TOKEN", help="The dashboard's token, if it wants one."
 )
+
+
+def asking(command: _Command) -> _Command:
+    """``--url`` of a dashboard, this machine's by default, ``--token`` and ``--json``."""
+    return LOCAL_SERVER(TOKEN(JSON(command)))
+
+
+def asking_if_named(command: _Command) -> _Command:
+    """The same, but without ``--url`` no server is asked."""
+    return SERVER(TOKEN(JSON(command)))
 
 
 class Api:

@@ -17,8 +17,8 @@ from perfmw.cli.wire import Origin, WireClient
 
 _CONCURRENCY = 32
 _MOST = 500
-_LOOK_SECONDS = 4.0
-"""After a run, even a dry one, the next round looks at everything anew."""
+_POLL_SECONDS, _LOOK_SECONDS = 0.1, 60.0
+"""How often, and for how long at most, a look at what was sent is waited for."""
 
 
 def observe(log: Path, target: str, *, factory: bool, seconds: float, level: str) -> dict[str, Any]:
@@ -34,6 +34,7 @@ def observe(log: Path, target: str, *, factory: bool, seconds: float, level: str
             "PERFMW_STATE_DIR": scratch,  # what the app kept elsewhere is not touched
             "PERFMW_OPTIMIZATION_LEVEL": level,
             "PERFMW_AUTO_OPTIMIZATION": "false",
+            "PERFMW_SAMPLE_INTERVAL": "0.25",  # a round of which looks what could be done
         }
         with Child(target, factory=factory, env=env) as child:
             try:
@@ -42,12 +43,24 @@ def observe(log: Path, target: str, *, factory: bool, seconds: float, level: str
                 raise (Refusal if error.code == BAD_INPUT else Failure)(str(error)) from None
             result = asyncio.run(_send(origin, entries, span / seconds))
             with Api(origin.url) as api:
-                api.post("optimization/start", {"dry_run": True, "level": level, "max_steps": 50})
-                time.sleep(_LOOK_SECONDS)
+                _look(api, {"dry_run": True, "level": level, "max_steps": 50})
                 found = api.get("opportunities", limit=_MOST)["items"]
                 profiles = api.get("profiles", type="component", limit=_MOST)["items"]
     lacking = [one for profile in profiles for one in profile["optimizations"]["potential"]]
     return {"requests": result.sent, "errors": result.errors, "opportunities": found, "lacking": lacking}
+
+
+def _look(api: Api, request: dict[str, Any]) -> None:
+    """Have the server look what could be done now: after a run, even a dry one, the next round does.
+
+    :raises Failure: it did not.
+    """
+    since = time.time()
+    api.post("optimization/start", request)
+    while api.get("optimization")["surveyed_at"] < since:
+        if time.time() > since + _LOOK_SECONDS:
+            raise Failure("the server did not look at what was sent to it")
+        time.sleep(_POLL_SECONDS)
 
 
 def _requests(log: Path) -> list[LogEntry]:

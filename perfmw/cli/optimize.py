@@ -10,15 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from perfmw.cli.api import SERVER, TOKEN, Api
+from perfmw.cli.api import Api, asking_if_named
 from perfmw.cli.config import load_settings
-from perfmw.cli.options import YES
-from perfmw.cli.output import FAILURE_FOUND, Failure, Refusal, confirm, note, print_json, table, when
+from perfmw.cli.options import FACTORY, JSON, YES
+from perfmw.cli.output import FAILURE_FOUND, Failure, Refusal, confirm, note, table, tell, when
 
 if TYPE_CHECKING:
     from perfmw.optimization import Ledger
 
-_JSON = click.option("--json", "as_json", is_flag=True, help="Write JSON to stdout.")
 _POLL = 0.5
 _NEEDS_SERVER = "only a running server can try anything: name its dashboard with --url URL"
 
@@ -41,26 +40,15 @@ def optimize() -> None:
 
 
 @optimize.command("list")
-@SERVER
-@TOKEN
 @click.option("--limit", default=20, show_default=True, type=click.IntRange(1, 1_000), help="Ledger entries.")
-@_JSON
+@asking_if_named
 def list_all(server: str | None, token: str | None, limit: int, as_json: bool) -> None:
     """Show what could be tried, what waits for approval, and the ledger, the newest entry first."""
     data = _asked(server, token, limit) if server is not None else _recorded(limit)
-    if as_json:
-        print_json(data)
-        return
-    for title, rows in (("could be tried", data["opportunities"]), ("wait for approval", data["waiting"])):
-        if rows:
-            click.echo(f"{title}:")
-            click.echo("\n".join(f"  {_named(row)}" for row in rows))
-    click.echo(_ledger_table(data["ledger"]) if data["ledger"] else "The ledger is empty.")
+    tell(data, _listed(data), as_json)
 
 
 @optimize.command()
-@SERVER
-@TOKEN
 @_LEVEL
 @click.option("--steps", default=3, show_default=True, type=click.IntRange(1, 50), help="The most to try.")
 @click.option(
@@ -88,7 +76,7 @@ def list_all(server: str | None, token: str | None, limit: int, as_json: bool) -
 @click.option("--dry-run", is_flag=True, help="Only write down what would be tried.")
 @click.option("--ask", is_flag=True, help="Have each change wait for approval instead of trying it.")
 @click.option("--no-wait", is_flag=True, help="Begin, and do not wait for the end.")
-@_JSON
+@asking_if_named
 def run(
     server: str | None, token: str | None, as_json: bool, no_wait: bool, ask: bool, steps: int, **given: Any
 ) -> None:
@@ -100,10 +88,7 @@ def run(
         state = api.post("optimization/start", body)
         if not no_wait:
             state = _wait(api)
-    if as_json:
-        print_json(state)
-    else:
-        click.echo(_run_text(state))
+    tell(state, _run_text(state), as_json)
     last = state.get("last") or {}
     if not no_wait and any(step["verdict"] == "failed" for step in last.get("steps", ())):
         raise SystemExit(FAILURE_FOUND)
@@ -111,21 +96,17 @@ def run(
 
 @optimize.command()
 @click.argument("entry", type=click.IntRange(1))
-@SERVER
-@TOKEN
-@_JSON
+@asking_if_named
 def approve(entry: int, server: str | None, token: str | None, as_json: bool) -> None:
     """Try the change that waits in ledger entry ENTRY; it is kept only if it proves itself."""
     with _server(server, token) as api:
         told = api.post(f"ledger/{entry}/approve", {})
-    _tell(told, f"entry {entry} is approved: it is on trial now", as_json)
+    tell(told, f"entry {entry} is approved: it is on trial now", as_json)
 
 
 @optimize.command()
 @click.argument("entry", type=click.IntRange(1))
-@SERVER
-@TOKEN
-@_JSON
+@asking_if_named
 def reject(entry: int, server: str | None, token: str | None, as_json: bool) -> None:
     """Refuse the change that waits in ledger entry ENTRY: it is not proposed again."""
     if server is None:
@@ -136,14 +117,12 @@ def reject(entry: int, server: str | None, token: str | None, as_json: bool) -> 
     else:
         with Api(server, token) as api:
             api.post(f"ledger/{entry}/reject", {})
-    _tell({"id": entry, "rejected": True}, f"entry {entry} is rejected", as_json)
+    tell({"id": entry, "rejected": True}, f"entry {entry} is rejected", as_json)
 
 
 @optimize.command()
 @click.argument("entry", type=click.IntRange(1))
-@SERVER
-@TOKEN
-@_JSON
+@asking_if_named
 def rollback(entry: int, server: str | None, token: str | None, as_json: bool) -> None:
     """Undo the change that ledger entry ENTRY keeps."""
     if server is None:
@@ -155,14 +134,12 @@ def rollback(entry: int, server: str | None, token: str | None, as_json: bool) -
     else:
         with Api(server, token) as api:
             api.post(f"ledger/{entry}/rollback", {})
-    _tell({"id": entry, "rolled_back": True}, f"entry {entry} is rolled back", as_json)
+    tell({"id": entry, "rolled_back": True}, f"entry {entry} is rolled back", as_json)
 
 
 @optimize.command()
-@SERVER
-@TOKEN
 @YES
-@_JSON
+@asking_if_named
 def kill(server: str | None, token: str | None, yes: bool, as_json: bool) -> None:
     """End the run under way and undo every change that is in force, once you said so.
 
@@ -184,22 +161,22 @@ def kill(server: str | None, token: str | None, yes: bool, as_json: bool) -> Non
             running = api.get("optimization")["status"] == "running"
             titles = api.post("optimization/stop", {})["rolled_back"]
     ended = "the run under way was ended, and its change undone" if running else ""
-    _tell({"rolled_back": titles}, "\n".join([*titles, ended]).strip() or "nothing was in force", as_json)
+    tell({"rolled_back": titles}, "\n".join([*titles, ended]).strip() or "nothing was in force", as_json)
 
 
 @optimize.command()
 @click.argument("log", type=click.Path(path_type=Path, exists=True, dir_okay=False))
 @click.option("--target", required=True, metavar="APP", help="The app, as module:attribute.")
-@click.option("--factory", is_flag=True, help="APP is a callable that makes the app.")
+@FACTORY
 @click.option(
     "--seconds",
     default=60.0,
     show_default=True,
-    type=click.FloatRange(5, 86_400),
+    type=click.FloatRange(1, 86_400),
     help="How long it takes: the log's time is drawn together. Evidence needs time as well as requests.",
 )
 @_LEVEL
-@_JSON
+@JSON
 def rehearse(log: Path, target: str, factory: bool, seconds: float, level: str, as_json: bool) -> None:
     """Say what would be tried on the traffic of an access LOG, and try nothing.
 
@@ -209,19 +186,18 @@ def rehearse(log: Path, target: str, factory: bool, seconds: float, level: str, 
     from perfmw.cli.logtraffic import observe
 
     found = observe(log, target, factory=factory, seconds=seconds, level=level)
-    if as_json:
-        print_json(found)
-        return
-    rows = found["opportunities"]
-    click.echo(f"{found['requests']:,} requests of {log} sent, {found['errors']:,} failed")
-    for row in rows:
-        click.echo(
-            f"would try: {row['title']}: {row['expected_gain']:.0%} of {row['target']}, {row['risk']} risk"
-        )
-    for row in found["lacking"]:
-        click.echo(f"  not: {row['type']} of {row['target']}: {row['missing']}")
-    if not rows:
-        click.echo("nothing would be tried")
+    tell(found, rehearsed(found, log), as_json)
+
+
+def rehearsed(found: dict[str, Any], log: Path) -> str:
+    """What ``observe`` found in ``log``, in words."""
+    lines = [f"{found['requests']:,} requests of {log} sent, {found['errors']:,} failed"]
+    lines += [
+        f"would try: {row['title']}: {row['expected_gain']:.0%} of {row['target']}, {row['risk']} risk"
+        for row in found["opportunities"]
+    ]
+    lines += [f"  not: {row['type']} of {row['target']}: {row['missing']}" for row in found["lacking"]]
+    return "\n".join(lines if found["opportunities"] else [*lines, "nothing would be tried"])
 
 
 @contextmanager
@@ -294,6 +270,15 @@ def _entry(entry: int) -> Any:
         raise Failure(f"the ledger has no entry {entry}") from None
 
 
+def _listed(data: dict[str, Any]) -> str:
+    lines = []
+    for title, rows in (("could be tried", data["opportunities"]), ("wait for approval", data["waiting"])):
+        if rows:
+            lines += [f"{title}:", *(f"  {_named(row)}" for row in rows)]
+    lines.append(_ledger_table(data["ledger"]) if data["ledger"] else "The ledger is empty.")
+    return "\n".join(lines)
+
+
 def _named(row: dict[str, Any]) -> str:
     number, saved = str(row.get("id", "")), row.get("saved_seconds_per_day")
     text = f"{number}  {row['title']}" if number.isdigit() else str(row["title"])
@@ -328,10 +313,3 @@ def _run_text(state: dict[str, Any]) -> str:
 
 def _step_text(step: dict[str, Any]) -> str:
     return f"{step['verdict'].replace('_', ' ')}: {step['step_id']}: {step['reason'] or step['error'] or ''}"
-
-
-def _tell(data: dict[str, Any], text: str, as_json: bool) -> None:
-    if as_json:
-        print_json(data)
-    else:
-        click.echo(text)

@@ -37,6 +37,14 @@ def print_json(data: Any, *, lines: bool = False) -> None:
     click.echo(json.dumps(data, indent=None if lines else 2, sort_keys=False, ensure_ascii=False))
 
 
+def tell(data: Any, text: str, as_json: bool) -> None:
+    """What came of a command: ``data`` as JSON where that is wanted, else ``text``."""
+    if as_json:
+        print_json(data)
+    else:
+        click.echo(text)
+
+
 def confirm(question: str, *, refused: str) -> None:
     """Ask before what cannot be undone, where somebody is there to answer.
 

@@ -9,9 +9,9 @@ from urllib.parse import quote, urlencode
 
 import click
 
-from perfmw.cli.api import LOCAL_SERVER, TOKEN, Api
-from perfmw.cli.options import DURATION, JSON, YES
-from perfmw.cli.output import OUTPUT, Failure, Refusal, confirm, print_json, printable, table, when, write
+from perfmw.cli.api import LOCAL_SERVER, TOKEN, Api, asking
+from perfmw.cli.options import DURATION, YES
+from perfmw.cli.output import OUTPUT, Failure, Refusal, confirm, printable, table, tell, when, write
 
 _TYPE = click.Choice(["component", "workflow", "integration", "query", "system"])
 _PAGE = 1000
@@ -47,16 +47,14 @@ def profiles() -> None:
 
 @profiles.command("list")
 @click.option("--type", "kind", type=_TYPE, help="Only those of one type.")
-@LOCAL_SERVER
-@TOKEN
-@JSON
+@asking
 def list_profiles(kind: str | None, server: str, token: str | None, as_json: bool) -> None:
     """Show all profiles, the busiest first."""
     with Api(server, token) as api:
         found = sorted(_all(api, kind), key=lambda one: -one["metrics"]["latency"]["count"])
     rows = [_row(one) for one in found]
     head = ["id", "type", "name", "requests", "p50 ms", "p95 ms", "errors", "score"]
-    _show({"items": found, "total": len(found)}, table(head, rows, right=frozenset({3, 4, 5, 6, 7})), as_json)
+    tell({"items": found, "total": len(found)}, table(head, rows, right=frozenset({3, 4, 5, 6, 7})), as_json)
 
 
 def _row(one: dict[str, Any]) -> list[str]:
@@ -69,14 +67,12 @@ def _row(one: dict[str, Any]) -> list[str]:
 
 @profiles.command()
 @_NAME
-@LOCAL_SERVER
-@TOKEN
-@JSON
+@asking
 def show(name: str, server: str, token: str | None, as_json: bool) -> None:
     """Show the profile NAME: latency, score, baseline, targets, trend, and what was chosen."""
     with Api(server, token) as api:
         found = _found(api, name)
-    _show(found, _details(found), as_json)
+    tell(found, _details(found), as_json)
 
 
 @profiles.command()
@@ -85,22 +81,18 @@ def show(name: str, server: str, token: str | None, as_json: bool) -> None:
     "--type", "kind", type=_TYPE, default="component", show_default=True, help="What kind of target it is."
 )
 @_chosen
-@LOCAL_SERVER
-@TOKEN
-@JSON
+@asking
 def create(name: str, kind: str, server: str, token: str | None, as_json: bool, **chosen: Any) -> None:
     """Make a profile for the target NAME, seen yet or not; where there is one, choose for it."""
     with Api(server, token) as api:
         made = api.post("profiles", {"name": name, "type": kind, **_choices(chosen, {})})
-    _show(made, f"{made['id']}  {printable(made['name'])}", as_json)
+    tell(made, f"{made['id']}  {printable(made['name'])}", as_json)
 
 
 @profiles.command()
 @_NAME
 @_chosen
-@LOCAL_SERVER
-@TOKEN
-@JSON
+@asking
 def update(name: str, server: str, token: str | None, as_json: bool, **chosen: Any) -> None:
     """Change what was chosen for the profile NAME: targets, reports, how it may be optimized."""
     with Api(server, token) as api:
@@ -109,7 +101,7 @@ def update(name: str, server: str, token: str | None, as_json: bool, **chosen: A
         if not choices:
             raise Refusal("nothing to change was given; perfmw profiles update --help names what there is")
         changed = api.post(f"profiles/{_quoted(known)}/settings", choices)
-    _show(changed, _details(changed), as_json)
+    tell(changed, _details(changed), as_json)
 
 
 def _choices(given: dict[str, Any], targets: dict[str, Any]) -> dict[str, Any]:
@@ -126,9 +118,7 @@ def _choices(given: dict[str, Any], targets: dict[str, Any]) -> dict[str, Any]:
 @profiles.command()
 @_NAME
 @YES
-@LOCAL_SERVER
-@TOKEN
-@JSON
+@asking
 def delete(name: str, yes: bool, server: str, token: str | None, as_json: bool) -> None:
     """Forget the profile NAME and all it counted; the next request of its target begins a new one."""
     with Api(server, token) as api:
@@ -136,7 +126,7 @@ def delete(name: str, yes: bool, server: str, token: str | None, as_json: bool) 
         if not yes:
             confirm(f"Forget {known['name']}?", refused="this forgets what was counted")
         done = api.post(f"profiles/{_quoted(known)}/delete", {})
-    _show(done, f"{printable(known['name'])} is forgotten", as_json)
+    tell(done, f"{printable(known['name'])} is forgotten", as_json)
 
 
 @profiles.command()
@@ -149,9 +139,7 @@ def delete(name: str, yes: bool, server: str, token: str | None, as_json: bool) 
     show_default=True,
     help="The last so many seconds.",
 )
-@LOCAL_SERVER
-@TOKEN
-@JSON
+@asking
 def compare(
     name: str, second: str | None, window: str, server: str, token: str | None, as_json: bool
 ) -> None:
@@ -170,7 +158,7 @@ def compare(
     ]
     head = ["", printable(name if second else "before"), printable(second or "now"), "change"]
     text = table(head, rows, right=frozenset({1, 2, 3}))
-    _show(found, f"{text}\nsure that they differ: {found['confidence']:.0%}", as_json)
+    tell(found, f"{text}\nsure that they differ: {found['confidence']:.0%}", as_json)
 
 
 def _figure(name: str, value: float | None) -> str:
@@ -185,9 +173,7 @@ def _figure(name: str, value: float | None) -> str:
 @_NAME
 @click.option("--latency", type=DURATION, help="The mean, such as 80ms; else what was measured of late.")
 @click.option("--throughput", type=float, default=0.0, help="Operations per second, with --latency.")
-@LOCAL_SERVER
-@TOKEN
-@JSON
+@asking
 def baseline(
     name: str, latency: float | None, throughput: float, server: str, token: str | None, as_json: bool
 ) -> None:
@@ -195,7 +181,7 @@ def baseline(
     with Api(server, token) as api:
         body = {} if latency is None else {"latency": latency, "throughput": throughput}
         changed = api.post(f"profiles/{_quoted(_found(api, name))}/baseline", body)
-    _show(changed, _details(changed), as_json)
+    tell(changed, _details(changed), as_json)
 
 
 @profiles.command("export")
@@ -222,9 +208,7 @@ def export_profiles(
     type=click.Choice(["choices", "baselines"]),
     help="Leave out what was counted; or take nothing but baselines, and pin them.",
 )
-@LOCAL_SERVER
-@TOKEN
-@JSON
+@asking
 def import_profiles(file: Any, take: str | None, server: str, token: str | None, as_json: bool) -> None:
     """Take over the profiles that `export` wrote to FILE (- is stdin), beside those that are there."""
     try:
@@ -235,7 +219,7 @@ def import_profiles(file: Any, take: str | None, server: str, token: str | None,
         raise Refusal(f"{file.name} is no export of profiles")
     with Api(server, token) as api:
         done = api.post(f"profiles/import?take={take or 'all'}", exported)
-    _show(done, f"{len(done['ids'])} profiles taken over", as_json)
+    tell(done, f"{len(done['ids'])} profiles taken over", as_json)
 
 
 def _all(api: Api, kind: str | None = None) -> list[dict[str, Any]]:
@@ -276,10 +260,3 @@ def _details(one: dict[str, Any]) -> str:
         facts.append((name, f"{known['latency'] * 1e3:g} ms, {known['throughput']:g}/s" if known else None))
     facts.append(("reports", settings["reporting_schedule"]))
     return "\n".join([*lines, *(f"  {name}: {value}" for name, value in facts if value is not None)])
-
-
-def _show(data: Any, text: str, as_json: bool) -> None:
-    if as_json:
-        print_json(data)
-    else:
-        click.echo(text)

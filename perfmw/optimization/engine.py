@@ -162,7 +162,7 @@ class PerformanceOptimizationEngine:
         potential = self.potential(seen)
         yield
         applied = [applied_of(entry) for entry in self.ledger.kept()]
-        self.surveyed = Survey(found, potential, self.recommendations(None, seen), applied)
+        self.surveyed = Survey(found, potential, self.recommendations(None, seen), applied, seen.taken_at)
 
     # --- asking and answering ---
 
@@ -248,9 +248,9 @@ class PerformanceOptimizationEngine:
         return True
 
     def state(self) -> dict[str, Any]:
-        """JSON values: ``status`` idle or running; then the run, its step and blocks; the last result."""
-        last = as_row(self._last) if self._last else None
-        return {**(self._run.row() if self._run else {"status": "idle"}), "last": last}
+        """JSON values: ``status`` idle or running; run, its blocks; the last result; the time of the survey."""
+        run = self._run.row() if self._run else {"status": "idle"}
+        return {**run, "last": as_row(self._last) if self._last else None, "surveyed_at": self.surveyed.at}
 
     # --- undoing it ---
 

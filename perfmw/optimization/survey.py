@@ -28,6 +28,8 @@ class Survey:
     potential: Sequence[PotentialOptimization] = ()
     recommendations: Sequence[OptimizationRecommendation] = ()
     applied: Sequence[AppliedOptimization] = ()
+    at: float = 0.0
+    """Unix seconds; 0 before anybody looked."""
     _by_target: dict[str, ProfileOptimizations] = field(init=False, repr=False, default_factory=dict)
 
     def __post_init__(self) -> None:

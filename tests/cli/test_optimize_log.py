@@ -10,6 +10,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from perfmw.cli.group import cli
+from perfmw.cli.optimize import rehearsed
 
 APP = """
 import asyncio
@@ -29,39 +30,51 @@ def rehearse(*arguments: str) -> Result:
     return CliRunner().invoke(cli, ["optimize", "rehearse", *arguments])
 
 
-@pytest.fixture
-def log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Three minutes of a busy and a private page."""
-    (tmp_path / "slow.py").write_text(APP)
-    monkeypatch.chdir(tmp_path)
+@pytest.fixture(scope="module")
+def log(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Three minutes of busy pages and a private one."""
+    folder = tmp_path_factory.mktemp("rehearsing")
+    (folder / "slow.py").write_text(APP)
     began = datetime(2026, 1, 5, 12, tzinfo=UTC)
     lines = [
         f"10.0.0.{n % 9} - - [{began + timedelta(seconds=n):%d/%b/%Y:%H:%M:%S +0000}] "
-        f'"GET {"/basket" if n % 3 == 0 else "/offers"} HTTP/1.1" 200 22'
+        f'"GET {"/basket" if n % 3 == 0 else f"/offers/{n % 4}"} HTTP/1.1" 200 22'
         for n in range(180)
     ]
-    path = tmp_path / "access.log"
+    path = folder / "access.log"
     path.write_text("\n".join(lines) + "\n")
     return path
 
 
+@pytest.fixture(autouse=True)
+def _at_home(log: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(log.parent)
+
+
 def test_what_would_be_tried_and_what_not(log: Path) -> None:
-    done = rehearse(str(log), "--target", "slow:app", "--seconds", "20", "--json")
+    done = rehearse(str(log), "--target", "slow:app", "--seconds", "7", "--json")
     assert done.exit_code == 0, done.output
     found = json.loads(done.stdout)
     assert (found["requests"], found["errors"]) == (180, 0)
     [would] = [one for one in found["opportunities"] if one["type"] == "cache_route"]
-    assert would["target"].endswith("/offers")
+    assert would["target"].endswith("/offers/{id}")
     assert would["expected_gain"] > 0.5
     assert any("/basket" in one["target"] and "no-store" in one["missing"] for one in found["lacking"])
+    said = rehearsed(found, log)
+    assert f"180 requests of {log} sent, 0 failed" in said
+    assert f"would try: {would['title']}: {would['expected_gain']:.0%} of" in said
+    assert "  not: cache_route of GET /basket: " in said
+    assert "nothing would be tried" not in said
 
 
-def test_it_is_told_in_words(log: Path) -> None:
-    done = rehearse(str(log), "--target", "slow:app", "--seconds", "5")
+def test_where_nothing_would_be_tried_it_is_told_why(log: Path) -> None:
+    few = log.with_name("few.log")
+    few.write_text("".join(log.read_text().splitlines(keepends=True)[:60]))
+    done = rehearse(str(few), "--target", "slow:app", "--seconds", "1")
     assert done.exit_code == 0, done.output
-    assert "180 requests of" in done.output
-    assert "nothing would be tried" in done.output, "five seconds are no evidence"
-    assert "not enough samples yet" in done.output
+    assert f"60 requests of {few} sent, 0 failed" in done.output
+    assert "nothing would be tried" in done.output
+    assert "too quiet: 40 requests of 50 needed" in done.output
 
 
 @pytest.mark.parametrize(
