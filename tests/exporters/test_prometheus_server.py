@@ -2,51 +2,48 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
-import os
 import re
 import shutil
 import socket
 import subprocess
 import sys
+import threading
 import time
 import urllib.parse
 import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import pytest
+import uvicorn
 from click.testing import CliRunner
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse
+from starlette.routing import Route
 
+from perfmw import CacheRule, PerfMiddleware, Settings
 from perfmw.cli.group import cli
 from perfmw.exporters.grafana import Durations, panels
 
 PROMETHEUS = shutil.which("prometheus")
 needs_prometheus = pytest.mark.skipif(PROMETHEUS is None, reason="no Prometheus server is installed")
 
-APP = """
-from starlette.applications import Starlette
-from starlette.responses import PlainTextResponse
-from starlette.routing import Route
-from perfmw import CacheRule, PerfMiddleware, Settings
-
-async def item(request):
-    return PlainTextResponse("item", 503 if request.path_params["id"] == "13" else 200)
-
-rules = [CacheRule(path="/items/1", ttl=600)]
-settings = Settings(cache_rules=rules, trace_ratio=1.0)
-app = PerfMiddleware(Starlette(routes=[Route("/items/{id}", item)]), settings=settings)
-app.runtime.profiles.recorder("SELECT ?", "query").done(0.01)
-"""
-CONFIG = """
-global: {{scrape_interval: 1s, scrape_timeout: 1s}}
-scrape_configs:
-  - job_name: site
+ALL: Final[tuple[Durations, ...]] = ("quantiles", "histograms", "native")
+JOB = """
+  - job_name: {name}
     metrics_path: /_perfmw/metrics
     static_configs: [{{targets: ["{target}"]}}]
 """
+CONFIG = "global: {scrape_interval: 500ms, scrape_timeout: 500ms}\nscrape_configs:"
+OPTIONS = (
+    "--enable-feature=exemplar-storage,native-histograms",
+    "--scrape.discovery-reload-interval=100ms",
+)
 
 
 @contextmanager
@@ -95,64 +92,105 @@ class Server:
     def eventually(self, query: str) -> list[Any]:
         deadline = time.monotonic() + 30.0
         while not (found := self.ask(query)) and time.monotonic() < deadline:
-            time.sleep(0.3)
+            time.sleep(0.1)
         return found
 
 
+async def item(request: Request) -> PlainTextResponse:
+    return PlainTextResponse("item", 503 if request.path_params["id"] == "13" else 200)
+
+
+def app(durations: Durations, folder: Path) -> PerfMiddleware:
+    settings = Settings(
+        cache_rules=[CacheRule(path="/items/1", ttl=600)],
+        trace_ratio=1.0,
+        dashboard="loopback",
+        state_dir=str(folder / durations),
+        prometheus_histograms=durations != "quantiles",
+        prometheus_native=durations == "native",
+        plugins=[],
+    )
+    made = PerfMiddleware(Starlette(routes=[Route("/items/{id}", item)]), settings=settings)
+    made.runtime.profiles.recorder("SELECT ?", "query").done(0.01)
+    return made
+
+
 @contextmanager
-def scraped(folder: Path, durations: Durations) -> Iterator[tuple[str, Server]]:
-    """The address of a site under a little traffic, and a Prometheus that scrapes it."""
-    (folder / "scraped_site.py").write_text(APP)
-    environment = {
-        **os.environ,
-        "PERFMW_DASHBOARD": "loopback",
-        "PERFMW_PROMETHEUS_HISTOGRAMS": str(durations != "quantiles").lower(),
-        "PERFMW_PROMETHEUS_NATIVE": str(durations == "native").lower(),
-    }
-    command = [sys.executable, "-m", "uvicorn", "scraped_site:app", "--port", "0", "--no-access-log"]
-    with running(command, cwd=folder, env=environment) as site:
-        target = waited_for(site, r"running on http://([\d.:]+)")
-        (folder / "prometheus.yml").write_text(CONFIG.format(target=target))
-        port = free_port()
-        options = [f"--web.listen-address=127.0.0.1:{port}", f"--storage.tsdb.path={folder / 'data'}"]
-        options.append("--enable-feature=exemplar-storage,native-histograms")
-        assert PROMETHEUS is not None
-        with running([PROMETHEUS, f"--config.file={folder / 'prometheus.yml'}", *options]) as server:
-            waited_for(server, r"(ready to receive web requests)")
-            yield f"http://{target}", Server(f"http://127.0.0.1:{port}")
+def serving(app: PerfMiddleware, listening: socket.socket) -> Iterator[None]:
+    server = uvicorn.Server(uvicorn.Config(app, log_level="error", timeout_graceful_shutdown=2))
+    thread = threading.Thread(target=lambda: asyncio.run(server.serve([listening])), daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        server.should_exit = True
+        thread.join(20)
+    assert not thread.is_alive()
+
+
+@contextmanager
+def scraped(folder: Path) -> Iterator[tuple[dict[Durations, str], Server]]:
+    """A site for each way to tell durations, and a Prometheus that scrapes them all."""
+    with ExitStack() as stack:
+        doors = {one: stack.enter_context(socket.create_server(("127.0.0.1", 0))) for one in ALL}
+        there = {one: f"127.0.0.1:{door.getsockname()[1]}" for one, door in doors.items()}
+        server = stack.enter_context(scraping(folder, there))  # first: it takes 5 s to look at its targets
+        for one, door in doors.items():
+            stack.enter_context(serving(app(one, folder), door))
+        yield {one: f"http://{address}" for one, address in there.items()}, server
+
+
+@contextmanager
+def scraping(folder: Path, there: dict[Durations, str]) -> Iterator[Server]:
+    jobs = [JOB.format(name=name, target=target) for name, target in there.items()]
+    (folder / "prometheus.yml").write_text(CONFIG + "".join(jobs))
+    port = free_port()
+    options = [f"--web.listen-address=127.0.0.1:{port}", f"--storage.tsdb.path={folder / 'data'}"]
+    assert PROMETHEUS is not None
+    with running([PROMETHEUS, f"--config.file={folder / 'prometheus.yml'}", *options, *OPTIONS]) as server:
+        waited_for(server, r"(ready to receive web requests)")
+        yield Server(f"http://127.0.0.1:{port}")
 
 
 @needs_prometheus
-@pytest.mark.parametrize("durations", ["quantiles", "histograms", "native"])
-def test_every_chart_finds_its_figures(tmp_path: Path, durations: Durations) -> None:
-    with scraped(tmp_path, durations) as (site, server):
-        for _ in range(4):
-            for number in (1, 1, 1, 2, 13):
-                get(f"{site}/items/{number}")
-            time.sleep(1.1)
-        counted = server.eventually('sum(perfmw_requests_total{route="GET /items/{id}"}) == 20')
-        assert counted, server.ask("perfmw_requests_total")
-        assert server.ask("up")[0]["value"][1] == "1"
-        for panel in panels(durations):
-            for query, _ in panel.queries:
-                for name, value in (("job", "site"), ("instance", ".*"), ("route", ".*")):
-                    query = query.replace(f"${name}", value)
-                query = query.replace("$__rate_interval", "30s")
-                if panel.title == "Performance score":
-                    server.ask(query)  # none before there is a baseline
-                else:
-                    assert server.eventually(query), (panel.title, query)
-        if durations == "histograms":
-            assert _exemplars(server, "perfmw_request_duration_seconds_bucket") == _traces(site)
-        if durations == "native":
-            counted = server.ask('histogram_count(perfmw_request_duration_seconds{route="GET /items/{id}"})')
-            assert counted[0]["value"][1] == "20"
-            assert not server.ask("perfmw_request_duration_seconds_bucket")
+def test_every_chart_finds_its_figures(tmp_path: Path) -> None:
+    with scraped(tmp_path) as (there, server):
+        for turn in range(1, 5):
+            for site in there.values():
+                for number in (1, 1, 1, 2, 13):
+                    get(f"{site}/items/{number}")
+            for durations in ALL:
+                counted = f'sum(perfmw_requests_total{{job="{durations}", route="GET /items/{{id}}"}})'
+                assert server.eventually(f"{counted} == {5 * turn}"), server.ask("perfmw_requests_total")
+        for durations in ALL:
+            assert server.ask(f'up{{job="{durations}"}}')[0]["value"][1] == "1"
+            _assert_each_panel_is_filled(server, durations)
+        known = _exemplars(server, 'perfmw_request_duration_seconds_bucket{job="histograms"}')
+        assert _traces(there["histograms"]) <= known
+        native = 'perfmw_request_duration_seconds{job="native", route="GET /items/{id}"}'
+        assert server.ask(f"histogram_count({native})")[0]["value"][1] == "20"
+        assert not server.ask('perfmw_request_duration_seconds_bucket{job="native"}')
+
+
+def _assert_each_panel_is_filled(server: Server, durations: Durations) -> None:
+    for panel in panels(durations):
+        for query, _ in panel.queries:
+            for name, value in (("job", durations), ("instance", ".*"), ("route", ".*")):
+                query = query.replace(f"${name}", value)
+            query = query.replace("$__rate_interval", "30s")
+            if panel.title == "Performance score":
+                server.ask(query)  # none before there is a baseline
+            else:
+                assert server.eventually(query), (durations, panel.title, query)
 
 
 def _exemplars(server: Server, metric: str) -> set[str]:
     """The traces that Prometheus knows for a metric."""
-    found = json.loads(get(f"{server.address}/api/v1/query_exemplars?query={metric}&start=0&end=9999999999"))
+    found = json.loads(
+        get(
+            f"{server.address}/api/v1/query_exemplars?query={urllib.parse.quote(metric)}&start=0&end=9999999999"
+        )
+    )
     return {one["labels"]["trace_id"] for series in found["data"] for one in series["exemplars"]}
 
 
