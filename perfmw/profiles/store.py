@@ -40,6 +40,8 @@ COOLING: Final = 0.94
 """Activity halves in about two minutes."""
 PATIENCE: Final = 0.008
 """Seconds that a snapshot of many profiles may take for describing those that changed."""
+FEW: Final = 32
+"""Profiles that a snapshot describes however long it takes."""
 _STEP: Final = 64
 SERIES_POINTS: Final = 600
 WHOLE: Final = ((5.0, 12), (15.0, 20), (60.0, 60), (600.0, 144))
@@ -237,19 +239,20 @@ class ProfileStore:
         """Every profile as of now, in the order of first appearance.
 
         Those that changed are described anew for at most ``patience`` seconds; of the rest the last
-        description is given, and the next call begins with them. Few profiles are always up to date.
+        description is given, and the next call begins with them. Few profiles are always up to date, however
+        long the process is kept from the processor meanwhile.
         """
-        now, tracked = self._clock(), self.everything()
+        now, tracked, described = self._clock(), self.everything(), 0
         deadline = perf_counter() + patience
         turn = self._turn % len(tracked) if tracked else 0
         found: list[PerformanceProfile | None] = [None] * len(tracked)
         for place in (*range(turn, len(tracked)), *range(turn)):
             one = tracked[place]
             profile = one.known(now)
-            if profile is None and perf_counter() > deadline:
+            if profile is None and described >= FEW and perf_counter() > deadline:
                 profile = one.last
             elif profile is None:
-                self._turn = place + 1
+                self._turn, described = place + 1, described + 1
             found[place] = profile or one.profile(now)
         return [profile for profile in found if profile is not None]
 

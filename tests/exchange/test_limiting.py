@@ -82,7 +82,7 @@ async def test_more_than_the_limit_are_turned_away_with_all_that_a_client_needs(
 
 
 async def test_the_short_way_through_is_limited_too() -> None:
-    async with site() as (app, client, wrapped):
+    async with site(hit_for_miss_seconds=3600) as (app, client, wrapped):
         app.going.set()
         for _ in range(2):
             assert (await client.get("/")).status == 200

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from perfmw.contracts import PerformanceProfileConfig
 from perfmw.profiles import ProfileStore, Recorder, profile_id
 from perfmw.profiles.reading import Reading
-from perfmw.profiles.store import REVIEW_SECONDS
+from perfmw.profiles.store import FEW, REVIEW_SECONDS
 from perfmw.profiles.topk import Candidates
 
 
@@ -133,15 +133,26 @@ def test_a_name_more_frequent_than_its_share_is_held(names: list[str], most: int
 
 
 def test_a_snapshot_without_patience_gives_what_was_known_and_catches_up(clock: Clock) -> None:
+    store, many = ProfileStore(clock=clock), FEW + 10
+    for number in range(many):
+        store.recorder(f"GET /{number}").hit(0.1)
+    assert [profile.metrics.latency.count for profile in store.snapshot(patience=60.0)] == [1] * many
+    for number in range(many):
+        store.recorder(f"GET /{number}").hit(0.1)
+    hurried = store.snapshot(patience=-1.0)
+    assert [profile.name for profile in hurried] == store.names()
+    assert [profile.metrics.latency.count for profile in hurried] == [2] * FEW + [1] * 10
+    assert [profile.metrics.latency.count for profile in store.snapshot(patience=-1.0)] == [2] * many
+
+
+def test_a_snapshot_of_few_is_up_to_date_however_long_the_process_was_kept_waiting(clock: Clock) -> None:
+    """A stall of a few milliseconds used up the patience, and a profile told of one request instead of nine."""
     store = ProfileStore(clock=clock)
-    for number in range(10):
-        store.recorder(f"GET /{number}").hit(0.1)
-    assert [profile.metrics.latency.count for profile in store.snapshot()] == [1] * 10
-    for number in range(10):
-        store.recorder(f"GET /{number}").hit(0.1)
-    assert [profile.name for profile in store.snapshot(patience=-1.0)] == store.names()
-    assert [profile.metrics.latency.count for profile in store.snapshot(patience=-1.0)] == [1] * 10
-    assert [profile.metrics.latency.count for profile in store.snapshot(patience=60.0)] == [2] * 10
+    for requests in (1, 9):
+        while store.recorder("GET /").count() < requests:
+            store.recorder("GET /").hit(0.1)
+        [profile] = store.snapshot(patience=-1.0)
+        assert profile.metrics.latency.count == requests
 
 
 def test_an_idle_profile_is_described_once_a_second(clock: Clock) -> None:
