@@ -146,7 +146,7 @@ def test_a_snapshot_without_patience_gives_what_was_known_and_catches_up(clock: 
 
 
 def test_a_snapshot_of_few_is_up_to_date_however_long_the_process_was_kept_waiting(clock: Clock) -> None:
-    """A stall of some milliseconds used the patience up, and a profile told of one request instead of nine."""
+    """A stall of some milliseconds used it up, and a profile told of one request instead of nine."""
     store = ProfileStore(clock=clock)
     for requests in (1, 9):
         while store.recorder("GET /").count() < requests:
