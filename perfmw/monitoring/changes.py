@@ -54,6 +54,8 @@ class ChangeDetector:
         self._suspects: deque[tuple[float, float]] = deque(maxlen=REFERENCE)
         self._up = self._down = 0.0
         self._rising = self._falling = 0
+        self._known: tuple[float, float] | None = None
+        """Centre and spread of what is usual; None once that is another."""
 
     def update(self, at: float, value: float) -> Change | None:
         """The change that the bucket of time ``at`` (unix seconds) confirms, if any.
@@ -82,9 +84,12 @@ class ChangeDetector:
     def restore(self, usual: Sequence[float]) -> None:
         """Take up what ``state`` gave."""
         self._usual.extend(value for value in usual if isfinite(value))
+        self._known = None
 
     def _accumulate(self, logged: float) -> bool:
-        centre, spread = _usual_of(self._usual)
+        if self._known is None:
+            self._known = _usual_of(self._usual)
+        centre, spread = self._known
         off = max(-_CLIP, min(_CLIP, (logged - centre) / spread))
         self._up = max(0.0, self._up + off - _SLACK)
         self._down = max(0.0, self._down - off - _SLACK)
@@ -107,6 +112,7 @@ class ChangeDetector:
         _, after = _split(self._suspects, fmean(self._usual))
         self._usual.clear()
         self._usual.extend(after)
+        self._known = None
         self._suspects.clear()
         self._up = self._down = 0.0
         self._rising = self._falling = 0
@@ -116,6 +122,7 @@ class ChangeDetector:
         suspected = max(self._rising, self._falling)
         while len(self._suspects) > suspected:
             self._usual.append(self._suspects.popleft()[1])
+            self._known = None
 
 
 def _usual_of(values: Sequence[float]) -> tuple[float, float]:

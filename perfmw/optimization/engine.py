@@ -248,7 +248,7 @@ class PerformanceOptimizationEngine:
         return True
 
     def state(self) -> dict[str, Any]:
-        """JSON values: ``status`` idle or running; run, its blocks; the last result; the time of the survey."""
+        """JSON values: ``status`` idle or running, the run, its blocks; the last result; the survey's."""
         run = self._run.row() if self._run else {"status": "idle"}
         return {**run, "last": as_row(self._last) if self._last else None, "surveyed_at": self.surveyed.at}
 

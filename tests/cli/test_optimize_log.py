@@ -52,7 +52,7 @@ def _at_home(log: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_what_would_be_tried_and_what_not(log: Path) -> None:
-    done = rehearse(str(log), "--target", "slow:app", "--seconds", "7", "--json")
+    done = rehearse(str(log), "--target", "slow:app", "--seconds", "6", "--json")
     assert done.exit_code == 0, done.output
     found = json.loads(done.stdout)
     assert (found["requests"], found["errors"]) == (180, 0)

@@ -15,18 +15,19 @@ def buckets(
     count: int,
     *,
     begin: int = 0,
+    minutes: int = 1,
     latency: float = 0.05,
     errors: float = 0.0,
     requests: int = 200,
     seed: int = 1,
 ) -> Iterator[Bucket]:
-    """Minutes of noisy traffic."""
+    """Noisy traffic, ``minutes`` a bucket."""
     chance = random.Random(seed)
     for number in range(begin, begin + count):
         total = max(0, int(chance.gauss(requests, requests**0.5)))
         failed = sum(chance.random() < errors for _ in range(total))
         busy = (total - failed) * latency * chance.lognormvariate(0.0, 0.1)
-        yield Bucket(number * MINUTE, MINUTE, total, failed, busy)
+        yield Bucket(number * minutes * MINUTE, minutes * MINUTE, total, failed, busy)
 
 
 def feed(watch: SeriesWatch, found: Iterator[Bucket], name: str = "GET /x") -> list[Moved]:
@@ -95,23 +96,23 @@ def test_every_nights_slow_job_is_expected() -> None:
     watch = SeriesWatch()
     told = []
     for day in range(5):
-        begin = day * 1440
-        feed(watch, buckets(180, begin=begin, seed=3 * day))
-        feed(watch, buckets(30, begin=begin + 180, latency=0.1, seed=3 * day + 1))
+        begin = day * 720
+        feed(watch, buckets(90, begin=begin, minutes=2, seed=3 * day))
+        feed(watch, buckets(15, begin=begin + 90, minutes=2, latency=0.1, seed=3 * day + 1))
         told.append(len(watch.findings()))
-        feed(watch, buckets(1230, begin=begin + 210, seed=3 * day + 2))
+        feed(watch, buckets(615, begin=begin + 105, minutes=2, seed=3 * day + 2))
     assert told[0] > 0
     assert told[-2:] == [0, 0]
 
 
 def test_noise_alone_gives_at_most_one_false_alarm_in_ten_thousand_buckets() -> None:
     watch, alarms = SeriesWatch(), 0
-    for number in range(8):
+    for number in range(4):
         for one in buckets(2_500, seed=100 + number, errors=0.002):
             found = watch.update(str(number), str(number), "component", one)
             alarms += sum(worse(moved) for moved in found)
-    assert watch.buckets == 20_000
-    assert alarms <= 2
+    assert watch.buckets == 10_000
+    assert alarms <= 1
 
 
 def test_the_state_survives_a_restart() -> None:

@@ -84,7 +84,7 @@ def test_who_is_refused_has_waited_as_long_as_it_was_asked_to() -> None:
 
 async def allocated(site: PerfMiddleware) -> ResourceOptimizationResult:
     system = site.runtime.rounds.resources
-    request = ResourceOptimizationRequest(goals=("latency",), blocks=8, block_seconds=0.3)
+    request = ResourceOptimizationRequest(goals=("latency",), blocks=6, block_seconds=0.15)
     return await system.optimize_resource_allocation(system.managers()[0].id, request)
 
 
@@ -143,7 +143,7 @@ async def test_parts_that_reads_suggest_are_tried_and_in_force_if_they_are_kept(
     async def app(scope: Any, receive: Any, send: Any) -> None:
         api = scope["path"].startswith("/api")
         kind = b"application/json" if api else b"text/plain"
-        await asyncio.sleep(0.002 if api else 0)
+        await asyncio.sleep(0.0005 if api else 0)
         await send({"type": "http.response.start", "status": 200, "headers": [(b"content-type", kind)]})
         await send({"type": "http.response.body", "body": b"1" * 2_000})
 
@@ -164,13 +164,13 @@ async def test_parts_that_reads_suggest_are_tried_and_in_force_if_they_are_kept(
     async def read() -> None:
         nonlocal scanned
         while going:
-            scanned = await pages(Client(site), scanned, 40)
+            scanned = await pages(Client(site), scanned, 10)
             await asyncio.sleep(0)
 
     task = asyncio.create_task(read())
     try:
         await site.runtime.start()
-        request = OptimizationRequest(("memory_parts",), "advanced", blocks=8, block_seconds=0.2)
+        request = OptimizationRequest(("memory_parts",), "advanced", blocks=6, block_seconds=0.1)
         await site.runtime.engine.optimize(request)
         tried = [one for one in site.runtime.ledger.entries() if one.opportunity.optimizer == "allotment"]
         kept = tried[-1].kind == "kept"
