@@ -193,7 +193,11 @@ class OptimizationRecommendation:
 
 @dataclass(slots=True)
 class Measurement:
-    """One side of a comparison: what was measured while a change was off or on. Seconds, shares."""
+    """One side of a comparison: what was measured while a change was off or on. Seconds, shares.
+
+    ``stale_rate``: the share of requests answered past their freshness; ``memory``: bytes the process held,
+    the median of what the guardrails saw. None where it was not measured, as by earlier releases.
+    """
 
     requests: int = 0
     mean: float = 0.0
@@ -203,6 +207,8 @@ class Measurement:
     hit_rate: float = 0.0
     origin_calls: int = 0
     p99: float = 0.0
+    stale_rate: float | None = None
+    memory: int | None = None
 
 
 @dataclass(slots=True)

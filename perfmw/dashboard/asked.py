@@ -53,7 +53,7 @@ def events_of_host(host: Any, now: float, window: float) -> list[Event]:
 
 
 def history_of_host(host: Any, now: float, window: float) -> list[Means]:
-    """How busy the pools of this worker were."""
+    """How busy the pools of all workers of the host were."""
     rounds = getattr(host, "rounds", None)
     return rounds.history.course(window, now) if rounds is not None else []
 

@@ -17,6 +17,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from statistics import median_low
 
 WORSE = (1.5, 2.0, 3.0, 5.0, 10.0, 30.0)
 """How much worse than allowed the bets say it is."""
@@ -280,6 +281,11 @@ class Guardrails:
         if self.stale.evidence() >= needed:
             return f"stale answers rose to {self.stale.share(True):.1%} of requests from {_usual(self.stale)}"
         return self._grown(self._memory[False], self._memory[True])
+
+    def memory(self, on: bool) -> int | None:
+        """Bytes held on one side, the median of its windows; None where nobody knows."""
+        seen = self._memory[on]
+        return median_low(seen) if seen else None
 
     def undecided(self) -> bool:
         """Whether harm to latencies may still come to light: it is neither shown nor improbable."""

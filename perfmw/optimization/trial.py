@@ -69,7 +69,7 @@ class Trial:
     def side(self, on: bool) -> Measurement | None:
         """All blocks of one side together; None before there is one."""
         readings = [reading for state, reading in self.measured if state is on]
-        return _measurement(readings) if readings else None
+        return _measurement(readings, self.rails.memory(on)) if readings else None
 
     async def _measure(self, on: bool) -> str | None:
         """One block, its head discarded; why the trial has to stop, which is asked several times a block."""
@@ -165,7 +165,7 @@ def _block(on: bool, seen: ReadingLike, control: float | None) -> Block:
     return Block(on, count, seen.seconds / count if count else 0.0, control)
 
 
-def _measurement(readings: Sequence[ReadingLike]) -> Measurement:
+def _measurement(readings: Sequence[ReadingLike], memory: int | None) -> Measurement:
     count = sum(reading.count for reading in readings)
     hits = sum(reading.hits for reading in readings)
     sketch = _together([reading.sketch for reading in readings if reading.count > 0])
@@ -178,4 +178,6 @@ def _measurement(readings: Sequence[ReadingLike]) -> Measurement:
         error_rate=sum(reading.errors for reading in readings) / count if count else 0.0,
         hit_rate=hits / count if count else 0.0,
         origin_calls=count - hits,
+        stale_rate=sum(reading.traffic.stale for reading in readings) / count if count else None,
+        memory=memory,
     )

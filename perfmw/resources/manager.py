@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Protocol, get_args
+from dataclasses import dataclass, replace
+from typing import Final, Protocol, get_args
 
 from perfmw.contracts.profiles import OptimizationResult, PerformanceProfile
 from perfmw.contracts.resources import (
@@ -52,6 +53,24 @@ class AllocationHost(Protocol):
         """Try what can be changed while running, by experiment and ledger; None where that is off."""
 
 
+@dataclass(frozen=True, slots=True)
+class ManagerRecord:
+    """That a manager was made, or with ``gone`` removed, at unix time ``at``, for the other workers."""
+
+    name: str
+    scope: ResourceScope
+    pools: tuple[str, ...]
+    at: float
+    gone: bool = False
+
+    @property
+    def id(self) -> str:
+        return hashlib.sha256(f"{self.scope}\0{self.name}".encode()).hexdigest()[:16]
+
+
+_MOST_RECORDS: Final = 200
+
+
 class ResourceManagementSystem:
     """Keeps resource managers over the pools of one sampler; the first, ``host``, covers them all.
 
@@ -68,6 +87,7 @@ class ResourceManagementSystem:
         self._clock = clock
         self._host = host
         self._managers: dict[str, tuple[ResourceManager, tuple[str, ...]]] = {}
+        self._records: dict[str, ManagerRecord] = {}
         self.create("host", "global")
 
     def create(
@@ -88,24 +108,49 @@ class ResourceManagementSystem:
         if unknown:
             known = ", ".join(self._sampler.names)
             raise ValueError(f"no resource pool named {', '.join(unknown)}; there are {known}")
-        if allocation is None:
-            allocation = self._host.allocation() if self._host is not None else ResourceAllocation()
-        manager = self._new(name, scope, allocation)
-        self._managers[manager.id] = (manager, chosen)
-        return self._refresh(manager, chosen)
+        record = ManagerRecord(name, scope, chosen, self._clock())
+        return self._refresh(self._add(record, allocation or self._own_allocation()), chosen)
 
-    def _new(self, name: str, scope: ResourceScope, allocation: ResourceAllocation) -> ResourceManager:
-        now = self._clock()
-        return ResourceManager(
-            id=hashlib.sha256(f"{scope}\0{name}".encode()).hexdigest()[:16],
-            name=name,
-            scope=scope,
+    def _add(self, record: ManagerRecord, allocation: ResourceAllocation) -> ResourceManager:
+        manager = ResourceManager(
+            id=record.id,
+            name=record.name,
+            scope=record.scope,
             pools=ResourcePools(),
             allocation=allocation,
             monitoring=ResourceMonitoring(predictive_scaling=True, cost_optimization=self._host is not None),
             metrics=ResourceManagerMetrics(),
-            metadata=ResourceManagerMetadata(created_at=now, last_optimized=now),
+            metadata=ResourceManagerMetadata(created_at=record.at, last_optimized=record.at),
         )
+        self._managers[record.id] = (manager, record.pools)
+        self._remember(record)
+        return manager
+
+    def _remember(self, record: ManagerRecord) -> None:
+        self._records.pop(record.id, None)
+        self._records[record.id] = record
+        gone = [one.id for one in self._records.values() if one.gone]
+        for oldest in gone[: max(0, len(self._records) - _MOST_RECORDS)]:
+            del self._records[oldest]
+
+    def records(self) -> list[ManagerRecord]:
+        """What was made and removed, for the other workers."""
+        return list(self._records.values())
+
+    def take_over(self, records: Iterable[ManagerRecord]) -> None:
+        """Make and remove what another worker did, where that is later than what is known here."""
+        for record in records:
+            known = self._records.get(record.id)
+            if known is not None and known.at >= record.at:
+                continue
+            if record.gone:
+                self._managers.pop(record.id, None)
+                self._remember(record)
+            elif record.id not in self._managers and set(record.pools) <= set(self._sampler.names):
+                self._add(record, self._own_allocation())
+
+    def _own_allocation(self) -> ResourceAllocation:
+        return self._host.allocation() if self._host is not None else ResourceAllocation()
 
     def managers(self) -> list[ResourceManager]:
         """All managers, with the latest samples."""
@@ -118,7 +163,10 @@ class ResourceManagementSystem:
 
     def delete(self, manager_id: str) -> bool:
         """Remove a manager; False if there was none of that id. Its pools go on being sampled."""
-        return self._managers.pop(manager_id, None) is not None
+        if self._managers.pop(manager_id, None) is None:
+            return False
+        self._remember(replace(self._records[manager_id], at=self._clock(), gone=True))
+        return True
 
     def _refresh(self, manager: ResourceManager, pools: tuple[str, ...]) -> ResourceManager:
         samples = [sample for sample in self._sampler.latest() if sample.name in pools]

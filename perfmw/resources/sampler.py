@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 from perfmw.contracts.protocols import ResourcePool
@@ -16,14 +16,24 @@ _log = logging.getLogger("perfmw.resources")
 
 
 class ResourceSampler:
-    """Samples pools and keeps the last 600 samples of each. ``pools`` by name, or a sequence of them."""
+    """Samples pools and keeps the last 600 samples of each.
+
+    :param pools: by name, or a sequence of them.
+    :param merge: makes of this process's samples what is kept, such as those of all workers of the host.
+    """
 
     def __init__(
-        self, pools: Mapping[str, ResourcePool] | Sequence[ResourcePool], history: int = HISTORY
+        self,
+        pools: Mapping[str, ResourcePool] | Sequence[ResourcePool],
+        history: int = HISTORY,
+        merge: Callable[[list[PoolSample]], list[PoolSample]] | None = None,
     ) -> None:
         named = pools if isinstance(pools, Mapping) else {pool.name: pool for pool in pools}
         self._pools = dict(named)
         self._history: dict[str, deque[PoolSample]] = {name: deque(maxlen=history) for name in self._pools}
+        self._merge = merge
+        self.kept: list[PoolSample] = []
+        """The last round of samples as it was kept."""
         self.failures: dict[str, int] = {}
         """How often a pool could not be read."""
 
@@ -32,9 +42,14 @@ class ResourceSampler:
         return list(self._pools)
 
     def sample(self, now: float) -> list[PoolSample]:
-        """One sample of each pool that could be read; ``now`` in unix seconds."""
-        samples = [self._one(name, pool, now) for name, pool in self._pools.items()]
-        return [sample for sample in samples if sample is not None]
+        """One sample of each pool of this process that could be read; ``now`` in unix seconds."""
+        found = [self._one(name, pool, now) for name, pool in self._pools.items()]
+        samples = [sample for sample in found if sample is not None]
+        self.kept = self._merge(samples) if self._merge is not None else samples
+        for sample in self.kept:
+            if sample.name in self._history:
+                self._history[sample.name].append(sample)
+        return samples
 
     def _one(self, name: str, pool: ResourcePool, now: float) -> PoolSample | None:
         try:
@@ -45,7 +60,6 @@ class ResourceSampler:
                 _log.warning("resource pool %r cannot be read and is left out: %r", name, error)
             return None
         sample.name = name
-        self._history[name].append(sample)
         return sample
 
     def latest(self) -> list[PoolSample]:

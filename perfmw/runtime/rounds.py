@@ -28,6 +28,7 @@ from perfmw.runtime.guarding import Guard
 from perfmw.runtime.owncost import OwnCost
 from perfmw.runtime.scaling import Scaling
 from perfmw.runtime.watching import Watching
+from perfmw.runtime.workers import briefly_heard, merged_pools
 
 if TYPE_CHECKING:
     from perfmw.runtime.runtime import Runtime
@@ -50,7 +51,8 @@ class Rounds:
 
     def __init__(self, runtime: Runtime) -> None:
         self._runtime = runtime
-        self._sampler = ResourceSampler(list(runtime.plugins.resource_pools.values()))
+        pools = list(runtime.plugins.resource_pools.values())
+        self._sampler = ResourceSampler(pools, merge=self._with_other_workers)
         self._efficiencies: deque[tuple[float, float | None]] = deque(maxlen=_HISTORY)
         self._scores: deque[tuple[float, float | None]] = deque(maxlen=_HISTORY)
         self._checked_at = 0.0
@@ -64,7 +66,7 @@ class Rounds:
         self._used = ResourceUsageMetrics()
         self.pools: Sequence[PoolSample] = ()
         self.history = History(time.time())
-        """How busy each pool was over the last day, as a share."""
+        """How busy each pool of the host was over the last day, as a share."""
         self.cost = OwnCost()
         self._judge_at = 0.0
         self._stamps: dict[str, int] = {}
@@ -85,6 +87,17 @@ class Rounds:
             except Exception:
                 log.exception("a round of sampling failed")
 
+    @property
+    def host_pools(self) -> Sequence[PoolSample]:
+        """The pools of all workers of the host, as of the last round."""
+        return self._sampler.kept
+
+    def _with_other_workers(self, own: list[PoolSample]) -> list[PoolSample]:
+        others = briefly_heard(self._runtime)
+        for said in others:
+            self.resources.take_over(said.managers)
+        return merged_pools(own, [said.pools for said in others])
+
     def tick(self, now: float) -> None:
         """One round at unix time ``now``."""
         for _ in self.steps(now):
@@ -93,10 +106,10 @@ class Rounds:
     def steps(self, now: float) -> Iterator[None]:
         """``tick`` in steps, so that a round over many profiles does not hold up the event loop."""
         self.pools = self._sampler.sample(now)
-        self.history.add(now, {pool.name: pool.utilization for pool in self.pools})
+        self.history.add(now, {pool.name: pool.utilization for pool in self.host_pools})
         self._used = self._usage.sample(now)
         self._runtime.watch_process()
-        self._efficiencies.append((now, efficiency(self.pools)))
+        self._efficiencies.append((now, efficiency(self.host_pools)))
         self._runtime.caching.tick(now)
         self.guard.tick(now, self.pools, self._used)
         self.scaling.tick(now, self._used)

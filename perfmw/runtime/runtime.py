@@ -43,7 +43,7 @@ from perfmw.runtime.learning import Learning
 from perfmw.runtime.purging import CdnPurges, purge
 from perfmw.runtime.spaces import responses_of, spaces_of
 from perfmw.runtime.spans import RuntimeSpans
-from perfmw.runtime.workers import heard, limited, merged_limits, merged_pools, said_by
+from perfmw.runtime.workers import heard, limited, merged_limits, said_by
 from perfmw.settings import Settings
 
 if TYPE_CHECKING:
@@ -352,11 +352,12 @@ class Runtime:
             caching=partial(self.caching.statistics, peers),
             limits=limited(self),
             host_limits=merged_limits([limited(self), *(said.limits for said in peers)]),
-            host_pools=merged_pools(self.rounds.pools, [said.pools for said in peers]),
+            host_pools=self.rounds.host_pools,
             prefetches=self.learning.prefetches(),
             waste=self.learning.waste(),
             managers=self.cache_managers,
             forecast=self.rounds.scaling.state(),
+            optimizations=self.engine.surveyed.whole(),
         )
 
     def _exemplars(self) -> Callable[[str], list[Exemplar]] | None:

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import msgspec
 
 from perfmw.cache.functions.callspec import FunctionInfo
 from perfmw.contracts import CacheLayerInfo, PoolSample, ProcessHealth
 from perfmw.profiles.sketch import SketchState
+from perfmw.resources.manager import ManagerRecord
 
 if TYPE_CHECKING:
     from perfmw.runtime.runtime import Runtime
@@ -35,20 +36,36 @@ class CachesSaid(msgspec.Struct):
     timeouts: int
 
 
-class Said(msgspec.Struct):
+class Brief(msgspec.Struct):
+    """The part of it that each round reads: decoding passes over the rest."""
+
+    pools: list[PoolSample] = []
+    managers: list[ManagerRecord] = []
+
+
+class Said(Brief, kw_only=True):
     """What a worker says of itself."""
 
     layers: list[CacheLayerInfo]
     process: ProcessHealth
     caches: CachesSaid | None = None
-    pools: list[PoolSample] = []
     limits: dict[str, Any] = {}
+
+
+_T = TypeVar("_T", bound=Brief)
 
 
 def said_by(runtime: Runtime) -> bytes:
     """What a worker tells the others of its host beside the profiles."""
     caching, rounds = runtime.caching, runtime.rounds
-    said = Said(caching.infos(), rounds.process(), caching.said(), list(rounds.pools), limited(runtime))
+    said = Said(
+        layers=caching.infos(),
+        process=rounds.process(),
+        caches=caching.said(),
+        pools=list(rounds.pools),
+        limits=limited(runtime),
+        managers=rounds.resources.records(),
+    )
     return msgspec.json.encode(said)
 
 
@@ -58,11 +75,21 @@ def limited(runtime: Runtime) -> dict[str, Any]:
 
 
 def heard(peers: Iterable[bytes]) -> list[Said]:
-    """What the other workers say; what is not understood, such as that of another release, is left out."""
+    """What the other workers of the host say of themselves."""
+    return _decoded(peers, Said)
+
+
+def briefly_heard(runtime: Runtime) -> list[Brief]:
+    """What each round reads of that."""
+    return _decoded(runtime.sharing.peers.values(), Brief) if runtime.sharing is not None else []
+
+
+def _decoded(peers: Iterable[bytes], kind: type[_T]) -> list[_T]:
+    """What is not understood, such as that of another release, is left out."""
     found = []
     for said in peers:
         try:
-            found.append(msgspec.json.decode(said, type=Said))
+            found.append(msgspec.json.decode(said, type=kind))
         except msgspec.DecodeError:
             continue
     return found

@@ -31,6 +31,14 @@ async def test_the_page_holds_what_the_plan_wants(client: httpx.AsyncClient) -> 
     assert "Nothing was stored for this URL yet" in page
 
 
+async def test_the_ledger_tells_what_guardrails_saw(client: httpx.AsyncClient) -> None:
+    ledger = (await client.get("/_perfmw/")).text.partition('id="part-ledger"')[2]
+    before, after = re.findall(r"[\d.]+\u202f% hits[^<]*</span><span[^>]*>[^<]*", ledger)[:2]
+    assert "stale" not in before, "earlier releases did not measure it"
+    assert "0.10\u202f% failed, 3.40\u202f% stale<" in after
+    assert after.endswith("requests, 88.0\u202fMiB held")
+
+
 async def test_without_traffic_it_teaches(make_client: MakeClient) -> None:
     async with make_client(FakeRuntime()) as client:
         page = (await client.get("/_perfmw/")).text

@@ -44,6 +44,8 @@ async def test_a_change_that_helps_is_kept(world: World) -> None:
     assert step.after.hit_rate == pytest.approx(0.8, abs=0.1)
     assert step.after.origin_calls < 0.4 * step.before.origin_calls
     assert step.after.p50 < 0.001 < step.before.p50 < step.before.p95 < step.before.p99
+    assert (step.before.stale_rate, step.after.stale_rate) == (0.0, pytest.approx(0.016, abs=0.005))
+    assert step.before.memory == step.after.memory == 80 * 2**20
     assert result.performance_improvement == pytest.approx(step.improvement)
     assert result.optimization_duration == pytest.approx(8 * 2.0)
     assert result.new_performance_score == 60.0

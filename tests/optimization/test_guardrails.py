@@ -106,6 +106,12 @@ def test_memory_that_grows_stops_it() -> None:
     assert rails(*grown).alarm() is None, "nothing to compare with"
 
 
+def test_what_each_side_held_is_told() -> None:
+    seen = rails(Window(False, 10, memory=200), *(Window(True, 10, memory=held) for held in (300, 900, 310)))
+    assert (seen.memory(False), seen.memory(True)) == (200, 310)
+    assert rails(Window(True, 10)).memory(True) is None
+
+
 def test_nothing_is_said_before_the_other_side_was_seen() -> None:
     assert rails(Window(True, 1_000, slow=500, timed=1_000), before=(10_000, 100, 500, 150)).alarm() is None
 

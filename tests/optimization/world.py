@@ -139,6 +139,8 @@ class World:
         self.on_sleep: Callable[[], object] = lambda: None
         self.raised: Callable[[PerformanceProfile, float], Sequence[Any]] = lambda _profile, _now: ()
         self.ensured: list[tuple[str, str]] = []
+        self.hits = 0
+        """Of which every fiftieth is stale."""
 
     def clock(self) -> float:
         return self.now
@@ -156,6 +158,8 @@ class World:
         rules = [rule for rule in self.controls.rules if self.concerns.get(rule, name) == name]
         if self.random.random() < max((self.hit_share.get(rule, 0.0) for rule in rules), default=0.0):
             recorder.hit(0.0002)
+            self.hits += 1
+            recorder.traffic.stale += self.hits % 50 == 0
             return
         slower = math.prod(self.slowing.get(rule, 1.0) for rule in rules)
         seconds = 0.05 * slower * math.exp(self.random.gauss(0, self.noise))
@@ -177,6 +181,7 @@ class World:
             ensure_profile=self.ensure,
             clock=self.clock,
             sleep=self.sleep,
+            memory=lambda: 80 * 2**20,
             watch=lambda: self.raised,
             on_event=lambda name, detail: self.events.append((name, detail)),
         )

@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+from dataclasses import replace
+from itertools import count
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -83,6 +86,54 @@ def test_the_history_is_bounded() -> None:
     assert [one.sampled_at for one in sampler.history("a")] == [7.0, 8.0, 9.0]
     assert sampler.history("b") == []
     assert [one.sampled_at for one in sampler.latest()] == [9.0]
+
+
+def test_what_is_kept_may_be_more_than_this_process_sees() -> None:
+    def merge(own: list[PoolSample]) -> list[PoolSample]:
+        return [*(replace(one, utilization=0.75) for one in own), PoolSample("far", "x", 1.0, 1.0, 1.0)]
+
+    sampler = ResourceSampler([Pool("a", 0.5)], merge=merge)
+    [own] = sampler.sample(1.0)
+    assert [one.name for one in sampler.kept] == ["a", "far"]
+    assert (own.utilization, [one.utilization for one in sampler.history("a")]) == (0.5, [0.75])
+    assert sampler.history("far") == [], "only pools that this process has can be managed"
+
+
+def test_managers_of_one_worker_are_those_of_all() -> None:
+    first, second = (
+        ResourceManagementSystem(ResourceSampler([Pool("cpu", 0.2), Pool("memory", 0.9)]), clock=ticks)
+        for ticks in (count(10.0).__next__, count(10.5).__next__)
+    )
+    api = first.create("api", "component", ["cpu"])
+    second.take_over(first.records())
+    assert [one.name for one in second.managers()] == ["host", "api"]
+    assert second.get(api.id) == api
+    with pytest.raises(ValueError, match="named 'api' already"):
+        second.create("api")
+    assert second.delete(api.id)
+    first.take_over(second.records())
+    second.take_over(first.records())
+    assert [one.name for one in (*first.managers(), *second.managers())] == ["host", "host"]
+    assert first.create("api", "component", ["cpu"]).id == api.id
+    second.take_over(first.records())
+    assert second.get(api.id) is not None, "made anew after it was removed"
+
+
+def test_a_worker_that_lacks_the_pools_takes_no_manager_over() -> None:
+    first = ResourceManagementSystem(ResourceSampler([Pool("gpu", 0.2)]))
+    second = ResourceManagementSystem(ResourceSampler([Pool("cpu", 0.2)]))
+    first.create("graphics", pools=["gpu"])
+    second.take_over(first.records())
+    assert [one.name for one in second.managers()] == ["host"]
+
+
+def test_what_was_removed_is_remembered_within_bounds() -> None:
+    system = ResourceManagementSystem(ResourceSampler([Pool("cpu", 0.2)]))
+    for number in range(300):
+        assert system.delete(system.create(f"m{number}").id)
+    records = system.records()
+    assert len(records) == 200
+    assert [records[0].name, records[-1].name] == ["host", "m299"]
 
 
 def test_the_host_has_a_manager_over_all_pools() -> None:

@@ -118,7 +118,7 @@ async def test_what_another_worker_says_is_counted_in(app: PerfMiddleware) -> No
     app.runtime.caching.tick(2e9)
     caching = app.runtime.caching
     own = statistics(app).layers[0]
-    said = Said(caching.infos(), app.runtime.rounds.process(), caching.said())
+    said = Said(layers=caching.infos(), process=app.runtime.rounds.process(), caches=caching.said())
     [peer] = heard([msgspec.json.encode(said)])
     [both] = caching.layers([peer])
     assert (both.hits, both.fills) == (2 * own.hits, 2 * own.fills)

@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+import re
+import time
+from contextlib import AsyncExitStack
+from pathlib import Path
 from typing import Any
 
+import pytest
+
+from perfmw import PerfMiddleware, Settings, hookimpl
 from perfmw.contracts import PoolSample
 from perfmw.runtime.workers import merged_limits, merged_pools
+from perfmw.testing import Client
 
 
 def pool(name: str, used: float, capacity: float | None, **more: Any) -> PoolSample:
@@ -58,3 +66,58 @@ def test_limits_of_all_workers_are_one_table() -> None:
     assert quota["heaviest"] == [{"key": "a", "refused": 3}]
     assert told[0] == limits(5, 2, 3)
     assert merged_limits([{}, {}]) == {}
+
+
+class Connections:
+    """A plugin's pool, of which each worker has its own."""
+
+    name = "database"
+
+    def __init__(self, used: float) -> None:
+        self.used = used
+
+    def sample(self, now: float) -> PoolSample:
+        return pool("database", self.used, 10.0, sampled_at=now)
+
+
+class Database:
+    def __init__(self, used: float) -> None:
+        self.used = used
+
+    @hookimpl
+    def perfmw_register_resource_pools(self, settings: Settings) -> dict[str, Any]:
+        return {"database": Connections(self.used)}
+
+
+async def no_app(scope: Any, receive: Any, send: Any) -> None:
+    assert scope["type"] == "lifespan", "only the dashboard is asked"
+    raise NotImplementedError
+
+
+@pytest.mark.anyio
+async def test_each_worker_shows_the_pools_and_managers_of_all(tmp_path: Path) -> None:
+    settings = Settings(state_dir=str(tmp_path), dashboard="loopback", sample_interval=3_600.0, plugins=())
+    first, second = (PerfMiddleware(no_app, settings, plugins=[Database(used)]) for used in (2.0, 7.0))
+    async with AsyncExitStack() as stack:
+        pages = [
+            await stack.enter_async_context(Client(one, base_url="http://127.0.0.1"))
+            for one in (first, second)
+        ]
+        for one in (first, second):
+            one.runtime.rounds.tick(time.time())
+        made = second.runtime.rounds.resources.create("shop", pools=["database"])
+        for one in (second, first, second):
+            assert one.runtime.sharing is not None
+            await one.runtime.sharing.exchange()
+        for one, page in zip((first, second), pages, strict=True):
+            one.runtime.rounds.tick(time.time())
+            api = "/_perfmw/api/v1"
+            listed = {row["name"]: row for row in (await page.get(f"{api}/pools")).json()["items"]}
+            assert listed["database"]["utilization"] == 0.45
+            moments = (await page.get(f"{api}/pools/history?window=60")).json()["items"]
+            own = [pool.utilization for pool in one.runtime.rounds.pools if pool.name == "database"]
+            assert moments[-1]["values"]["database"] == pytest.approx((*own, 0.45)[0] / 2 + 0.45 / 2)
+            managed = (await page.get(f"{api}/resources/{made.id}")).json()["manager"]
+            assert managed["metrics"]["utilization"] == {"database": 0.45}
+            metrics = (await page.get("/_perfmw/metrics")).text
+            assert re.search(r'^perfmw_pool_utilization_ratio{pool="database"} 0\.45$', metrics, re.M)

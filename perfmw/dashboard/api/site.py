@@ -51,7 +51,7 @@ async def get_cost(context: Context, request: Request) -> Response:
 _RANGE: dict[str, Any] = dict(WINDOW)
 ENDPOINTS = (
     Endpoint("GET", "/course", "All routes together over time, hits apart from misses", get_course, _RANGE),
-    Endpoint("GET", "/pools/history", "How busy each pool of this worker was over time", get_pools, _RANGE),
+    Endpoint("GET", "/pools/history", "How busy each pool of the host was over time", get_pools, _RANGE),
     Endpoint(
         "GET", "/timeline", "Alerts and what was done, the newest first", list_timeline, {**PAGING, **_RANGE}
     ),

@@ -56,7 +56,7 @@ async def show(context: Context, request: Request) -> Response:
 
 
 def managers_of(host: Host) -> list[ResourceManager]:
-    """Those of this worker; none where nothing is sampled."""
+    """Those that all workers share; none where nothing is sampled."""
     rounds = getattr(host, "rounds", None)
     return rounds.resources.managers() if rounds is not None else []
 
