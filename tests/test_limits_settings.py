@@ -80,6 +80,7 @@ def test_the_environment_says_it_as_json() -> None:
         ({"concurrency_limit": "yes"}, "allowed: one of off, observe, on"),
         ({"concurrency": {"leest": 1}}, "unknown key 'leest'; did you mean 'least'"),
         ({"concurrency": {"least": 30, "initial": 20}}, "least <= initial <= most is asked for, not 30, 20"),
+        ({"concurrency": {"most": 30, "most_tried": 29}}, "most_tried is at least most, 30, not 29"),
         ({"concurrency": {"groups": {"reports": "a"}}}, "'reports' is no path"),
         ({"request_priorities": {"/a": "urgent"}}, "'urgent' is not one of low, normal, high"),
         ({"limits_exempt": ["/up?x"]}, "without a query"),

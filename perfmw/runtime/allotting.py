@@ -15,13 +15,14 @@ if TYPE_CHECKING:
     from perfmw.runtime.gate import Gate
     from perfmw.runtime.parts import Parts
     from perfmw.runtime.runtime import Runtime
+    from perfmw.settings import Concurrency
 
 ADMISSION: Final = "admission"
 """The name of a reading of all requests in which a refusal takes as long as its client has to stay away."""
 AWAY_SECONDS: Final = 2.0
 """The mean of what Retry-After asks for."""
 STRETCH: Final = 2
-"""How many times the bound that the settings name a limit may be tried with."""
+"""How many times its bound a limit is tried with, where the settings allow to raise it that far."""
 _LATELY: Final = 60.0
 
 
@@ -82,7 +83,7 @@ def provide_allotments(runtime: Runtime, controls: RuntimeControls) -> None:
     if limits is None or limits.mode != "on":
         return
     for gate in limits.gates.values():
-        bound = _Bound(gate, runtime.settings.concurrency.most, runtime.profiles.started_at)
+        bound = _Bound(gate, runtime.settings.concurrency, runtime.profiles.started_at)
         controls.provide(f"limit:{gate.name}", bound.read, bound.write)
         controls.provide(f"wanted:limit:{gate.name}", bound.wanted, _refuse)
 
@@ -161,10 +162,14 @@ class _Shares:
 
 
 class _Bound:
-    """``limit:GROUP``: the most requests that the limit of a group may let in at once."""
+    """``limit:GROUP``: the most requests that the limit of a group may let in at once.
 
-    def __init__(self, gate: Gate, configured: int, since: float) -> None:
-        self._gate, self._configured, self._since = gate, configured, since
+    What the settings call ``most`` is a hard bound, unless they also say how far it may be raised by trial.
+    """
+
+    def __init__(self, gate: Gate, bounds: Concurrency, since: float) -> None:
+        self._gate, self._configured, self._since = gate, bounds.most, since
+        self._highest = bounds.most_tried or bounds.most
         self._type = "limit"
 
     def read(self) -> int:
@@ -172,10 +177,9 @@ class _Bound:
 
     def write(self, value: Any) -> None:
         most = int(value)
-        if not self._configured <= most <= STRETCH * self._configured:
-            highest = STRETCH * self._configured
+        if not self._configured <= most <= self._highest:
             raise ValueError(
-                f"limit:{self._gate.name} is from {self._configured} to {highest}, not {value!r}"
+                f"limit:{self._gate.name} is from {self._configured} to {self._highest}, not {value!r}"
             )
         self._gate.limiter.bound(most)
 
@@ -183,14 +187,18 @@ class _Bound:
         limiter, name = self._gate.limiter, self._gate.name
         refused, admitted = self._gate.refused.total(), self._gate.admitted.total()
         lately = perf_counter() - limiter.refused_at < _LATELY
-        if not lately or limiter.limit < limiter.most or limiter.most >= STRETCH * self._configured:
-            return {"type": self._type, "why": f"limit of {name}: {limiter.limit} of at most {limiter.most}"}
+        why = f"limit of {name}: {limiter.limit} of at most {limiter.most}"
+        if not lately or limiter.limit < limiter.most:
+            return {"type": self._type, "why": why}
+        if limiter.most >= self._highest:
+            return {"type": self._type, "why": f"{why}; concurrency.most_tried lets trials raise it"}
+        value = min(self._highest, STRETCH * limiter.most)
         return {
             "type": self._type,
             "why": f"{refused} were refused while the limit was at its bound",
-            "value": STRETCH * self._configured,
+            "value": value,
             "before": limiter.most,
-            "title": f"Let the limit of {name} rise to {STRETCH * self._configured}",
+            "title": f"Let the limit of {name} rise to {value}",
             "evidence": {"refused": refused, "admitted": admitted, "limit": limiter.limit},
             "gain": refused / (refused + admitted),
             "seconds": refused * AWAY_SECONDS / max(1.0, time() - self._since),

@@ -93,7 +93,8 @@ class Concurrency:
 
     ``least``, ``most``, ``initial``: requests at once, of each group and process. ``queue``: seconds that a
     request may wait for its turn. ``groups``: path pattern -> name of a group; all others are ``default``.
-    ``early``: refuse before the server parses, where it is uvicorn.
+    ``early``: refuse before the server parses, where it is uvicorn. ``most_tried``: how far a trial of an
+    optimization may raise ``most``, None for not at all.
     """
 
     least: int | None = None
@@ -106,6 +107,7 @@ class Concurrency:
     strategy: Strategy = "priority"
     shares: Mapping[str, float] | None = None
     early: bool = True
+    most_tried: int | None = None
 
     def __post_init__(self) -> None:
         convert_fields(self, _CONCURRENCY_KINDS)
@@ -113,6 +115,8 @@ class Concurrency:
         least, initial, most = self.bounds
         if not least <= initial <= most:
             raise SettingsError(f"least <= initial <= most is asked for, not {least}, {initial}, {most}")
+        if self.most_tried is not None and self.most_tried < most:
+            raise SettingsError(f"most_tried is at least most, {most}, not {self.most_tried}")
 
     def _check_shares(self) -> None:
         if self.shares is not None and self.strategy not in DEFAULT_SHARES:
@@ -149,6 +153,7 @@ _CONCURRENCY_KINDS: dict[str, Kind] = {
     "strategy": choice("priority", "fair", "weighted", "reserve"),
     "shares": optional(Kind("numbers by low, normal and high", _shares), "those of the strategy"),
     "early": BOOL,
+    "most_tried": optional(COUNT, "`most`: not at all"),
 }
 
 CONCURRENCY_REFERENCE: dict[str, tuple[str, str]] = {
@@ -167,6 +172,7 @@ CONCURRENCY_REFERENCE: dict[str, tuple[str, str]] = {
         "for high).",
         "early": "Whether uvicorn refuses before it parses: of the cost of a refusal a fifth is left. Its "
         "access log and middlewares around perfmw do not see these.",
+        "most_tried": "How far optimizations may raise `most` where it is reached, by trial.",
     }.items()
 }
 """Field of the table ``concurrency`` -> what it takes, and its sentence in the reference."""

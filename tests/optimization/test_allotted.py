@@ -94,7 +94,7 @@ async def test_an_allocation_tries_a_limit_that_is_reached_higher_and_keeps_what
         await send({"type": "http.response.start", "status": 200, "headers": []})
         await send({"type": "http.response.body", "body": b"ok"})
 
-    tight = Concurrency(least=4, initial=4, most=4)
+    tight = Concurrency(least=4, initial=4, most=4, most_tried=8)
     site = PerfMiddleware(
         app, Settings(concurrency_limit="on", concurrency=tight, optimization_level="advanced", plugins=[])
     )
@@ -126,6 +126,28 @@ async def test_an_allocation_tries_a_limit_that_is_reached_higher_and_keeps_what
         going = False
         with contextlib.suppress(asyncio.CancelledError):
             await asyncio.gather(*tasks)
+        await site.runtime.stop()
+
+
+async def test_the_bound_that_the_settings_give_a_limit_is_hard_unless_they_say_how_far_it_may_rise() -> None:
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await asyncio.sleep(0.01)
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b"ok"})
+
+    tight = Concurrency(least=2, initial=2, most=2)
+    site = PerfMiddleware(app, Settings(concurrency_limit="on", concurrency=tight, plugins=[]))
+    try:
+        answers = await asyncio.gather(*(Client(site).post("/") for _ in range(6)))
+        assert [one.status for one in answers].count(503) == 4
+        plan = site.runtime.controls.options()["wanted:limit:default"]
+        assert "value" not in plan
+        assert "concurrency.most_tried" in plan["why"]
+        for raised in (3, 4):
+            with pytest.raises(ValueError, match=f"from 2 to 2, not {raised}"):
+                site.runtime.controls.set_option("limit:default", raised)
+        assert site.runtime.controls.options()["limit:default"] == 2
+    finally:
         await site.runtime.stop()
 
 
