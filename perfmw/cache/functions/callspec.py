@@ -219,11 +219,22 @@ def refuse_unfit(function: Any) -> None:
     """Raises TypeError for what cannot be cached, with what to do instead."""
     if not callable(function):
         raise TypeError(f"@cached decorates functions, not {type(function).__qualname__}")
-    if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
+    if any(_generates(one) for one in (function, type(function).__call__)):
         raise TypeError(
-            f"{function.__qualname__} is a generator function: what it yields can be read only once. "
+            f"{told(function)} is a generator function: what it yields can be read only once. "
             f"Return a list or a tuple from a function instead, and cache that"
         )
+
+
+def _generates(function: Any) -> bool:
+    return inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function)
+
+
+def told(function: Any) -> str:
+    """What an error calls a function, or whatever was given in place of one; never its address."""
+    while isinstance(function, partial):
+        function = function.func
+    return getattr(function, "__qualname__", None) or f"an object of class {type(function).__qualname__}"
 
 
 def unique_name(function: Callable[..., Any]) -> str:

@@ -19,6 +19,10 @@ from typing import Any
 
 import msgspec
 
+_REMEDY = (
+    "leave it out with exclude=[{name!r}] if it does not change the result, choose the key with key=..., "
+    "or give its class a __cache_key__() method"
+)
 _local_names: weakref.WeakKeyDictionary[type, str] = weakref.WeakKeyDictionary()
 
 
@@ -26,22 +30,27 @@ class UnstableArgumentError(TypeError):
     """A value has nothing that identifies it in another call or process."""
 
 
-def digest(arguments: Mapping[str, Any]) -> str:
+def digest(arguments: Mapping[str, Any], remedy: str = _REMEDY) -> str:
     """A key of 32 hexadecimal digits for named arguments.
 
-    :raises UnstableArgumentError: naming the argument that has no stable identity.
+    :param remedy: what to do about an argument that has no stable identity, with ``{name}`` for its name.
+    :raises UnstableArgumentError: naming the argument that has none, and what in it has none.
     """
     parts = []
     for name, value in arguments.items():
         try:
             parts.append(_framed(b"a", name.encode()) + identify(value))
-        except (UnstableArgumentError, RecursionError):
-            raise UnstableArgumentError(
-                f"argument {name!r} ({type(value).__module__}.{type(value).__qualname__}) has no stable "
-                f"identity to make a cache key of; leave it out with exclude=[{name!r}], choose the key with "
-                f"key=..., or give its class a __cache_key__() method"
-            ) from None
+        except (UnstableArgumentError, RecursionError) as error:
+            why = f"({unstable(value, error)}) has no stable identity to make a cache key of"
+            raise UnstableArgumentError(f"argument {name!r} {why}; {remedy.format(name=name)}") from None
     return hashlib.blake2b(b"".join(parts), digest_size=16).hexdigest()
+
+
+def unstable(value: Any, error: Exception) -> str:
+    """The class of a value that ``identify`` refused, and of what it holds if that was the reason."""
+    kind = _full_name(type(value))
+    held = str(error) if isinstance(error, UnstableArgumentError) else kind
+    return kind if held == kind else f"{kind}, which holds {held}"
 
 
 def identify(value: Any) -> bytes:
@@ -59,8 +68,12 @@ def _framed(mark: bytes, content: bytes) -> bytes:
     return b"%b%d:%b" % (mark, len(content), content)
 
 
+def _full_name(cls: type) -> str:
+    return f"{cls.__module__}.{cls.__qualname__}"
+
+
 def _named(cls: type) -> bytes:
-    name = f"{cls.__module__}.{cls.__qualname__}"
+    name = _full_name(cls)
     if "<locals>" in name:  # a function that makes classes makes different ones of one name
         name = f"{name}#{_local_names.setdefault(cls, uuid.uuid4().hex)}"
     return _framed(b"n", name.encode())
@@ -106,7 +119,7 @@ def _structured(value: Any) -> bytes:
         rule = _RULES.get(base)
         if rule is not None and not getattr(value, "__dict__", None):
             return _framed(b"s", _named(cls) + rule(value))
-    raise UnstableArgumentError
+    raise UnstableArgumentError(_full_name(cls))
 
 
 def _field_names(cls: type) -> tuple[str, ...] | None:

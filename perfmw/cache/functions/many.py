@@ -13,7 +13,7 @@ from typing import Any, Generic, NamedTuple, Protocol, Self, TypeVar, overload
 
 from perfmw.cache.coalescing import Flight, Leading, deadline, left
 from perfmw.cache.functions.calls import MISSING
-from perfmw.cache.functions.callspec import FunctionInfo, count_in, name_in, space_of, unique_name
+from perfmw.cache.functions.callspec import FunctionInfo, count_in, name_in, space_of, told, unique_name
 from perfmw.cache.functions.identity import digest
 from perfmw.cache.functions.options import Options, Seconds, Template, check_names, make_options
 from perfmw.cache.isolation import isolate, release
@@ -25,6 +25,7 @@ K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
 _ABSENT = ("perfmw.absent",)
 """What is kept of a key that the function did not find."""
+_REMEDY = "give its class a __cache_key__() method"
 _AT_ONCE = 32
 """How many keys are asked of layers beyond memory at one time."""
 
@@ -85,7 +86,7 @@ class CachedMany(Generic[K, V]):
     def key(self, item: K) -> str:
         """The cache key of one item. Raises UnstableArgumentError for one without stable identity."""
         owner = {"self": self._owner[0]} if self._owner else {}
-        return self._prefix + digest({**owner, "key": item})
+        return self._prefix + digest({**owner, "key": item}, _REMEDY)
 
     async def __call__(self, items: Iterable[K]) -> dict[K, V]:
         """What is known of ``items``: the cache is asked for each, the function once for all the rest.
@@ -199,7 +200,7 @@ class CachedMany(Generic[K, V]):
         epoch, began = batch.scope.cache.tags.now(), time.perf_counter()
         self._info.misses += len(items)
         try:
-            loaded = dict(await self._function(*self._owner, list(items)))
+            loaded = self._mapping(await self._function(*self._owner, list(items)))
         except Exception as error:
             self._info.errors += 1
             for flight in flights.values():
@@ -214,6 +215,12 @@ class CachedMany(Generic[K, V]):
         finally:  # also when this caller leaves: the others need not ask again
             for item, flight in flights.items():
                 flight.done("returned", _Landed(kept[item], epoch))
+
+    def _mapping(self, loaded: Any) -> Mapping[K, V]:
+        if isinstance(loaded, Mapping):
+            return dict(loaded)
+        kind = type(loaded).__qualname__
+        raise TypeError(f"{self._name} must return a mapping of the keys that it found; it returned {kind}")
 
     def _isolated(self, value: Any) -> Any:
         try:
@@ -315,12 +322,14 @@ def cached_many(
     """
     given = {"ttl": ttl, "tags": tags, "namespace": namespace, "negative": negative, "wait": wait}
     options = make_options(given)
+    if callable(ttl):
+        raise TypeError("ttl: seconds as a number or a timedelta; @cached takes a function as well")
 
     def decorate(function: Any) -> CachedMany[Any, Any]:
         if not inspect.iscoroutinefunction(function):
-            raise TypeError(f"@cached_many decorates async functions, not {function!r}")
+            raise TypeError(f"@cached_many decorates async functions, and {told(function)} is none")
         if len(inspect.signature(function).parameters) not in (1, 2):
-            raise TypeError(f"{function.__qualname__} must take a list of keys and nothing else")
+            raise TypeError(f"{told(function)} must take a list of keys and nothing else")
         return CachedMany(function, options)
 
     return decorate

@@ -9,7 +9,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, fields
 from typing import Any, TypedDict
 
-from perfmw.cache.functions.identity import UnstableArgumentError, digest, identify
+from perfmw.cache.functions.identity import UnstableArgumentError, digest, identify, unstable
 
 Seconds = float | dt.timedelta
 TTL = Seconds | Callable[[Any], Seconds | None] | None
@@ -53,6 +53,16 @@ class Options:
     memo: bool = False
 
 
+_FITS: dict[str, tuple[Callable[[Any], bool], str]] = {
+    "key": (lambda value: isinstance(value, str) or callable(value), "a template or a function"),
+    "namespace": (lambda value: isinstance(value, str), "a name"),
+    "condition": (callable, "a function of the result"),
+    "early": (lambda value: isinstance(value, (int, float)) and 0 <= value < math.inf, "a number from 0 on"),
+    "memo": (lambda value: isinstance(value, bool), "True or False"),
+}
+"""Options that are neither times nor lists of names: whether a value fits, and what would."""
+
+
 def make_options(given: Mapping[str, Any]) -> Options:
     """Raises TypeError for an unknown option or a wrong type, ValueError for a time or name that is none."""
     known = [field.name for field in fields(Options)]
@@ -60,16 +70,24 @@ def make_options(given: Mapping[str, Any]) -> Options:
         if name not in known:
             raise TypeError(f"@cached has no option {name!r}; its options: {', '.join(known)}")
     made = dict(given)
-    for name in ("tags", "exclude"):
-        if isinstance(made.get(name), str):
-            raise TypeError(f"{name}: give a list of names, not the text {made[name]!r}")
     if made.get("namespace") == "":
         raise ValueError("namespace: a name, or leave it out for the name of the function and its module")
-    made["tags"], made["exclude"] = tuple(made.get("tags", ())), frozenset(made.get("exclude", ()))
+    for name, (fits, what) in _FITS.items():
+        if made.get(name) is not None and not fits(made[name]):
+            raise TypeError(f"{name}: {what}, not {made[name]!r}")
+    made["tags"] = tuple(_names("tags", made.get("tags", ())))
+    made["exclude"] = frozenset(_names("exclude", made.get("exclude", ())))
     for name in ("ttl", "wait", "stale", "negative", "errors"):
         if name in made and not callable(made[name]):
             made[name] = _time(name, made[name])
     return Options(**made)
+
+
+def _names(option: str, value: Any) -> list[str]:
+    names: list[str] = list(value) if isinstance(value, Iterable) else [value]
+    if isinstance(value, str) or not all(isinstance(name, str) for name in names):
+        raise TypeError(f"{option}: give a list of names, not {value!r}")
+    return names
 
 
 def _time(name: str, value: Any) -> float | None:
@@ -107,8 +125,7 @@ class Template:
 
     def __init__(self, text: str) -> None:
         self.text = text
-        parsed = _formatter.parse(text)
-        self._fields = [(name, spec or "", how) for _, name, spec, how in parsed if name is not None]
+        self._fields = _fields_of(text)
         if any("{" in spec for _, spec, _ in self._fields):
             raise ValueError(f"{text!r}: a format within a format cannot be part of a key or tag")
         self.names = {name.split(".")[0].split("[")[0] for name, _, _ in self._fields}
@@ -136,12 +153,21 @@ class Template:
         value = _formatter.get_field(name, (), bound)[0]
         try:
             identify(value)
-        except (UnstableArgumentError, RecursionError):
+        except (UnstableArgumentError, RecursionError) as error:
             raise UnstableArgumentError(
-                f"key={self.text!r}: {name!r} ({type(value).__module__}.{type(value).__qualname__}) has no "
+                f"key={self.text!r}: {name!r} ({unstable(value, error)}) has no "
                 f"stable text; name something of it, such as {{{name}.id}}"
             ) from None
         return value
+
+
+def _fields_of(text: str) -> list[tuple[str, str, str | None]]:
+    """Name, format and conversion of each field."""
+    try:
+        parsed = list(_formatter.parse(text))
+    except ValueError as error:
+        raise ValueError(f"{text!r} is no template: {error}") from None
+    return [(name, spec or "", how) for _, name, spec, how in parsed if name is not None]
 
 
 def check_names(function: str, names: Iterable[str], parameters: Collection[str]) -> None:

@@ -100,13 +100,14 @@ class PerRequest(Generic[P, T]):
         bound._prefix = (instance,)
         return bound
 
-    @overload
-    def __get__(self, instance: None, owner: Any = None) -> PerRequest[P, T]: ...
+    @overload  # a class method: its first argument is the owner
+    def __get__(self: Callable[Concatenate[S, Q], T], instance: Any, owner: S) -> PerRequest[Q, T]: ...
 
     @overload
-    def __get__(
-        self: PerRequest[Concatenate[S, Q], T], instance: S, owner: Any = None
-    ) -> PerRequest[Q, T]: ...
+    def __get__(self: Callable[Concatenate[S, Q], T], instance: S, owner: Any = None) -> PerRequest[Q, T]: ...
+
+    @overload  # through the class, and static methods
+    def __get__(self, instance: Any, owner: Any = None) -> PerRequest[P, T]: ...
 
     def __get__(self, instance: Any, owner: Any = None) -> PerRequest[Any, T]:
         return self if instance is None else self.bound_to(instance)

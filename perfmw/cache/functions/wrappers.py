@@ -7,7 +7,7 @@ import functools
 import inspect
 import logging
 from abc import ABC, abstractmethod
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from functools import partial
 from typing import Any, Concatenate, Generic, ParamSpec, Protocol, Self, TypeVar, overload
 
@@ -184,13 +184,18 @@ class AsyncCached(Cached[P, T]):
     async def _keep(self, call: Call, kept: Any, storing: dict[str, Any]) -> None:
         await call.cache.put(call.key, kept, **storing)
 
-    @overload
-    def __get__(self, instance: None, owner: Any = None) -> AsyncCached[P, T]: ...
+    @overload  # a class method: its first argument is the owner
+    def __get__(
+        self: Callable[Concatenate[S, Q], Coroutine[Any, Any, T]], instance: Any, owner: S
+    ) -> AsyncCached[Q, T]: ...
 
     @overload
     def __get__(
-        self: AsyncCached[Concatenate[S, Q], T], instance: S, owner: Any = None
+        self: Callable[Concatenate[S, Q], Coroutine[Any, Any, T]], instance: S, owner: Any = None
     ) -> AsyncCached[Q, T]: ...
+
+    @overload  # through the class, and static methods
+    def __get__(self, instance: Any, owner: Any = None) -> AsyncCached[P, T]: ...
 
     def __get__(self, instance: Any, owner: Any = None) -> AsyncCached[Any, T]:
         return self if instance is None else self.bound_to(instance)
@@ -250,13 +255,14 @@ class SyncCached(Cached[P, T]):
         near = call.cache.put_nowait(call.key, kept, **storing)
         call.cache.bridge.tell(partial(call.cache.put, call.key, kept, **storing), near, must=False)
 
-    @overload
-    def __get__(self, instance: None, owner: Any = None) -> SyncCached[P, T]: ...
+    @overload  # a class method: its first argument is the owner
+    def __get__(self: Callable[Concatenate[S, Q], T], instance: Any, owner: S) -> SyncCached[Q, T]: ...
 
     @overload
-    def __get__(
-        self: SyncCached[Concatenate[S, Q], T], instance: S, owner: Any = None
-    ) -> SyncCached[Q, T]: ...
+    def __get__(self: Callable[Concatenate[S, Q], T], instance: S, owner: Any = None) -> SyncCached[Q, T]: ...
+
+    @overload  # through the class, and static methods
+    def __get__(self, instance: Any, owner: Any = None) -> SyncCached[P, T]: ...
 
     def __get__(self, instance: Any, owner: Any = None) -> SyncCached[Any, T]:
         return self if instance is None else self.bound_to(instance)

@@ -9,6 +9,7 @@ import inspect
 import threading
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import pydantic
@@ -343,7 +344,12 @@ async def test_generators_are_refused_with_the_reason() -> None:
     async def stream() -> AsyncIterator[int]:
         yield 1
 
-    for function in (numbers, stream):
+    class Numbers:
+        def __call__(self) -> Iterator[int]:
+            yield 1
+
+    refused: list[Any] = [numbers, stream, partial(numbers), Numbers()]
+    for function in refused:
         with pytest.raises(TypeError, match=r"generator function.*list or a tuple"):
             cached(function)
 
@@ -365,7 +371,7 @@ def test_misuse_is_named_at_decoration() -> None:
         cached(exclude=["c"])(load)
     with pytest.raises(ValueError, match="ttl: 0"):
         cached(ttl=0)(load)
-    with pytest.raises(TypeError, match="tags: give a list of names, not the text 'users'"):
+    with pytest.raises(TypeError, match="tags: give a list of names, not 'users'"):
         cached(tags="users")(load)
     with pytest.raises(TypeError, match="no option 'tll'; its options: ttl, tags"):
         cached(tll=60)(load)  # type: ignore[call-overload]
@@ -377,6 +383,26 @@ def test_misuse_is_named_at_decoration() -> None:
         cached(stale=-1)(load)
     with pytest.raises(TypeError, match="not int"):
         cached(ttl=1)(3)  # type: ignore[call-overload]
+    with pytest.raises(ValueError, match=r"'user:\{a' is no template: expected"):
+        cached(tags=["user:{a"])(load)
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "said"),
+    [
+        ("early", "often", "early: a number from 0 on, not 'often'"),
+        ("early", -1, "early: a number from 0 on, not -1"),
+        ("condition", 3, "condition: a function of the result, not 3"),
+        ("key", 3, "key: a template or a function, not 3"),
+        ("namespace", 3, "namespace: a name, not 3"),
+        ("memo", "yes", "memo: True or False, not 'yes'"),
+        ("tags", 3, "tags: give a list of names, not 3"),
+        ("exclude", [3], r"exclude: give a list of names, not \[3\]"),
+    ],
+)
+def test_an_option_of_a_wrong_kind_is_named(option: str, value: Any, said: str) -> None:
+    with pytest.raises(TypeError, match=said):
+        cached(**{option: value})
 
 
 async def test_wrong_arguments_fail_as_the_call_would() -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Iterator
+from functools import partial
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -277,6 +279,38 @@ def test_misuse_is_named_at_decoration() -> None:
         cached_many(tags=["user:{id}"])(fine)
     with pytest.raises(ValueError, match="ttl: -1"):
         cached_many(ttl=-1)
+    with pytest.raises(TypeError, match="ttl: seconds as a number or a timedelta"):
+        cached_many(ttl=lambda value: 1.0)  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match="load must take"):
+        cached_many()(partial(load))
+
+
+@pytest.mark.parametrize("function", [lambda ids: {}, partial(lambda ids: {}), classmethod(print), 5])
+def test_what_is_no_async_function_is_named_without_its_address(function: Any) -> None:
+    with pytest.raises(TypeError, match=r"decorates async functions, and .* is none") as refused:
+        cached_many()(function)
+    assert " at 0x" not in str(refused.value)
+
+
+async def test_a_result_that_is_no_mapping_is_named() -> None:
+    @cached_many(ttl=60)
+    async def load(ids: list[int]) -> Any:
+        return ids
+
+    with pytest.raises(
+        TypeError, match="load must return a mapping of the keys that it found; it returned list"
+    ):
+        await load([1])
+
+
+async def test_a_key_without_identity_is_named_with_the_only_way_out() -> None:
+    @cached_many(ttl=60)
+    async def load(ids: list[object]) -> dict[object, int]:
+        return {}
+
+    with pytest.raises(TypeError, match=r"argument 'key'.*__cache_key__") as refused:
+        await load([object()])
+    assert "exclude" not in str(refused.value)
 
 
 @settings(max_examples=150)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 
@@ -45,6 +46,16 @@ class Shop:
     def rate(item: int) -> bool:
         return True
 
+    @cached(ttl=60)
+    @classmethod
+    async def named(cls, name: str) -> bytes:
+        return b""
+
+    @per_request
+    @classmethod
+    def own(cls, name: str) -> str:
+        return name
+
     @cached_many()
     async def stock(self, ids: list[str]) -> dict[str, int]:
         return {}
@@ -60,7 +71,13 @@ async def main() -> None:
     reveal_type(await user(object()))  # bytes
     reveal_type(await many([1]))  # dict[int, str]
     reveal_type(await Shop().price(3))  # float
+    reveal_type(Shop.price(Shop(), 3))  # typing.Coroutine[Any, Any, float]
     reveal_type(Shop.rate(1))  # bool
+    reveal_type(Shop().rate(1))  # bool
+    reveal_type(await Shop.named("a"))  # bytes
+    reveal_type(await Shop().named.refresh("a"))  # bytes
+    reveal_type(await Shop.named.invalidate("a"))  # int
+    reveal_type(Shop.own("a"))  # str
     reveal_type(await Shop().stock(["a"]))  # dict[str, int]
     await load("1")  # error: incompatible type "str"
     await load.invalidate("1")  # error: incompatible type "str"
@@ -68,6 +85,7 @@ async def main() -> None:
     add()  # error: Missing positional argument "a"
     await many(["a"])  # error: incompatible type "str"
     await Shop().price()  # error: Missing positional argument "item"
+    await Shop.named(1)  # error: incompatible type "int"
     cached(tll=60)  # error: Unexpected keyword argument "tll"
     cached(ttl="5m")  # error: matches argument type "str"
 """
@@ -78,7 +96,8 @@ def test_mypy_sees_what_was_written(tmp_path: Path) -> None:
     path = tmp_path / "program.py"
     path.write_text(PROGRAM)
     options = ["--strict", "--python-version", "3.11", "--no-error-summary", "--hide-error-context"]
-    options += ["--follow-imports", "silent", "--cache-dir", str(tmp_path / "cache")]
+    options += ["--follow-imports", "silent", "--cache-dir", os.devnull]
+    options += ["--no-site-packages", "--ignore-missing-imports"]  # what others wrote is not looked at
     said, complaints, _ = mypy.run([*options, str(path)])
     assert not complaints
     by_line: dict[int, str] = {}
