@@ -345,6 +345,15 @@ async def test_the_instrumentation_of_opentelemetry_may_make_the_spans(provided:
     assert span.instrumentation_scope is not None
     assert span.instrumentation_scope.name == "opentelemetry.instrumentation.asgi"
     assert counted["component", "GET /rows/{id}"] == 1
+    tracing = middleware.runtime.tracing
+    assert tracing is not None
+    (kept,) = tracing.traces.slow()
+    assert (kept.trace_id, kept.route) == (f"{span.context.trace_id:032x}", "GET /rows/{id}")
+    assert kept.breakdown is not None
+    assert kept.breakdown.app > 0.0
+    assert "query" in {part.kind for part in kept.parts}
+    (exemplar,) = tracing.traces.exemplars("GET /rows/{id}")
+    assert exemplar.trace_id == span.context.trace_id
 
 
 @pytest.mark.parametrize(

@@ -157,8 +157,20 @@ def compare(
         for each in found["differences"]
     ]
     head = ["", printable(name if second else "before"), printable(second or "now"), "change"]
+    idle = [
+        named
+        for side, named in zip(("first", "second"), head[1:3], strict=True)
+        if not found[f"{side}_requests"]
+    ]
     text = table(head, rows, right=frozenset({1, 2, 3}))
-    tell(found, f"{text}\nsure that they differ: {found['confidence']:.0%}", as_json)
+    tell(found, f"{text}\n{_certain(found, idle, window)}", as_json)
+
+
+def _certain(found: dict[str, Any], idle: list[str], window: str) -> str:
+    """How sure it is that the sides differ; or which of them have nothing to be compared by."""
+    if not idle:
+        return f"sure that they differ: {found['confidence']:.0%}"
+    return f"no requests in {window} s to compare by: {', '.join(idle)}; a longer --window may have some"
 
 
 def _figure(name: str, value: float | None) -> str:
@@ -254,7 +266,8 @@ def _details(one: dict[str, Any]) -> str:
     if latency["count"]:
         lines += [f"  {name}: {latency[name] * 1e3:.2f} ms" for name in figures]
     score = held["current_score"]
-    facts = [("score", None if score is None else f"{score:.0f}"), ("trend", held["trend_direction"])]
+    trend = f"{held['trend_direction']} ({held['trend_confidence']:.0%} sure)"
+    facts = [("score", None if score is None else f"{score:.0f}"), ("trend", trend)]
     for name in ("baseline", "targets"):
         known = held[name]
         facts.append((name, f"{known['latency'] * 1e3:g} ms, {known['throughput']:g}/s" if known else None))

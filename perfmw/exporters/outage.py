@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -23,6 +24,7 @@ class Outage:
         self._exporter = exporter
         self._lock = threading.Lock()
         self._failing: set[str] = set()
+        self._lost: Counter[str] = Counter()
         self._since = 0.0
 
     def failed(self, what: str, reason: object) -> None:
@@ -45,10 +47,20 @@ class Outage:
             return
         with self._lock:
             self._failing.discard(what)
-            if lost:
-                _log.warning("exporter %s: %d %s were lost, for want of room", self._exporter, lost, what)
+            self._lost[what] += lost
             if not self._failing:
-                _log.info("exporter %s: sent again after %.0f s", self._exporter, monotonic() - self._since)
+                self._over()
+
+    def _over(self) -> None:
+        lost, self._lost = +self._lost, Counter()
+        told = " and ".join(f"{many} {what}" for what, many in lost.items())
+        _log.log(
+            logging.WARNING if lost else logging.INFO,
+            "exporter %s: sent again after %.0f s%s",
+            self._exporter,
+            monotonic() - self._since,
+            f"; {told} were lost meanwhile, for want of room" if lost else "",
+        )
 
 
 _heard: ContextVar[list[str] | None] = ContextVar("perfmw_heard", default=None)

@@ -27,7 +27,7 @@ Classifier = Callable[[ReadableSpan], "tuple[str, str] | None"]
 
 TYPES: Final = frozenset({"component", "workflow", "integration", "query", "system"})
 WORKFLOW_ATTRIBUTE: Final = "perfmw.workflow"
-"""A span with this attribute is a workflow of that name."""
+"""A span with this attribute is a workflow: of that name, or with ``True`` of the span's own."""
 
 SERIALISATION: Final = "serialise"
 """A span of this name is the making of a response's body."""
@@ -176,8 +176,8 @@ class SpanClassifier:
         """(type, name), or None for a span that is only a part of something."""
         attributes: Attributes = span.attributes or {}
         marked = attributes.get(WORKFLOW_ATTRIBUTE)
-        if isinstance(marked, str) and marked:
-            return "workflow", marked
+        if marked is True or (isinstance(marked, str) and marked):
+            return "workflow", self._plain(span.name) if marked is True else marked
         if _first(attributes, "db.system.name", "db.system") is not None:
             return "query", query_name(attributes, span.name)
         if _first(attributes, "messaging.system") is not None:

@@ -184,55 +184,81 @@ class RequestTracing:
         sink, kit = self.sink, self._kit
         started, begun = time.time_ns(), perf_counter()
         span, context = sink.open(scope, started)
-        watch, noted = self._watch(begun), _Noted(send)
-        trace_id = span._context[0]
-        watching = None
-        if watch is not None and len(self._open) < _MOST_OPEN:
-            self._open[trace_id], watching, answers = watch, watched.set(watch), answers.observed
+        noted, looked = _Noted(send), self._look(span._context[0], begun)
         token, error = kit.attach(context), None
         told: list[object] = []
         try:
-            await answers(sink.handed_down(scope, span, context), receive, noted, told, plain)
+            below = sink.handed_down(scope, span, context)
+            await (answers if looked is None else answers.observed)(below, receive, noted, told, plain)
         except BaseException as problem:
             error = problem
             raise
         finally:
             seconds = perf_counter() - begun
             kit.detach(token)
-            if watching is not None:
-                _unwatch(watching)
-                if self._open.get(trace_id) is watch:  # several requests may belong to one trace
-                    del self._open[trace_id]
+            watch = self._looked(span._context[0], looked)
             route = named(told)[0]
             kit.describe(span, route=route, status=noted.status, cache_status=noted.cache, error=error)
             span._end_time = started + int(seconds * 1e9)
             if told or error is not None or sink.starters:  # what was asked of the dashboard is no request
                 sink.send(span)
             if route:
-                self._note(scope, span, route, noted.status, seconds, watch)
+                self._note(scope, span._context, started / 1e9, route, noted.status, seconds, watch)
 
-    def _watch(self, now: float) -> Watch | None:
-        """A watch for this request, unless there have been enough in this second."""
+    def _look(self, trace_id: int, now: float) -> tuple[Watch, Token[Watch | None]] | None:
+        """Watch this request, unless there have been enough in this second."""
         if now - self._looks_at >= 1.0:
             self._looks, self._looks_at = _LOOKS, now
-        if self._looks <= 0:
+        if self._looks <= 0 or len(self._open) >= _MOST_OPEN:
             return None
         self._looks -= 1
-        return Watch(now)
+        watch = self._open[trace_id] = Watch(now)
+        return watch, watched.set(watch)
+
+    def _looked(self, trace_id: int, looked: tuple[Watch, Token[Watch | None]] | None) -> Watch | None:
+        """The request has ended: what was seen of it."""
+        if looked is None:
+            return None
+        watch, token = looked
+        _unwatch(token)
+        if self._open.get(trace_id) is watch:  # several requests may belong to one trace
+            del self._open[trace_id]
+        return watch
 
     async def _by_others(self, answers: Answers, scope: Scope, receive: Any, send: Messages) -> None:
         from opentelemetry.instrumentation.asgi import OpenTelemetryMiddleware
 
         async def app(scope: Scope, receive: Any, send: Messages) -> None:
-            await answers.observed(scope, receive, send, [])
+            await self._within(answers, scope, receive, send)
 
         with mark_covered():
             await OpenTelemetryMiddleware(app)(scope, receive, send)
 
+    async def _within(self, answers: Answers, scope: Scope, receive: Any, send: Messages) -> None:
+        """Have a request answered within a span of somebody else's, which is the current one."""
+        from opentelemetry.trace import get_current_span
+
+        context, at, begun = get_current_span().get_span_context(), time.time(), perf_counter()
+        noted, looked = _Noted(send), self._look(context.trace_id, begun)
+        told: list[object] = []
+        try:
+            await answers.observed(scope, receive, noted, told)
+        finally:
+            watch, route = self._looked(context.trace_id, looked), named(told)[0]
+            if route and context.is_valid:
+                self._note(scope, context, at, route, noted.status, perf_counter() - begun, watch)
+
     def _note(
-        self, scope: Scope, span: Any, route: str, status: int, seconds: float, watch: Watch | None
+        self,
+        scope: Scope,
+        context: Any,
+        at: float,
+        route: str,
+        status: int,
+        seconds: float,
+        watch: Watch | None,
     ) -> None:
-        context, at = span._context, span._start_time / 1e9
+        """Keep what is worth it of a request with a span of ``context`` that began ``at`` unix seconds."""
         kept = self.traces.wants(route, seconds, status >= 500 or status == 0, at)
         self.traces.point_at(route, Exemplar(context[0], context[1], seconds, at, kept))
         breakdown = None
@@ -242,7 +268,7 @@ class RequestTracing:
             self._account(route, breakdown)
         if kept:
             parts = watch.parts if watch is not None else ()
-            self.traces.keep(_trace(span, route, at, seconds, status, breakdown, parts))
+            self.traces.keep(_trace(context, route, at, seconds, status, breakdown, parts))
 
     def _account(self, route: str, breakdown: Any) -> None:
         tracked = self._store.tracked(profile_id("component", route)) if self._store is not None else None
@@ -275,13 +301,12 @@ class RequestTracing:
         if route:
             context, at = span.get_span_context(), ended / 1e9 - seconds
             self.traces.point_at(route, Exemplar(context.trace_id, context.span_id, seconds, at, True))
-            self.traces.keep(_trace(span, route, at, seconds, status, None, ()))
+            self.traces.keep(_trace(context, route, at, seconds, status, None, ()))
 
 
 def _trace(
-    span: Any, route: str, at: float, seconds: float, status: int, breakdown: Any, parts: Iterable[Part]
+    context: Any, route: str, at: float, seconds: float, status: int, breakdown: Any, parts: Iterable[Part]
 ) -> Trace:
-    context = span.get_span_context()
     ids = f"{context.trace_id:032x}", f"{context.span_id:016x}"
     return Trace(*ids, route, at, seconds, status, breakdown, tuple(parts))
 

@@ -57,6 +57,7 @@ def test_targets_are_listed_and_shown(server: str) -> None:
     text = run(server, "show", "GET /a").output
     assert "requests: 3" in text
     assert "p95:" in text
+    assert "trend: stable (0% sure)" in text
     assert told(server, "show", found[0]["id"])["name"] == "GET /a"
 
 
@@ -81,9 +82,13 @@ def test_two_are_compared_and_one_with_its_past(server: str) -> None:
     found = told(server, "compare", "GET /a", "GET /b")
     assert (found["first_requests"], found["second_requests"]) == (3, 1)
     assert {one["figure"] for one in found["differences"]} >= {"mean", "p95", "error_rate", "score"}
+    assert "sure that they differ" in run(server, "compare", "GET /a", "GET /b").output
     text = run(server, "compare", "GET /a").output
     assert "before" in text.splitlines()[0]
-    assert "sure that they differ" in text
+    assert "no requests in 300 s to compare by: before;" in text
+    told(server, "create", "GET /idle")
+    text = run(server, "compare", "GET /idle", "GET /a", "--window", "60").output
+    assert "no requests in 60 s to compare by: GET /idle;" in text
 
 
 def test_a_file_carries_them_elsewhere(server: str, tmp_path: Path) -> None:

@@ -25,6 +25,7 @@ pytest.importorskip("opentelemetry.exporter.otlp.proto.grpc", reason="the extra 
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 
 from perfmw.exporters.otlp import OtlpExporter, Protocol
+from perfmw.exporters.outage import Outage
 from perfmw.exporters.spans import SpanQueue
 from tests.exporters.receivers import Received, over_grpc, over_http
 
@@ -188,6 +189,17 @@ async def test_an_outage_is_one_line_and_loses_nothing(
     assert "will be tried again" in away.getMessage()
     assert f"127.0.0.1:{port}: " in away.getMessage()
     assert "sent again after" in back.getMessage()
+
+
+def test_the_end_of_an_outage_tells_what_was_lost(caplog: pytest.LogCaptureFixture) -> None:
+    outage = Outage("collector")
+    outage.failed("spans", "away")
+    outage.failed("metrics", "away")
+    outage.sent("spans", 3)
+    assert len(caplog.records) == 1
+    outage.sent("metrics")
+    assert [record.levelname for record in caplog.records] == ["WARNING"] * 2
+    assert caplog.records[1].getMessage().endswith("; 3 spans were lost meanwhile, for want of room")
 
 
 async def test_what_the_host_exports_itself_is_still_told(caplog: pytest.LogCaptureFixture) -> None:

@@ -154,6 +154,7 @@ CASES = [
         ("integration", "consumer orders"),
     ),
     (SpanKind.INTERNAL, {"perfmw.workflow": "checkout"}, ("workflow", "checkout")),
+    (SpanKind.INTERNAL, {"perfmw.workflow": True}, ("workflow", "span")),
 ]
 
 
