@@ -24,7 +24,7 @@ class Cgroup:
     """
 
     def __init__(self, root: Path = ROOT, membership: Path = MEMBERSHIP) -> None:
-        groups = _membership(membership)
+        groups, self._root = _membership(membership), root
         self._v2 = list(_upward(root, groups[""])) if "" in groups else []
         self._cpu_v1 = list(_upward(root / "cpu", groups["cpu"])) if "cpu" in groups else []
         self._memory_v1 = list(_upward(root / "memory", groups["memory"])) if "memory" in groups else []
@@ -59,8 +59,17 @@ class Cgroup:
         used = _stat(self._cpu_group / "cpu.stat", "usage_usec")
         if used is not None:
             return used / 1e6
-        nanoseconds = _number(self._cpu_group / "cpuacct.usage")
+        groups = (self._cpu_group, self._accounting)
+        nanoseconds = next((n for one in groups if (n := _number(one / "cpuacct.usage")) is not None), None)
         return None if nanoseconds is None else nanoseconds / 1e9
+
+    @property
+    def _accounting(self) -> Path:
+        """Where version 1 counts the time of the group whose limit holds, if not beside the limit."""
+        assert self._cpu_group is not None
+        limits = self._root / "cpu"
+        below = self._cpu_group.relative_to(limits) if self._cpu_group.is_relative_to(limits) else Path()
+        return self._root / "cpuacct" / below
 
     def memory_used(self) -> int | None:
         """Bytes used by the group whose limit holds, without file cache that can be dropped at once."""

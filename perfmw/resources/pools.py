@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import psutil
 
@@ -47,7 +47,7 @@ class _Rate:
 
 
 class CpuPool:
-    """Busy cores, of the control group if it is limited, else of the host.
+    """Busy cores, of the control group if it is limited, else of those that this process may run on.
 
     ``saturation``: runnable work beyond the capacity, from the one-minute load average of the host, as a
     share of the load; None where the system has no load average.
@@ -57,7 +57,9 @@ class CpuPool:
 
     def __init__(self, cgroup: Cgroup | None = None) -> None:
         self._cgroup = cgroup or Cgroup()
-        self._cores = float(_usable_cores())
+        usable = _usable_cores()
+        self._cores = float(len(usable) or os.cpu_count() or 1)
+        self._usable = usable if len(usable) < (os.cpu_count() or 1) else frozenset()
         limit = self._cgroup.cpu_cores
         self._limited = limit is not None and limit < self._cores and self._cgroup.cpu_seconds() is not None
         self._capacity = min(limit, self._cores) if limit else self._cores
@@ -78,18 +80,25 @@ class CpuPool:
     def _busy_seconds(self) -> float:
         if self._limited:
             return self._cgroup.cpu_seconds() or 0.0
-        times = psutil.cpu_times()
-        idle = times.idle + getattr(times, "iowait", 0.0)
-        # Guest time is already counted in user and nice.
-        guest = getattr(times, "guest", 0.0) + getattr(times, "guest_nice", 0.0)
-        return float(sum(times) - idle - guest)
+        if not self._usable:
+            return _busy(psutil.cpu_times())
+        cores = psutil.cpu_times(percpu=True)
+        return sum(_busy(times) for core, times in enumerate(cores) if core in self._usable)
 
 
-def _usable_cores() -> int:
+def _busy(times: Any) -> float:
+    idle = times.idle + getattr(times, "iowait", 0.0)
+    # Guest time is already counted in user and nice.
+    guest = getattr(times, "guest", 0.0) + getattr(times, "guest_nice", 0.0)
+    return float(sum(times) - idle - guest)
+
+
+def _usable_cores() -> frozenset[int]:
+    """The cores that this process may run on; empty where the system does not tell."""
     try:
-        return len(os.sched_getaffinity(0))
+        return frozenset(os.sched_getaffinity(0))
     except AttributeError:
-        return os.cpu_count() or 1
+        return frozenset()
 
 
 def _run_queue(cores: float) -> float | None:

@@ -67,6 +67,24 @@ def test_version_1(tmp_path: Path) -> None:
     assert (cgroup.memory_bytes, cgroup.memory_used()) == (4096, 2000)
 
 
+def test_version_1_that_counts_time_elsewhere_than_it_limits_it(tmp_path: Path) -> None:
+    cgroup = group(
+        tmp_path,
+        "2:cpuacct:/box\n1:cpu:/box\n",
+        {
+            "cpu/box/cpu.cfs_quota_us": "50000\n",
+            "cpu/box/cpu.cfs_period_us": "100000\n",
+            "cpuacct/cpuacct.usage": "9000000000\n",
+            "cpuacct/box/cpuacct.usage": "3000000000\n",
+        },
+    )
+    assert (cgroup.cpu_cores, cgroup.cpu_seconds()) == (0.5, 3.0)
+    pool = CpuPool(cgroup)
+    pool.sample(0.0)
+    (tmp_path / "cgroup" / "cpuacct" / "box" / "cpuacct.usage").write_text("3250000000\n")
+    assert pool.sample(1.0).utilization == 0.5
+
+
 def test_version_1_without_limits(tmp_path: Path) -> None:
     cgroup = group(
         tmp_path,
@@ -97,7 +115,8 @@ def test_without_cgroups_there_is_no_limit(tmp_path: Path) -> None:
 def test_cpu_of_the_host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     times = [CpuTimes(10, 0, 5, 100, 7), CpuTimes(11, 0, 5.5, 101, 8)]
     monkeypatch.setattr(psutil, "cpu_times", lambda: times.pop(0))
-    monkeypatch.setattr("perfmw.resources.pools._usable_cores", lambda: 2)
+    monkeypatch.setattr("perfmw.resources.pools._usable_cores", lambda: frozenset({0, 1}))
+    monkeypatch.setattr("os.cpu_count", lambda: 2)
     monkeypatch.setattr("os.getloadavg", lambda: (8.0, 0.0, 0.0))
     pool = CpuPool(no_cgroup(tmp_path))
     assert pool.sample(100.0).used == 0.0
@@ -107,8 +126,21 @@ def test_cpu_of_the_host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     assert (second.unit, second.sampled_at) == ("cores", 101.0)
 
 
+def test_cpu_of_the_cores_that_a_process_may_run_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What others do on other cores takes nothing from this process."""
+    idle, busy = CpuTimes(1, 0, 0, 100, 0), CpuTimes(9, 0, 0, 92, 0)
+    rounds = [[idle, idle, idle], [busy, busy, CpuTimes(1.5, 0, 0, 100.5, 0)]]
+    monkeypatch.setattr(psutil, "cpu_times", lambda percpu: rounds.pop(0))
+    monkeypatch.setattr("perfmw.resources.pools._usable_cores", lambda: frozenset({2}))
+    monkeypatch.setattr("os.cpu_count", lambda: 3)
+    pool = CpuPool(no_cgroup(tmp_path))
+    pool.sample(100.0)
+    sample = pool.sample(101.0)
+    assert (sample.used, sample.capacity) == (0.5, 1.0)
+
+
 def test_cpu_of_a_limited_group(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("perfmw.resources.pools._usable_cores", lambda: 4)
+    monkeypatch.setattr("perfmw.resources.pools._usable_cores", lambda: frozenset(range(4)))
     cgroup = group(tmp_path, "0::/\n", {"cpu.max": "50000 100000", "cpu.stat": "usage_usec 1000000\n"})
     pool = CpuPool(cgroup)
     pool.sample(10.0)
