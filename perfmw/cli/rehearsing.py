@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import gzip
 import re
+import statistics
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
     from perfmw.cache.simulation import Access
     from perfmw.cli.accesslog import LogEntry
     from perfmw.contracts import WorkloadEvent
+    from perfmw.learning import Prices
+    from perfmw.learning.cost import Curve
 
 Found = dict[str, Any]
 """What was found, for JSON; ``words`` tells it to people."""
@@ -24,13 +27,16 @@ _ENTRIES, _TTL = 100, 300.0
 _WRITES = frozenset({"POST", "PUT", "PATCH", "DELETE"})
 
 
-def curve(accesses: Sequence[Access], sizes: Sequence[int], *, sized: bool) -> Found:
-    """Hit ratios of LRU by size, the knee, and what twice each size would give."""
-    from perfmw.learning import MissRatioCurve, waste_of, what_if
+def curve(events: Sequence[WorkloadEvent], sizes: Sequence[int], *, sized: bool, prices: Prices) -> Found:
+    """Hit ratios of LRU by size, the knee, and what twice each size would give.
+
+    In money and time an hour, where the trace tells when reads were and what values take to make.
+    """
+    from perfmw.learning import MissRatioCurve, waste_of
 
     learned = MissRatioCurve()
-    for key, size in accesses:
-        learned.access(key, size if sized else None)
+    for event in events:
+        learned.access(event.key, event.size if sized else None)
     by = learned.by_bytes.curve if learned.by_bytes is not None else learned.curve
     unit = "bytes" if learned.by_bytes is not None else "entries"
     rows = [{"size": size, "hit_ratio": ratio} for size, ratio in zip(sizes, by(sizes), strict=True)]
@@ -39,17 +45,40 @@ def curve(accesses: Sequence[Access], sizes: Sequence[int], *, sized: bool) -> F
         f"the knee is at {learned.knee():,} entries; no more than {learned.footprint():,} are of use"
     )
     if learned.by_bytes is not None:
+        accesses = [(event.key, event.size) for event in events]
         words += [f"{size:,} bytes: {waste_of(accesses, size).in_words()}" for size in sizes]
-    doubled = [what_if(by, size, reads_an_hour=len(accesses)) for size in sizes]
-    words += [f"of {len(accesses):,} reads, {one.hits:+,.0f} hits with {one.new_size:,}" for one in doubled]
+    doubled = [_doubled(events, by, size, unit, prices) for size in sizes]
+    words += [one.pop("words") for one in doubled]
     return {
         "unit": unit,
         "curve": rows,
         "knee": learned.knee(),
         "footprint": learned.footprint(),
-        "doubled": [{"size": one.size, "more_hits": one.hits} for one in doubled],
+        "doubled": doubled,
         "words": words,
     }
+
+
+def _doubled(events: Sequence[WorkloadEvent], by: Curve, size: int, unit: str, prices: Prices) -> Found:
+    """What twice ``size`` would give: in all, and for an hour where there are times and costs."""
+    from perfmw.learning import what_if
+
+    times = [event.time for event in events if event.time is not None]
+    costs = [event.seconds for event in events if event.seconds is not None]
+    span = (max(times) - min(times)) / 3_600 if times else 0.0
+    one = what_if(
+        by,
+        size,
+        reads_an_hour=len(events) / (span or 1.0),
+        miss_seconds=statistics.mean(costs) if costs else 0.0,
+        entry_bytes=1.0 if unit == "bytes" else statistics.mean(event.size for event in events),
+        prices=prices,
+    )
+    hits = one.hits * (span or 1.0)
+    found = {"size": size, "more_hits": hits}
+    if not span or not costs:
+        return found | {"words": f"of {len(events):,} reads, {hits:+,.0f} hits with {one.new_size:,}"}
+    return found | {"an_hour": asdict(one) | {"worth": one.worth}, "words": one.in_words(unit)}
 
 
 def partition(accesses: Sequence[Access], sizes: Sequence[int]) -> Found:

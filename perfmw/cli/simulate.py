@@ -70,9 +70,7 @@ def simulate(
     if learn is not None:
         _tell(_learned(learn, trace, sizes, by, changes, max_stale), as_json=as_json)
         return
-    accesses = list(_read(trace))
-    if not accesses:
-        raise Refusal(f"{trace}: the trace is empty")
+    accesses = [(event.key, event.size) for event in _read(trace)]
     unit: Literal["entries", "bytes"] = "bytes" if _counts_bytes(accesses, by) else "entries"
     results = list(_run(accesses, _names(policies), _sizes(sizes), unit))
     if as_json:
@@ -101,6 +99,8 @@ def _learned(
     learn: str, trace: Path, sizes: str, by: str, changes: Path | None, max_stale: float
 ) -> dict[str, Any]:
     from perfmw.cli import rehearsing
+    from perfmw.cli.config import load_settings
+    from perfmw.runtime.economy import prices_of
 
     if learn == "prefetch":
         return rehearsing.prefetch(trace)
@@ -111,12 +111,12 @@ def _learned(
     if learn == "strategy":
         most = _sizes(sizes)[0] if sizes != DEFAULT_SIZES else None
         return rehearsing.strategy(_events(trace), most, max_stale)
-    accesses = list(_read(trace))
-    if not accesses:
-        raise Refusal(f"{trace}: the trace is empty")
+    events = _read(trace)
+    accesses = [(event.key, event.size) for event in events]
     if learn == "partition":
         return rehearsing.partition(accesses, _sizes(sizes))
-    return rehearsing.curve(accesses, _sizes(sizes), sized=_counts_bytes(accesses, by))
+    prices = prices_of(load_settings())
+    return rehearsing.curve(events, _sizes(sizes), sized=_counts_bytes(accesses, by), prices=prices)
 
 
 def _tell(found: dict[str, Any], *, as_json: bool) -> None:
@@ -172,29 +172,35 @@ def _progress(total: int) -> Iterator[Callable[[], None] | None]:
 
 def _events(trace: Path) -> list[WorkloadEvent]:
     """Of a trace, or of an access log."""
-    from perfmw.cache.simulation import read_events
     from perfmw.cli import rehearsing
 
     try:
-        events = list(read_events(trace))
+        return _of_trace(trace)
     except ValueError:
         return rehearsing.events_of(trace)
+
+
+def _read(trace: Path) -> list[WorkloadEvent]:
+    try:
+        return _of_trace(trace)
+    except ValueError as error:
+        raise Refusal(f"{trace}, {error}") from None
+
+
+def _of_trace(trace: Path) -> list[WorkloadEvent]:
+    """Its reads.
+
+    :raises ValueError: a line is none of a trace.
+    """
+    from perfmw.cache.simulation import read_events
+
+    try:
+        events = list(read_events(trace))
     except (OSError, EOFError) as error:
         raise Refusal(f"{trace}: cannot be read: {error}") from None
     if not events:
         raise Refusal(f"{trace}: the trace is empty")
     return events
-
-
-def _read(trace: Path) -> Iterator[Access]:
-    from perfmw.cache.simulation import read_trace
-
-    try:
-        yield from read_trace(trace)
-    except ValueError as error:
-        raise Refusal(f"{trace}, {error}") from None
-    except (OSError, EOFError) as error:
-        raise Refusal(f"{trace}: cannot be read: {error}") from None
 
 
 def _names(text: str) -> list[str]:

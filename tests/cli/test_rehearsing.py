@@ -43,6 +43,23 @@ def test_the_curve_of_a_trace(tmp_path: Path) -> None:
     assert "knee" in simulate(trace, "--learn", "curve", "--size", "2").stdout
 
 
+def test_twice_the_memory_is_told_in_money_where_the_trace_tells_costs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An hour of reads of three values that take half a second each, with room for two of them."""
+    monkeypatch.setenv("PERFMW_PRICE_ORIGIN_CALL", "0.01")
+    monkeypatch.setenv("PERFMW_CURRENCY", "EUR")
+    trace = tmp_path / "keys"
+    trace.write_text("".join(f"{'abc'[n % 3]} 100 0.5 {1_700_000_000 + 120 * n}\n" for n in range(31)))
+    [found] = json.loads(simulate(trace, "--learn", "curve", "--size", "200", "--json").stdout)["doubled"]
+    assert found["more_hits"] == pytest.approx(28)
+    assert found["an_hour"]["seconds_saved"] == pytest.approx(14)
+    assert found["an_hour"]["money_saved"] == pytest.approx(28 * 0.01 + 14 / 3_600 * 0.04)
+    assert 0 < found["an_hour"]["worth"] < found["an_hour"]["money_saved"]
+    told = simulate(trace, "--learn", "curve", "--size", "2", "--by", "entries").stdout
+    assert "+28 hits and spare +14,000 ms an hour; worth +0.2802 EUR an hour" in told
+
+
 def test_a_trace_with_sizes_has_a_curve_by_bytes(tmp_path: Path) -> None:
     trace = tmp_path / "keys"
     trace.write_text("a 100\nb 200\na 100\nb 200\n")
