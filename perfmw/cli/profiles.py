@@ -30,6 +30,9 @@ def _chosen(command: Any) -> Any:
             help="How much may be tried on it.",
         ),
         click.option("--schedule", "reporting_schedule", help="When to report: hourly, daily, weekly …"),
+        click.option(
+            "--apdex-t", type=DURATION, help="The response time that satisfies users, such as 300ms."
+        ),
         click.option("--throughput", type=float, help="Target: operations per second."),
         click.option("--latency", type=DURATION, help="Target of the mean, such as 200ms."),
     ):
@@ -265,9 +268,10 @@ def _details(one: dict[str, Any]) -> str:
     lines.append(f"  requests: {latency['count']}")
     if latency["count"]:
         lines += [f"  {name}: {latency[name] * 1e3:.2f} ms" for name in figures]
-    score = held["current_score"]
+    score, users = held["current_score"], one["metrics"]["user_experience"]
+    apdex = f"{users['apdex']:.2f} (T {users['apdex_t'] * 1e3:g} ms)" if latency["count"] else None
     trend = f"{held['trend_direction']} ({held['trend_confidence']:.0%} sure)"
-    facts = [("score", None if score is None else f"{score:.0f}"), ("trend", trend)]
+    facts = [("score", None if score is None else f"{score:.0f}"), ("apdex", apdex), ("trend", trend)]
     for name in ("baseline", "targets"):
         known = held[name]
         facts.append((name, f"{known['latency'] * 1e3:g} ms, {known['throughput']:g}/s" if known else None))

@@ -292,10 +292,14 @@ class PerformanceProfile:
 
 @dataclass(slots=True)
 class PerformanceProfileConfig:
-    """What the caller of ``create_performance_profile`` may choose; the rest is learned."""
+    """What the caller of ``create_performance_profile`` may choose; the rest is learned.
+
+    ``apdex_t``: the response time, in seconds, that satisfies users of this target; None: as set for all.
+    """
 
     name: str | None = None
     targets: PerformanceTargets | None = None
+    apdex_t: float | None = None
     monitoring_enabled: bool = True
     monitoring_frequency: float = 60.0
     alert_thresholds: list[AlertThreshold] = field(default_factory=list)

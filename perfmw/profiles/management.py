@@ -87,8 +87,10 @@ class ProfileManager:
     ) -> PerformanceProfile:
         """A profile for a target that may not have been seen yet; an existing one is configured.
 
-        :raises ValueError: there is no room for another profile.
+        :raises ValueError: there is no room for another profile, or a choice does not fit.
         """
+        if config is not None:
+            _check(config)
         self._store.recorder(name, type)
         tracked = self._named(name, type)
         self._store.configure(tracked.id, config or tracked.config)
@@ -122,8 +124,7 @@ class ProfileManager:
         if unknown:
             raise ValueError(f"a profile has no setting {', '.join(unknown)}")
         config = msgspec.convert(values, PerformanceProfileConfig)
-        if config.targets is not None and not (config.targets.latency > 0.0 <= config.targets.throughput):
-            raise ValueError("a target is a latency of more than 0 seconds, and a throughput of 0 or more")
+        _check(config)
         self._store.configure(profile_id, config)
         return tracked.profile(self._clock())
 
@@ -233,6 +234,14 @@ class ProfileManager:
         if tracked is None:
             raise KeyError(f"no profile {profile_id!r}")
         return tracked
+
+
+def _check(config: PerformanceProfileConfig) -> None:
+    targets = config.targets
+    if targets is not None and not (targets.latency > 0.0 <= targets.throughput):
+        raise ValueError("a target is a latency of more than 0 seconds, and a throughput of 0 or more")
+    if config.apdex_t is not None and not config.apdex_t > 0.0:
+        raise ValueError("apdex_t is a time of more than 0 seconds")
 
 
 def _compared(

@@ -55,6 +55,7 @@ class Tracked:
     """
 
     __slots__ = (
+        "_apdex_t",
         "_arrived",
         "_config",
         "_course",
@@ -66,7 +67,6 @@ class Tracked:
         "_optimizations",
         "_trend",
         "analyzed_at",
-        "apdex_t",
         "baseline",
         "chosen",
         "created_at",
@@ -95,7 +95,7 @@ class Tracked:
         self.id = profile_id(recorder.type, recorder.name)
         self.created_at = now
         self.analyzed_at = now
-        self.apdex_t = apdex_t
+        self._apdex_t = apdex_t
         self.factors = factors
         self._config: PerformanceProfileConfig | None = None
         self.chosen = False
@@ -245,6 +245,12 @@ class Tracked:
         if self._config is None:
             self._config = PerformanceProfileConfig(name=self.recorder.name)
         return self._config
+
+    @property
+    def apdex_t(self) -> float:
+        """The response time, in seconds, that satisfies users; what was judged by another one stays so."""
+        chosen = self._config.apdex_t if self._config is not None else None
+        return chosen or self._apdex_t
 
     def _chosen_targets(self) -> PerformanceTargets | None:
         return self._config.targets if self._config is not None else None

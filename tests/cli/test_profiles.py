@@ -58,6 +58,8 @@ def test_targets_are_listed_and_shown(server: str) -> None:
     assert "requests: 3" in text
     assert "p95:" in text
     assert "trend: stable (0% sure)" in text
+    assert "apdex: 1.00 (T 500 ms)" in text
+    assert "T 200 ms" in run(server, "update", "GET /b", "--apdex-t", "200ms").output
     assert told(server, "show", found[0]["id"])["name"] == "GET /a"
 
 

@@ -58,6 +58,25 @@ def test_fields_are_changed_one_by_one() -> None:
         manager.update(profile.id, optimization_level="reckless")
 
 
+def test_each_profile_may_have_an_apdex_t_of_its_own() -> None:
+    store, manager = managed()
+    serve(store, "GET /a", 0.2)
+    serve(store, "GET /b", 0.2)
+    (first, second) = manager.list("component")
+    assert first.metrics.user_experience.apdex == second.metrics.user_experience.apdex == 1.0
+    users = manager.update(first.id, apdex_t=0.1).metrics.user_experience
+    assert (users.apdex_t, users.apdex) == (0.1, 0.5)
+    assert manager.get(second.id).metrics.user_experience.apdex_t == 0.5
+    elsewhere = managed()[1]
+    elsewhere.import_(manager.export([first.id]))
+    assert elsewhere.get(first.id).metrics.user_experience.apdex == 0.5
+    with pytest.raises(ValueError, match="apdex_t"):
+        manager.update(first.id, apdex_t=0)
+    with pytest.raises(ValueError, match="apdex_t"):
+        manager.create("GET /c", config=PerformanceProfileConfig(apdex_t=-1.0))
+    assert manager.update(first.id, apdex_t=None).metrics.user_experience.apdex_t == 0.5
+
+
 def test_what_is_not_there_is_named() -> None:
     _, manager = managed()
     for act in (manager.get, manager.update, manager.delete, lambda id: manager.compare(id, id)):

@@ -38,6 +38,11 @@ SETTINGS_SCHEMA: dict[str, Any] = {
                 "resource_utilization": {"type": ["number", "null"]},
             },
         },
+        "apdex_t": {
+            "type": ["number", "null"],
+            "exclusiveMinimum": 0,
+            "description": "what satisfies users, in seconds; null: as in the settings",
+        },
         "monitoring_enabled": {"type": "boolean"},
         "monitoring_frequency": {"type": "number", "exclusiveMinimum": 0},
         "alert_thresholds": {"type": "array", "items": {"type": "object"}},
