@@ -39,6 +39,9 @@ class Capacity:
 class Scaler:
     """Advice on the number of workers: up at once, down when less has been enough for ``patience`` seconds.
 
+    Those there are at the first advice count as needed then: a process that has just begun knows too little
+    of its load to send others home.
+
     :param horizon: seconds ahead that the forecasts are for.
     """
 
@@ -55,11 +58,14 @@ class Scaler:
         """
         need = max(rate, expected) if isfinite(expected) else rate
         count = max(1, ceil(need / capacity - 1e-9))
+        if self._wanted is None:
+            self._wanted = current
+            self._needs.append((now, current))
         self._needs.append((now, count))
         while self._needs[0][0] < now - self._patience:
             self._needs.popleft()
         wanted = count
-        if self._wanted is not None and count < self._wanted:
+        if count < self._wanted:
             wanted = min(self._wanted, max(one for _, one in self._needs))
         self._wanted = wanted
         return ScaleAdvice(
@@ -76,5 +82,5 @@ class Scaler:
         )
         lately = self._needs[-1][1]
         if wanted > lately:
-            text += f"; {lately} would do, but more were needed within {self._patience / 60:.0f} minutes"
+            text += f"; {lately} would do, but that has to hold for {self._patience / 60:.0f} minutes"
         return text

@@ -21,6 +21,13 @@ def test_more_are_wanted_at_once_and_fewer_after_a_while() -> None:
     ] == ([5] * 30 + [1] * 2)
 
 
+def test_who_has_just_begun_sends_nobody_home() -> None:
+    """After a deployment the first minute is quiet, and says nothing of what the workers are there for."""
+    scaler = Scaler(patience=1800.0)
+    wanted = [scaler.advise(minute * 60.0, 4, 1.0, nan, 100.0).wanted for minute in range(33)]
+    assert wanted == [4] * 31 + [1] * 2
+
+
 def test_the_reason_has_the_figures() -> None:
     scaler = Scaler()
     advice = scaler.advise(0.0, 2, 150.0, 420.0, 100.0)
@@ -28,7 +35,7 @@ def test_the_reason_has_the_figures() -> None:
     for part in ("150.0 requests a second", "up to 420.0", "60 minutes", "100.0 comfortably"):
         assert part in advice.reason
     later = scaler.advise(60.0, 5, 10.0, nan, 100.0)
-    assert "1 would do, but more were needed within 30 minutes" in later.reason
+    assert "1 would do, but that has to hold for 30 minutes" in later.reason
     assert "not known yet" in later.reason
 
 
