@@ -6,13 +6,14 @@ import asyncio
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import aclosing, contextmanager
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
+from click.core import ParameterSource
 
 from perfmw.cli.accesslog import LogStats, open_log, read_log
 from perfmw.cli.api import SERVER, TOKEN, Api
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
 MOST_BYTES = 50 * 1024 * 1024
 _POLL = 0.2
 _KINDS = ("urls", "sitemap", "openapi", "log")
+Progress = Callable[[Mapping[str, Any]], None]
+"""Is told the result as it is by now."""
 
 
 class Wanted(NamedTuple):
@@ -83,11 +86,12 @@ def warm(
     something failed or it was stopped by Ctrl-C.
     """
     fields = _fields(headers)
-    with _progress() as progress:
-        if [target, url, server].count(None) != 2:
-            raise Refusal("say what to warm up: --url URL, --site URL or --target module:app")
-        wanted = _wanted(source)
-        chosen = Bounds(**bounds)
+    server = _unless_another_is_named(server, url, target)
+    if [target, url, server].count(None) != 2:
+        raise Refusal("say what to warm up, one of --url URL, --site URL and --target module:app")
+    wanted = _wanted(source)
+    chosen = Bounds(**bounds)
+    with _progress(wanted, chosen) as progress:
         if server is not None:
             with Api(server, token) as api:
                 result = _by_server(api, wanted, fields, origin, bounds, progress)
@@ -106,6 +110,12 @@ def warm(
         raise SystemExit(FAILURE_FOUND)
 
 
+def _unless_another_is_named(server: str | None, *others: str | None) -> str | None:
+    """``--url``, without what the environment has for it where the command line names something else."""
+    origin = click.get_current_context().get_parameter_source("server")
+    return None if origin is ParameterSource.ENVIRONMENT and any(others) else server
+
+
 # ---- what to ask for
 
 
@@ -117,8 +127,12 @@ def _wanted(source: str) -> Wanted:
         of_site = kind in ("sitemap", "openapi") and place.startswith(("/", "http://", "https://"))
         if of_site and not Path(place).is_file():
             return Wanted([source], [])
-        return Wanted([], _read(kind, place))
-    return Wanted([], _read("", source))
+    else:
+        kind, place = "", source
+    urls = _read(kind, place)
+    if not urls:
+        raise Refusal(f"{'stdin' if place == '-' else place} names nothing that could be asked for")
+    return Wanted([], urls)
 
 
 def _read(kind: str, place: str) -> list[str]:
@@ -193,7 +207,7 @@ def _by_server(
     fields: list[tuple[bytes, bytes]],
     origin: str | None,
     bounds: dict[str, Any],
-    progress: Callable[[int], None],
+    progress: Progress,
 ) -> dict[str, Any]:
     body = {"sources": wanted.sources, "urls": wanted.urls, **bounds}
     body["headers"] = {name.decode("latin-1"): value.decode("latin-1") for name, value in fields}
@@ -203,7 +217,7 @@ def _by_server(
     started = state["id"]
     try:
         while state["status"] == "running":
-            progress((state["result"] or {}).get("asked", 0))
+            progress(state["result"] or {})
             time.sleep(_POLL)
             state = api.get("cache/warm")
             if state.get("id") != started:
@@ -225,7 +239,7 @@ async def _over_http(
     wanted: Wanted,
     fields: list[tuple[bytes, bytes]],
     bounds: Bounds,
-    progress: Callable[[int], None],
+    progress: Progress,
 ) -> dict[str, Any]:
     from perfmw.cli.wire import WireClient, parse_origin
 
@@ -238,7 +252,7 @@ async def _over_http(
         raise Refusal(str(error)) from None
     async with WireClient(origin._replace(prefix=""), timeout=bounds.each) as client:
         asking = _Wire(client, fields)
-        warmer = Warmer(asking.ask, admission, bounds, progress=lambda: progress(warmer.result.asked))
+        warmer = Warmer(asking.ask, admission, bounds, progress=lambda: progress(warmer.result.as_data()))
         reading = Sources(asking.fetch, Admission(url), (), warmer.result.problems)
         async with aclosing(reading.candidates(wanted.sources, wanted.urls)) as candidates:
             result = await warmer.run(candidates)
@@ -304,7 +318,7 @@ def _in_process(
     fields: list[tuple[bytes, bytes]],
     origin: str | None,
     bounds: Bounds,
-    progress: Callable[[int], None],
+    progress: Progress,
 ) -> dict[str, Any]:
     from perfmw.cli.loading import load
 
@@ -323,7 +337,7 @@ async def _within_lifespan(
     fields: list[tuple[bytes, bytes]],
     origin: str | None,
     bounds: Bounds,
-    progress: Callable[[int], None],
+    progress: Progress,
 ) -> dict[str, Any]:
     from perfmw.testing import Client
 
@@ -339,22 +353,36 @@ async def _within_lifespan(
         waiting = asyncio.ensure_future(runtime.warm_up.wait())
         while not waiting.done():
             await asyncio.wait([waiting], timeout=_POLL)
-            progress(runtime.warm_up.state()["result"]["asked"])
+            progress(runtime.warm_up.state()["result"])
         result: dict[str, Any] = waiting.result()["result"]
     result["problems"] += losses(layers)
     return result
 
 
 @contextmanager
-def _progress() -> Iterator[Callable[[int], None]]:
-    """A progress bar on stderr where that is a terminal; yields what to tell how many were asked for."""
-    if not sys.stderr.isatty():
-        yield lambda asked: None
-        return
-    from rich.console import Console
-    from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+def _progress(wanted: Wanted, bounds: Bounds) -> Iterator[Progress]:
+    """A progress bar on stderr where that is a terminal; yields what to tell how far the warm-up is.
 
-    columns = (SpinnerColumn(), TextColumn("warming up: {task.completed:.0f} URLs"), TimeElapsedColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task("warming", total=None)
-        yield lambda asked: bar.update(task, completed=asked)
+    It has an end where the URLs are known; a sitemap of the site, say, is read while it is asked.
+    """
+    if not sys.stderr.isatty():
+        yield lambda result: None
+        return
+    from rich import progress
+    from rich.console import Console
+
+    columns = (
+        progress.TextColumn("warming up"),
+        progress.BarColumn(),
+        progress.MofNCompleteColumn(),
+        progress.TimeElapsedColumn(),
+    )
+    total = None if wanted.sources else min(len(wanted.urls), bounds.limit)
+    with progress.Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("warming", total=total)
+        yield lambda result: bar.update(task, completed=_done(result))
+
+
+def _done(result: Mapping[str, Any]) -> int:
+    """How many URLs are done with, by asking or by leaving them out."""
+    return result.get("asked", 0) + sum(result.get("skipped", {}).values())  # type: ignore[no-any-return]

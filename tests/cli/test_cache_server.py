@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import gzip
+import io
 import json
+import sys
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
@@ -124,7 +127,7 @@ def test_ls_get_and_purge(site: str, server: str) -> None:
         (("purge", "--page", "/items/1", "--url", "{server}", "--yes"), 2, "url must be absolute"),
         (("purge", "--tag", "a", "--url", "{server}"), 2, "--yes"),
         (("ls", "--limit", "0"), 2, "--limit"),
-        (("warm", "hottest"), 2, "--url URL, --site URL or --target"),
+        (("warm", "hottest"), 2, "--url URL, --site URL and --target"),
         (("warm", "hottest", "--url", "{server}", "--site", "{site}"), 2, "say what to warm up"),
         (("warm", "absent.txt", "--url", "{server}"), 2, "cannot be read"),
         (("warm", "robots:/robots.txt", "--url", "{server}"), 2, "SOURCE may begin with"),
@@ -132,7 +135,7 @@ def test_ls_get_and_purge(site: str, server: str) -> None:
         (("warm", "hottest", "--url", "{server}", "-H", "nocolon"), 2, "Name: value"),
         (("warm", "hottest", "--site", "{site}"), 2, "does not tell its hottest keys"),
         (("warm", "sitemap:/sitemap.xml", "--site", "ftp://a"), 2, "not an http or https URL"),
-        (("warm", "-", "--url", "{server}"), 2, "Say what to warm up"),
+        (("warm", "-", "--url", "{server}"), 2, "stdin names nothing that could be asked for"),
     ],
 )
 def test_what_cannot_be_done_is_said(
@@ -207,6 +210,32 @@ def test_a_site_over_http(site: str, server: str, tmp_path: Path) -> None:
     assert list(away["failed"]) == ["cannot connect to 127.0.0.1 port 1"]  # type: ignore[call-overload]
 
 
+def test_what_the_command_line_names_goes_before_the_environment(
+    site: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PERFMW_URL", "http://127.0.0.1:1/_perfmw")
+    assert result_of(run("warm", "-", "--site", site, "--json", given=b"/items/40\n"))["stored"] == 1
+    both = run("warm", "-", "--site", site, "--url", "http://127.0.0.1:1/_perfmw", given=b"/items/40\n")
+    assert (both.exit_code, "one of --url" in both.stderr) == (2, True)
+
+
+@pytest.mark.parametrize(("sources", "shown"), [([], "2/3"), (["hottest"], "2/?")])
+def test_the_progress_bar_knows_its_end_where_the_urls_are_known(
+    monkeypatch: pytest.MonkeyPatch, sources: list[str], shown: str
+) -> None:
+    from perfmw.cli.warm import Bounds, Wanted, _progress
+
+    class Terminal(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setattr(sys, "stderr", Terminal())
+    with _progress(Wanted(sources, ["/a", "/b", "/c", "/d"]), Bounds(limit=3)) as progress:
+        progress({"asked": 1, "skipped": {"unsafe": 1}})
+    assert shown in sys.stderr.getvalue()  # type: ignore[attr-defined]
+
+
 def test_an_openapi_document_in_a_file(site: str, server: str, tmp_path: Path) -> None:
     parameter = {"name": "id", "in": "path", "required": True, "example": 30}
     paths = {"/items/{id}": {"get": {"parameters": [parameter]}}, "/x/{y}": {"get": {}}}
@@ -218,39 +247,54 @@ def test_an_openapi_document_in_a_file(site: str, server: str, tmp_path: Path) -
 
 def test_an_app_fills_the_layers_that_stay(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.syspath_prepend(str(tmp_path))
     (tmp_path / "warmed_shop.py").write_text(APP)
+    (tmp_path / "urls.txt").write_text("/items/1")
     hurried = 'layers = ["memory", "disk"]\nlayer_deadline = "1ms"\n'  # as slow as any disk may once be
-    (tmp_path / "perfmw.toml").write_text(SETTINGS + hurried)
-    target = ["--target", "warmed_shop:app"]
-    code = "import sys; from perfmw.cli import main; sys.argv = ['perfmw', *sys.argv[1:]]; main()"
-    told = process(
-        tmp_path, code, "warm", "sitemap:/sitemap.xml", *target, "--origin", "https://shop.example"
+    origin = ("--origin", "https://shop.example")
+    stored, unknown, lost, unkept = in_a_process(
+        tmp_path,
+        (hurried, "sitemap:/sitemap.xml", *origin),
+        ('layers = ["disk"]\nlayer_deadline = "30s"\n', "hottest"),
+        ('layers = ["disk"]\ndisk_path = "perfmw.toml/file"\n', "urls.txt", *origin),
+        ("", "sitemap:/sitemap.xml"),
     )
-    assert told["stored"] == 5
+    assert (stored["code"], stored["told"]["stored"]) == (0, 5)
+    assert (unknown["code"], unknown["told"]) == (2, {})
+    assert (lost["code"], "layer disk" in str(lost["told"]["problems"])) == (1, True)
+    assert (unkept["code"], unkept["told"]) == (2, {})
     (tmp_path / "perfmw.toml").write_text(SETTINGS + 'layers = ["disk"]\nlayer_deadline = "30s"\n')
     assert len([key for key in run("ls").stdout.splitlines() if "shop.example" in key]) == 5
-    assert process(tmp_path, code, "warm", "hottest", *target, expect=2) == {}
-    (tmp_path / "perfmw.toml").write_text(SETTINGS + 'layers = ["disk"]\ndisk_path = "perfmw.toml/file"\n')
-    (tmp_path / "urls.txt").write_text("/items/1")
-    lost = process(tmp_path, code, "warm", "urls.txt", *target, "--origin", "https://shop.example", expect=1)
-    assert "layer disk" in str(lost["problems"])
-    (tmp_path / "perfmw.toml").write_text(SETTINGS)
-    assert process(tmp_path, code, "warm", "sitemap:/sitemap.xml", *target, expect=2) == {}
 
 
-def process(folder: Path, code: str, *arguments: str, expect: int = 0) -> dict[str, object]:
-    """The command in a process of its own, since it loads an app for good."""
+WARM = """
+import json, os, sys
+from pathlib import Path
+from click.testing import CliRunner
+from perfmw.cli.group import cli
+from perfmw import PerfMiddleware, testing
+
+for settings, *arguments in json.loads(sys.argv[1]):
+    Path("perfmw.toml").write_text(settings)
+    if (child := os.fork()):
+        os.waitpid(child, 0)
+        continue
+    done = CliRunner().invoke(cli, ["cache", "warm", *arguments, "--target", "warmed_shop:app", "--json"])
+    print(json.dumps({"code": done.exit_code, "told": json.loads(done.stdout or "{}")}), flush=True)
+    os._exit(0)
+"""
+
+
+def in_a_process(folder: Path, *steps: tuple[str, ...]) -> list[dict[str, Any]]:
+    """Warm-ups with their settings, each in a process of its own, since it loads an app for good."""
     import subprocess
     import sys
 
     from tests.cli.conftest import clean_env
 
-    command = [sys.executable, "-c", code, "cache", *arguments, "--json"]
+    command = [sys.executable, "-c", WARM, json.dumps([(SETTINGS + step[0], *step[1:]) for step in steps])]
     done = subprocess.run(command, cwd=folder, env=clean_env(), capture_output=True, text=True, timeout=60)
-    assert done.returncode == expect, done.stderr
-    found: dict[str, object] = json.loads(done.stdout) if done.stdout else {}
-    return found
+    assert done.returncode == 0, done.stderr
+    return [json.loads(line) for line in done.stdout.splitlines()]
 
 
 def test_ctrl_c_stops_the_warm_up_and_tells_what_it_did(
