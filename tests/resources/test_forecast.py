@@ -107,12 +107,12 @@ def test_coverage_is_a_share() -> None:
 
 def test_memory_is_bounded() -> None:
     forecaster, seasons = Forecaster(season=3600.0), Seasons(3600.0)
-    for index in range(SLOTS * (SEASONS + 3)):
+    for index in range(SLOTS * SEASONS + 50):
         seasons.update(index * 12.5, 1.0)
-    for horizon in range(20):
+    for horizon in range(MAX_HORIZONS + 1):
         forecaster.update(float(horizon), 1.0)
         forecaster.forecast(3600.0 + horizon)
-    for index in range(2500):
+    for index in range(1100):
         forecaster.update(20.0 + index, 1.0)
     assert len(seasons._slots) == SLOTS * SEASONS
     assert len(forecaster._horizons) == MAX_HORIZONS
