@@ -112,10 +112,21 @@ def perfmw_register_optimizers(settings: Settings) -> Mapping[str, Optimizer]:
         PoolSizeOptimizer(),
         AllotmentOptimizer(),
         SwitchOptimizer(),
-        AdviceOptimizer(),
+        AdviceOptimizer(followed=_followed(settings)),
         ForecastOptimizer(),
     )
     return {optimizer.name: optimizer for optimizer in made}
+
+
+def _followed(settings: Settings) -> set[str]:
+    """The types of advice that the settings follow already."""
+    on = {
+        "compression": settings.compress_responses != "off",
+        "etag": settings.add_etag,
+        "warm_up": bool(settings.warm_up),
+        "concurrency": settings.concurrency_limit != "off",
+    }
+    return {kind for kind, followed in on.items() if followed}
 
 
 @hookimpl

@@ -228,6 +228,7 @@ def _asked(server: str, token: str | None, limit: int) -> dict[str, Any]:
         return {
             "opportunities": api.get("opportunities")["items"],
             "waiting": api.get("waiting")["items"],
+            "recommendations": api.get("recommendations")["items"],
             "ledger": api.get("ledger", limit=limit)["items"],
         }
 
@@ -251,7 +252,7 @@ def _recorded(limit: int) -> dict[str, Any]:
         }
         for entry in ledger.entries()[: -limit - 1 : -1]
     ]
-    return {"opportunities": [], "waiting": waiting, "ledger": rows}
+    return {"opportunities": [], "waiting": waiting, "recommendations": [], "ledger": rows}
 
 
 def _ledger() -> Ledger:
@@ -272,9 +273,14 @@ def _entry(entry: int) -> Any:
 
 def _listed(data: dict[str, Any]) -> str:
     lines = []
-    for title, rows in (("could be tried", data["opportunities"]), ("wait for approval", data["waiting"])):
-        if rows:
-            lines += [f"{title}:", *(f"  {_named(row)}" for row in rows)]
+    titles = {
+        "opportunities": "could be tried",
+        "waiting": "wait for approval",
+        "recommendations": "what you can do yourself (--json has the code)",
+    }
+    for name, title in titles.items():
+        if data[name]:
+            lines += [f"{title}:", *(f"  {_named(row)}" for row in data[name])]
     lines.append(_ledger_table(data["ledger"]) if data["ledger"] else "The ledger is empty.")
     return "\n".join(lines)
 
@@ -282,7 +288,9 @@ def _listed(data: dict[str, Any]) -> str:
 def _named(row: dict[str, Any]) -> str:
     number, saved = str(row.get("id", "")), row.get("saved_seconds_per_day")
     text = f"{number}  {row['title']}" if number.isdigit() else str(row["title"])
-    return text if not saved else f"{text}, about {saved / 60:.0f} minutes a day"
+    if not saved:
+        return text
+    return f"{text}, about {saved / 60:.0f} minutes a day" if saved >= 60 else f"{text}, {saved:.2g} s a day"
 
 
 def _ledger_table(rows: list[dict[str, Any]]) -> str:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from perfmw.contracts.caching import CacheLayerInfo, CacheManager, CacheStatistics
-from perfmw.contracts.profiles import PerformanceProfile
+from perfmw.contracts.profiles import PerformanceProfile, ProfileOptimizations
 from perfmw.contracts.resources import PoolSample
 
 
@@ -132,6 +132,8 @@ class RuntimeSnapshot:
     """``limits`` of all workers of the host, added up."""
     caching: Callable[[], CacheStatistics | None] = field(default=_unknown, repr=False, compare=False)
     """What the caches did, by layer, namespace, route and function; None where nobody counts."""
+    optimizations: ProfileOptimizations = field(default_factory=ProfileOptimizations)
+    """Those of all profiles, and of what concerns none alone; most time saved first. Not to be changed."""
 
 
 @dataclass(slots=True)

@@ -8,10 +8,20 @@ from dataclasses import dataclass
 from typing import Any
 
 from perfmw import __version__
-from perfmw.contracts import Alert, CacheLayerInfo, Overview, PoolSample, RuntimeSnapshot, Stat
+from perfmw.contracts import (
+    Alert,
+    CacheLayerInfo,
+    OptimizationRecommendation,
+    Overview,
+    PoolSample,
+    RuntimeSnapshot,
+    Stat,
+)
 from perfmw.dashboard.host import Host
 from perfmw.dashboard.periods import Compared, Course, compared, course_of
 from perfmw.dashboard.view import LedgerRow, Reason, RouteRow, ledger_rows, reasons, route_table
+
+MOST_ADVICE = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +38,7 @@ class Report:
     pools: Sequence[PoolSample]
     rules: Sequence[Any]
     ledger: list[LedgerRow]
+    recommendations: list[OptimizationRecommendation]
     alerts: Sequence[Alert]
     course: Course
     comparison: list[Compared]
@@ -67,6 +78,7 @@ def gather(host: Host, snapshot: RuntimeSnapshot) -> Report:
         pools=snapshot.pools,
         rules=snapshot.cache_rules,
         ledger=ledger_rows(host.ledger),
+        recommendations=snapshot.optimizations.recommendations[:MOST_ADVICE],
         alerts=list(host.alerts),
         course=course,
         comparison=compared(course),

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import re
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from perfmw.dashboard.assets import asset_text
+from perfmw.dashboard.figures import duration
 from perfmw.dashboard.host import Host
 from perfmw.dashboard.periods import charts_of
 from perfmw.dashboard.render import NEEDS_JINJA, load_templates
@@ -81,7 +83,20 @@ def markdown(data: Mapping[str, Any]) -> str:
         for one in data["ledger"]
     )
     parts += _section("Ledger", ("When", "What", "Verdict", "Gain", "Why"), ledger)
-    return "\n\n".join(parts) + "\n"
+    return "\n\n".join([*parts, *_advice(data.get("recommendations", []))]) + "\n"
+
+
+def _advice(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    """What people can do themselves, each with the code to paste."""
+    parts = ["## What to do"] if rows else []
+    for one in rows:
+        saved = one["saved_seconds_per_day"]
+        about = f" About {duration(saved)} a day." if saved else ""
+        parts.append(f"**{_cell(one['title'])}** {_cell(one['detail'])}{about}")
+        if one["snippet"]:
+            fence = "`" * (1 + max(2, *map(len, re.findall("`+", one["snippet"])), 0))
+            parts.append(f"{fence}\n{one['snippet']}\n{fence}")
+    return parts
 
 
 def _section(title: str, head: tuple[str, ...], rows: Iterable[tuple[object, ...]]) -> list[str]:

@@ -11,10 +11,7 @@ import msgspec
 
 from perfmw.contracts import (
     Measurement,
-    OptimizationOpportunity,
-    OptimizationRecommendation,
     PerformanceProfile,
-    PotentialOptimization,
     RuntimeSnapshot,
 )
 from perfmw.dashboard.host import LedgerLine, LedgerView
@@ -272,31 +269,6 @@ def _step_view(step: Mapping[str, Any], titles: Mapping[str, str]) -> StepView:
 
 def titles(ledger: LedgerView) -> dict[str, str]:
     return {entry.opportunity.id: entry.opportunity.title for entry in ledger.entries()}
-
-
-# -- what could be tried -----------------------------------------------------------------------------------
-
-
-def opportunities(snapshot: RuntimeSnapshot) -> list[OptimizationOpportunity]:
-    """What is worth trying, the most time saved a day first; each once, though several profiles list it."""
-    found = {one.id: one for profile in snapshot.profiles for one in profile.optimizations.identified}
-    return sorted(found.values(), key=lambda one: -one.saved_seconds_per_day)
-
-
-def potentials(snapshot: RuntimeSnapshot) -> list[PotentialOptimization]:
-    """What may be worth trying once there is more evidence."""
-    found = {
-        (one.type, one.target): one
-        for profile in snapshot.profiles
-        for one in profile.optimizations.potential
-    }
-    return list(found.values())
-
-
-def advice(snapshot: RuntimeSnapshot) -> list[OptimizationRecommendation]:
-    """What people can do themselves, the most time saved a day first."""
-    found = {one.title: one for profile in snapshot.profiles for one in profile.optimizations.recommendations}
-    return sorted(found.values(), key=lambda one: -one.saved_seconds_per_day)
 
 
 @dataclass(frozen=True, slots=True)

@@ -66,6 +66,11 @@ class _Case:
         return latency.mean * latency.count / max(latency.count - hits, 1)
 
     @property
+    def seconds_per_day(self) -> float:
+        """What all its requests would take the app, a day."""
+        return self.origin_mean * self.route.requests / self.window * DAY
+
+    @property
     def active(self) -> float:
         """Seconds in which the requests came: a route may have been idle for most of the window."""
         return min(self.window, self.route.watched) or self.window
@@ -116,7 +121,7 @@ class CacheRouteOptimizer:
         wanted = [case for case in cases if target in (None, case.route.route)]
         found = [case for case in wanted if self._objection(case, cases, snapshot) is None]
         advice = [_state_freshness(self._opportunity(case)) for case in found]
-        return advice + [_share(case) for case in wanted if self._looks_shared(case)]
+        return advice + [_share(case, self._gain(case, 1.0)) for case in wanted if self._looks_shared(case)]
 
     def objection(self, opportunity: OptimizationOpportunity, snapshot: RuntimeSnapshot) -> str | None:
         """What speaks by now against a change that is on: evidence that its trial brought to light."""
@@ -207,16 +212,19 @@ class CacheRouteOptimizer:
         changes = route.repeats - route.equal_repeats
         return 2 * STALE_SHARE[self._level] * route.exposure / change_bound(changes)
 
-    def _gain(self, case: _Case) -> float:
-        """Predicted hit share, as if all URLs were equally popular: with a skew it is higher."""
+    def _gain(self, case: _Case, eligible: float | None = None) -> float:
+        """Predicted hit share, as if all URLs were equally popular: with a skew it is higher.
+
+        :param eligible: the share of requests that a rule could answer, if not what it is.
+        """
+        share = case.eligible if eligible is None else eligible
         urls = max(case.route.distinct_urls / max(case.route.sampled, 1e-9), 1.0)
-        per_url = case.route.requests * case.eligible / case.active / urls
-        return case.eligible * hit_share(per_url, *halves(self.oldest(case.route)))
+        per_url = case.route.requests * share / case.active / urls
+        return share * hit_share(per_url, *halves(self.oldest(case.route)))
 
     def _opportunity(self, case: _Case) -> OptimizationOpportunity:
         route, oldest, gain = case.route, self.oldest(case.route), self._gain(case)
         ttl, behind = halves(oldest)
-        saved = gain * case.origin_mean * route.requests / case.window * DAY
         return OptimizationOpportunity(
             id=f"{TYPE}:{route.route}",
             type=TYPE,
@@ -231,7 +239,7 @@ class CacheRouteOptimizer:
             },
             evidence=_evidence(case),
             expected_gain=gain,
-            saved_seconds_per_day=saved,
+            saved_seconds_per_day=gain * case.seconds_per_day,
             risk="low" if case.changes == 0 else "medium",
             level=self._level,
         )
@@ -347,17 +355,17 @@ def _state_freshness(opportunity: OptimizationOpportunity) -> OptimizationRecomm
     )
 
 
-def _share(case: _Case) -> OptimizationRecommendation:
+def _share(case: _Case, gain: float) -> OptimizationRecommendation:
     route = case.route
     return OptimizationRecommendation(
         title=f"Is {route.route} the same for everybody?",
         detail=(
             f"Most requests carry credentials, so nothing is shared, yet all {route.principal_pairs} "
             f"compared answers to different people were equal. If that is by design, say so; "
-            f"perfmw does not guess."
+            f"perfmw does not guess. About {gain:.0%} of the requests could then be answered from the cache."
         ),
         snippet=f'Settings(cache_rules=[CacheRule(path="{case.pattern}", shared=True)])',
-        saved_seconds_per_day=0.0,
+        saved_seconds_per_day=gain * case.seconds_per_day,
         target=route.route,
         type=TYPE,
     )

@@ -42,6 +42,12 @@ class Survey:
         for applied in self.applied:
             self._at(applied.target).applied.append(applied)
 
+    def whole(self) -> ProfileOptimizations:
+        """Those of all targets."""
+        return ProfileOptimizations(
+            list(self.identified), list(self.applied), list(self.potential), list(self.recommendations)
+        )
+
     def of(self, target: str) -> ProfileOptimizations | None:
         """Those of one target; None when there is nothing to say. Not to be changed."""
         return self._by_target.get(target)

@@ -126,7 +126,7 @@ def test_a_running_server(site: str, folder: Path) -> None:
     assert begun.exit_code == 0, begun.output
     assert json.loads(begun.stdout)["status"] == "idle"
     data = json.loads(run("list", "--url", server, "--json").stdout)
-    assert set(data) == {"opportunities", "waiting", "ledger"}
+    assert set(data) == {"opportunities", "waiting", "recommendations", "ledger"}
     assert run("list", "--url", server).exit_code == 0
     assert "no entry" in run("approve", "999", "--url", server).stderr
     assert "no entry" in run("rollback", "999", "--url", server).stderr

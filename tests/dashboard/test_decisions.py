@@ -14,8 +14,11 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
 from perfmw import PerfMiddleware, Settings
-from perfmw.contracts import OptimizationOpportunity
+from perfmw.contracts import OptimizationOpportunity, OptimizationRecommendation
 from perfmw.dashboard.api import ENDPOINTS
+from perfmw.dashboard.figures import duration
+from perfmw.dashboard.report_files import make
+from perfmw.optimization.survey import Survey
 
 pytestmark = pytest.mark.anyio
 API = "/_perfmw/api/v1"
@@ -205,3 +208,29 @@ async def test_every_refusal_is_a_problem_document(client: httpx.AsyncClient) ->
             told = answer.json()
             assert {"type", "title", "status", "detail"} == set(told)
             assert told["status"] == answer.status_code
+
+
+async def test_what_concerns_no_single_route_is_told_too(
+    client: httpx.AsyncClient, app: PerfMiddleware, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Advice, and what could be tried, of all requests together: ranked by the time it would save a day."""
+    advice = OptimizationRecommendation(
+        "Compress what is stored", "Bodies are large.", 'Settings(compress_responses="shared")', 7_200.0
+    )
+    small = OptimizationRecommendation("Ask once", "It looks like N+1.", target="SELECT 1")
+    tried = OptimizationOpportunity("o1", "coalescing", "all", "Ask the app once", "switches")
+    monkeypatch.setattr(app.runtime.engine, "survey", lambda: iter(()))
+    app.runtime.engine.surveyed = Survey([tried], [], [advice, small])
+    found = (await client.get(f"{API}/recommendations")).json()
+    assert [one["title"] for one in found["items"]] == ["Compress what is stored", "Ask once"]
+    assert found["items"][0]["saved_seconds_per_day"] == 7_200.0
+    assert [one["id"] for one in (await client.get(f"{API}/opportunities")).json()["items"]] == ["o1"]
+    html = (await client.get("/_perfmw/optimization")).text
+    assert "Ask the app once" in html
+    for kind, url in (("page", "/_perfmw/optimization"), ("report", "/_perfmw/report")):
+        text = (await client.get(url)).text
+        assert "Settings(compress_responses=&#34;shared&#34;)" in text, kind
+        assert f"saves about {duration(7_200.0)} a day" in text, kind
+    report = await asyncio.to_thread(make, app.runtime)
+    assert "## What to do" in report.markdown
+    assert '```\nSettings(compress_responses="shared")\n```' in report.markdown

@@ -13,7 +13,7 @@ from starlette.responses import Response
 from perfmw.contracts import OptimizationRequest
 from perfmw.dashboard.api.endpoint import NOTHING, PAGING, Context, Endpoint, answer, json_object, page
 from perfmw.dashboard.problems import ProblemError
-from perfmw.dashboard.view import opportunities, waiting
+from perfmw.dashboard.view import waiting
 
 logger = logging.getLogger("perfmw.dashboard")
 
@@ -139,7 +139,7 @@ def _asked(context: Context, opportunity_id: str, why: str) -> Any:
     """The entry of the ledger by which an opportunity is decided upon. Raises ProblemError 404 or 409."""
     host: Any = context.host
     _idle(context)
-    for one in opportunities(context.snapshots.get()):
+    for one in context.snapshots.get().optimizations.identified:
         if one.id == opportunity_id:
             return host.ledger.append("waiting", one, who="dashboard", why=why)
     raise ProblemError(404, f"There is no opportunity {opportunity_id!r} any more.")
@@ -189,8 +189,12 @@ async def list_waiting(context: Context, request: Request) -> Response:
     return page(request, waiting(context.host.ledger))
 
 
+async def list_recommendations(context: Context, request: Request) -> Response:
+    return page(request, context.snapshots.get().optimizations.recommendations)
+
+
 async def list_opportunities(context: Context, request: Request) -> Response:
-    return page(request, opportunities(context.snapshots.get()))
+    return page(request, context.snapshots.get().optimizations.identified)
 
 
 def _parse(body: dict[str, Any]) -> OptimizationRequest:
@@ -218,6 +222,13 @@ def _check_bounds(name: str, value: Any, schema: dict[str, Any]) -> None:
 ENDPOINTS = (
     Endpoint(
         "GET", "/opportunities", "What could be faster, by time saved", list_opportunities, query=PAGING
+    ),
+    Endpoint(
+        "GET",
+        "/recommendations",
+        "What people can do themselves, with the code to paste, by time saved",
+        list_recommendations,
+        query=PAGING,
     ),
     Endpoint("POST", "/opportunities/{id}/try", "Try one at once", try_one, body=START_SCHEMA, status=202),
     Endpoint(

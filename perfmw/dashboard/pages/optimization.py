@@ -10,7 +10,7 @@ from starlette.responses import Response
 from perfmw.dashboard.context import Context, Handler
 from perfmw.dashboard.pages.shell import common
 from perfmw.dashboard.render import render
-from perfmw.dashboard.view import advice, opportunities, outcomes, potentials, waiting
+from perfmw.dashboard.view import outcomes, waiting
 
 LEDGER_LINES = 50
 ROWS = 50
@@ -29,9 +29,9 @@ async def show(context: Context, request: Request) -> Response:
         request,
         "optimization.html",
         **common(context, request, "optimization", snapshot),
-        opportunities=opportunities(snapshot)[:ROWS],
-        potentials=potentials(snapshot)[:ROWS],
-        advice=advice(snapshot)[:ROWS],
+        opportunities=snapshot.optimizations.identified[:ROWS],
+        potentials=snapshot.optimizations.potential[:ROWS],
+        advice=snapshot.optimizations.recommendations[:ROWS],
         ledger=outcomes(host.ledger, LEDGER_LINES),
         standing=[entry.opportunity.title for entry in host.ledger.kept()],
         automatic=automatic(host),
