@@ -187,6 +187,8 @@ def _purged(server: str | None, token: str | None, body: dict[str, Any]) -> dict
 
 async def _remove(runtime: Runtime, arguments: dict[str, Any]) -> dict[str, Any]:
     queues = [asyncio.create_task(queue.run()) for queue in runtime.cdn.queues]
+    keys = [key for one in arguments["keys"] for key in await _entries().resolve(runtime, one)]
+    arguments = {**arguments, "keys": keys}
     try:
         removed = await runtime.invalidate(**arguments)
         await runtime.cdn.flush()

@@ -7,10 +7,10 @@ name are hidden unless asked for, in headers, in query strings and in what a res
 from __future__ import annotations
 
 import asyncio
-import re
+import heapq
 import time
-from collections.abc import Iterator, Mapping
-from itertools import islice
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
 
 from perfmw.cache.isolation import release
@@ -18,80 +18,85 @@ from perfmw.cache.layers import is_own_key
 from perfmw.cache.spaces import layer_name
 from perfmw.http.messages import StoredResponse
 from perfmw.http.variants import VariantIndex
+from perfmw.runtime.redaction import HIDDEN, hidden, is_secret, shown_field
 
 if TYPE_CHECKING:
     from perfmw.cache import Entry, TieredCache
     from perfmw.cache.layers import FarLayer
     from perfmw.runtime.runtime import Runtime
 
-HIDDEN: Final = "********"
-SECRET_HEADERS: Final = frozenset(
-    {b"authorization", b"cookie", b"proxy-authorization", b"set-cookie", b"set-cookie2", b"x-api-key"}
-)
-_SECRET_PARAMETER = re.compile(
-    r"(?P<name>[?&;](?:[\w.-]*(?:token|secret|passw(?:or)?d|signature|api_?key|credential)[\w.-]*"
-    r"|sig|key|auth|code|sid|session(?:_?id)?|jwt|otp))=(?P<value>[^&;#\s]*)",
-    re.IGNORECASE,
-)
 _PREVIEW = 2_000
-
-
-def hidden(key: str) -> str:
-    """A key without the values of parameters that are secrets by their name."""
-    return _SECRET_PARAMETER.sub(lambda found: f"{found['name']}={HIDDEN}", key)
+MOST_KEYS: Final = 10_000
+"""That are looked through in a layer which cannot be asked for keys in order."""
 
 
 async def list_keys(
-    runtime: Runtime, prefix: str = "", limit: int = 100, *, reveal: bool = False, heed: bool = False
+    runtime: Runtime,
+    prefix: str = "",
+    limit: int = 100,
+    *,
+    offset: int = 0,
+    reveal: bool = False,
+    heed: bool = False,
 ) -> list[dict[str, Any]]:
-    """At most ``limit`` keys that begin so, each with the layers that hold it; JSON values.
+    """At most ``limit`` keys that begin so, in order, each with the layers that hold it; JSON values.
 
     Layers that cannot list what they hold, such as those of plugins, are left out.
 
     :param heed: read each, and leave out what was invalidated and only waits to be removed.
     """
-    prefix = f"GET {prefix}" if prefix.startswith(("http://", "https://")) else prefix
     found: dict[str, list[str]] = {}
     for space, cache in runtime.spaces.caches.items():
-        for name, keys in await _keys_of(cache, prefix, limit):
+        for name, keys in await _keys_of(cache, _full(prefix), offset + limit):
             for key in keys:
-                if heed and await cache.get_entry(key) is None:
-                    continue
-                if key in found or len(found) < limit:
+                if not heed or await cache.get_entry(key) is not None:
                     found.setdefault(key, []).append(layer_name(space, name))
     return [
-        {"key": key if reveal else hidden(key), "layers": layers} for key, layers in sorted(found.items())
+        {"key": key if reveal else hidden(key), "layers": found[key]}
+        for key in sorted(found)[offset : offset + limit]
     ]
 
 
-async def _keys_of(cache: TieredCache, prefix: str, limit: int) -> list[tuple[str, list[str]]]:
+async def _keys_of(cache: TieredCache, prefix: str, most: int) -> list[tuple[str, list[str]]]:
+    """By layer its first keys in order; of a layer without order the first of those it told."""
     found = []
     if cache.memory is not None:
-        keys = (key for key in cache.memory.keys_nowait() if isinstance(key, str) and key.startswith(prefix))
-        found.append((cache.infos()[0].name, list(islice(keys, limit))))
-    far = [(layer.name, await _far_keys(layer, prefix, limit)) for layer in cache.far_layers()]
+        keys = await asyncio.to_thread(_first, cache.memory.keys_nowait(), prefix, most)
+        found.append((cache.infos()[0].name, keys))
+    far = [(layer.name, await _far_keys(layer, prefix, most)) for layer in cache.far_layers()]
     return [*found, *far]
 
 
-async def _far_keys(layer: FarLayer, prefix: str, limit: int) -> list[str]:
+def _first(keys: Iterable[Any], prefix: str, most: int) -> list[str]:
+    return heapq.nsmallest(most, (key for key in keys if isinstance(key, str) and key.startswith(prefix)))
+
+
+async def _far_keys(layer: FarLayer, prefix: str, most: int) -> list[str]:
     file = getattr(layer.cache, "file", None)
     if file is not None:
-        keys = await asyncio.to_thread(file.keys, prefix, limit)
-        return [key for key in keys if not is_own_key(key)]
+        keys = await asyncio.to_thread(file.keys, prefix, MOST_KEYS)
+        return _first((key for key in keys if not is_own_key(key)), prefix, most)
     scan = getattr(layer.cache, "scan", None)
     found: list[str] = []
     if scan is None:
         return found
-    try:
+    with suppress(Exception):  # whatever a backend raises: what came until then is told
         async with asyncio.timeout(5.0):
             async for key, _ in scan(prefix):
-                if len(found) >= limit:
+                if len(found) >= MOST_KEYS:
                     break
                 if not is_own_key(key):
                     found.append(key)
-    except Exception:  # whatever a backend raises: what came until then is told
-        return found
-    return found
+    return _first(found, prefix, most)
+
+
+async def resolve(runtime: Runtime, key: str) -> list[str]:
+    """The keys that look so while their secrets are hidden: many may; a URL stands for its key."""
+    key = _full(key)
+    if HIDDEN not in key:
+        return [key]
+    alike = await list_keys(runtime, key.partition(HIDDEN)[0], MOST_KEYS, reveal=True)
+    return [row["key"] for row in alike if hidden(row["key"]) == key]
 
 
 async def look(
@@ -99,19 +104,23 @@ async def look(
 ) -> dict[str, Any] | None:
     """What is kept under ``key``, as JSON values; None without a valid entry.
 
+    Of several keys that look alike with their secrets hidden, the first; ``alike`` says how many there are.
+
     :param heed: ask the layer what others invalidated, as a reader would; a process that runs knows anyway.
     :param value: with the value: the text of a response's body, or a function's result.
     :param reveal: with what is a secret by its name.
     """
-    key = f"GET {key}" if key.startswith(("http://", "https://")) else key
-    for space, cache in runtime.spaces.caches.items():
-        entry = await (cache.get_entry(key) if heed else cache.peek(key))
-        if entry is not None:
-            return {
-                "key": key if reveal else hidden(key),
-                "namespace": space or None,
-                **described(entry, reveal=reveal, value=value),
-            }
+    alike = await resolve(runtime, key)
+    for key in alike:
+        for space, cache in runtime.spaces.caches.items():
+            entry = await (cache.get_entry(key) if heed else cache.peek(key))
+            if entry is not None:
+                return {
+                    "key": key if reveal else hidden(key),
+                    "alike": len(alike),
+                    "namespace": space or None,
+                    **described(entry, reveal=reveal, value=value),
+                }
     return None
 
 
@@ -124,14 +133,15 @@ def described(entry: Entry, *, reveal: bool = False, value: bool = False) -> dic
         "ttl": None if entry.expires_at is None else round(entry.expires_at - time.time(), 3),
         "bytes": entry.size,
         "cost_seconds": entry.cost,
-        "tags": [tag if reveal else hidden(f"?{tag}")[1:] for tag in entry.tags],
+        "tags": [tag if reveal else hidden(tag) for tag in entry.tags],
     }
     if isinstance(entry.value, StoredResponse):
         return found | {"response": _response(entry.value, reveal, value)}
     if isinstance(entry.value, VariantIndex):
         keys = [variant.key if reveal else hidden(variant.key) for variant in entry.value.variants]
         return found | {"variants": keys}
-    return found | ({"value": repr(_released(entry.value))[:_PREVIEW]} if value else {})
+    text = repr(_released(entry.value))[:_PREVIEW]
+    return found | ({"value": text if reveal else hidden(text)} if value else {})
 
 
 def _kind(value: Any) -> str:
@@ -150,10 +160,8 @@ def _released(kept: Any) -> Any:
 
 def _response(stored: StoredResponse, reveal: bool, body: bool) -> dict[str, Any]:
     now = time.time()
-    fields = [
-        [name.decode("latin-1"), value.decode("latin-1") if reveal or not _is_secret(name) else HIDDEN]
-        for name, value in stored.headers
-    ]
+    fields = [[name.decode("latin-1"), shown_field(name, one, reveal=reveal)] for name, one in stored.headers]
+    personal = not reveal and any(is_secret(name) for name in stored.vary)
     told = {
         "status": stored.status,
         "fresh_for": round(stored.fresh_until - now, 3),
@@ -164,27 +172,23 @@ def _response(stored: StoredResponse, reveal: bool, body: bool) -> dict[str, Any
         "headers": fields,
         "body_bytes": len(stored.body),
     }
-    return told | ({"body": _text(stored)} if body else {})
-
-
-def _is_secret(name: bytes) -> bool:
-    return name.lower() in SECRET_HEADERS
+    return told | ({"body": HIDDEN if personal else _text(stored, reveal)} if body else {})
 
 
 def _varied(stored: StoredResponse, reveal: bool) -> Iterator[tuple[str, str | None]]:
     for name, value in zip(stored.vary, stored.vary_values, strict=True):
-        shown = None if value is None else value.decode("latin-1")
-        yield name.decode("latin-1"), HIDDEN if shown and _is_secret(name) and not reveal else shown
+        yield name.decode("latin-1"), None if value is None else shown_field(name, value, reveal=reveal)
 
 
-def _text(stored: StoredResponse) -> str | None:
+def _text(stored: StoredResponse, reveal: bool) -> str | None:
     """The beginning of a body that is text; None for one that is compressed or no text."""
     if stored.field(b"content-encoding") is not None:
         return None
     try:
-        return stored.body.decode("utf-8")[:_PREVIEW]
+        text = stored.body.decode("utf-8")[:_PREVIEW]
     except UnicodeDecodeError:
         return None
+    return text if reveal else hidden(text)
 
 
 def purge_arguments(given: Mapping[str, Any]) -> dict[str, Any]:

@@ -175,6 +175,27 @@ def test_the_cache_is_browsed_and_purged(visit: Visit, shop: Shop) -> None:
     sync_api.expect(page.locator("#message")).to_have_text(f"{before - 1} removed.")
 
 
+def test_keys_come_in_pages_and_those_with_secrets_can_be_looked_at(visit: Visit, shop: Shop) -> None:
+    page = visit.page
+    for number in range(101):
+        shop.get(f"/items/1?token={number}")
+    visit.go(f"{shop.dashboard}caching")
+    page.fill("#browse input", f"{shop.url}/items/1?token")
+    page.get_by_role("button", name="List keys").click()
+    sync_api.expect(page.locator("#keys")).to_contain_text("Keys 1 to 100.")
+    sync_api.expect(page.locator("#keys tbody tr")).to_contain_text(
+        ["100 keys that differ in what is hidden"]
+    )
+    page.get_by_role("button", name="Next").click()
+    sync_api.expect(page.locator("#keys")).to_contain_text("Keys 101 to 101, the last.")
+    page.get_by_role("button", name="Look at").click()
+    sync_api.expect(page.locator("#keys dl")).to_contain_text("101 keys look so without their secrets")
+    page.get_by_role("button", name="Previous").click()
+    sync_api.expect(page.get_by_role("button", name="Next")).to_be_visible()
+    page.get_by_role("button", name="Purge GET").click()
+    sync_api.expect(page.locator("#message")).to_have_text("101 removed.")
+
+
 def test_who_blocked_the_loop_is_named(visit: Visit, shop: Shop) -> None:
     visit.go(f"{shop.dashboard}resources")
     page = visit.page

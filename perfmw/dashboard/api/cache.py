@@ -10,7 +10,16 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from perfmw.contracts import CacheLayerInfo, CacheUse
-from perfmw.dashboard.api.endpoint import NOTHING, Context, Endpoint, answer, json_object, paging
+from perfmw.dashboard.api.endpoint import (
+    NOTHING,
+    PAGING,
+    Context,
+    Endpoint,
+    answer,
+    json_object,
+    paging,
+    part_of,
+)
 from perfmw.dashboard.auth import role_of
 from perfmw.dashboard.problems import ProblemError
 
@@ -21,7 +30,7 @@ _TEXTS: dict[str, Any] = {"type": "array", "items": {"type": "string"}}
 _FLAG: dict[str, Any] = {"type": "string", "enum": ["true", "false"], "default": "false"}
 KEYS_QUERY: dict[str, Any] = {
     "prefix": {"type": "string", "default": ""},
-    "limit": {"type": "integer", "minimum": 1, "maximum": 1_000, "default": 100},
+    **PAGING,
     "reveal": _FLAG,
 }
 ENTRY_QUERY: dict[str, Any] = {"key": {"type": "string"}, "value": _FLAG, "reveal": _FLAG}
@@ -86,16 +95,21 @@ def _shallow(value: CacheUse | CacheLayerInfo) -> dict[str, Any]:
 
 
 async def list_cache_keys(context: Context, request: Request) -> Response:
-    from perfmw.runtime.entries import list_keys
+    """Without a total: not even the layers know how many keys begin so."""
+    from perfmw.runtime.entries import MOST_KEYS, list_keys
 
-    limit, _ = paging(request)
+    limit, offset = paging(request)
+    if offset + limit > MOST_KEYS:
+        raise ProblemError(422, f"Only the first {MOST_KEYS} keys are listed; say a longer prefix.")
     runtime: Any = context.host
-    rows = await list_keys(runtime, request.query_params.get("prefix", ""), limit, reveal=_reveal(request))
-    return answer(request, {"items": rows, "limit": limit})
+    prefix = request.query_params.get("prefix", "")
+    rows = await list_keys(runtime, prefix, limit + 1, offset=offset, reveal=_reveal(request))
+    return part_of(request, rows[:limit], more=len(rows) > limit)
 
 
 async def get_cache_entry(context: Context, request: Request) -> Response:
-    from perfmw.runtime.entries import hidden, look
+    from perfmw.runtime.entries import look
+    from perfmw.runtime.redaction import hidden
 
     key = request.query_params.get("key", "")
     if not key:
@@ -125,12 +139,14 @@ async def start_what_if(context: Context, request: Request) -> Response:
 
 
 async def purge(context: Context, request: Request) -> Response:
-    from perfmw.runtime.entries import purge_arguments
+    from perfmw.runtime.entries import purge_arguments, resolve
 
     body = await json_object(request)
     runtime: Any = context.host
     try:
-        removed = await runtime.invalidate(**purge_arguments(body))
+        arguments = purge_arguments(body)
+        arguments["keys"] = [key for one in arguments["keys"] for key in await resolve(runtime, one)]
+        removed = await runtime.invalidate(**arguments)
     except ValueError as error:
         raise ProblemError(422, f"{error}.") from None
     told = {"removed": int(removed), "layers": removed.layers}

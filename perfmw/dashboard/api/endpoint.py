@@ -75,18 +75,23 @@ def paging(request: Request) -> tuple[int, int]:
     return _whole(request, "limit", 100, 1, MAX_LIMIT), _whole(request, "offset", 0, 0, 10**9)
 
 
-def page(request: Request, items: Sequence[Any], **more: Any) -> Response:
-    """The asked-for part of a list, how long the list is, and ``more`` that goes with it."""
+def page(request: Request, items: Sequence[Any], **beside: Any) -> Response:
+    """The asked-for part of a list, how long the list is, and what goes with it."""
     limit, offset = paging(request)
-    return page_of(request, items[offset : offset + limit], len(items), **more)
+    return page_of(request, items[offset : offset + limit], len(items), **beside)
 
 
-def page_of(request: Request, items: Sequence[Any], total: int, **more: Any) -> Response:
+def page_of(request: Request, items: Sequence[Any], total: int, **beside: Any) -> Response:
     """With links to the pages before and after (RFC 8288)."""
+    return part_of(request, items, more=paging(request)[1] + len(items) < total, total=total, **beside)
+
+
+def part_of(request: Request, items: Sequence[Any], *, more: bool, **beside: Any) -> Response:
+    """The same of a list whose length nobody knows: ``more`` says whether it goes on."""
     limit, offset = paging(request)
-    response = answer(request, {"items": items, "total": total, "limit": limit, "offset": offset, **more})
+    response = answer(request, {"items": items, "limit": limit, "offset": offset, "more": more, **beside})
     links = []
-    if offset + len(items) < total:
+    if more:
         links.append(_link(request, limit, offset + limit, "next"))
     if offset > 0:
         links.append(_link(request, limit, max(0, offset - limit), "prev"))
@@ -135,4 +140,5 @@ __all__ = [
     "page",
     "page_of",
     "paging",
+    "part_of",
 ]

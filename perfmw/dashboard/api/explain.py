@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from starlette.requests import Request
@@ -30,11 +31,23 @@ async def explain(context: Context, request: Request) -> Response:
     if url.startswith("/"):
         url = f"{request.url.scheme}://{request.headers.get('host', '')}{url}"
     try:
-        return answer(request, await context.host.explain(url, method=method, headers=_fields(headers)))
+        told = await context.host.explain(url, method=method, headers=_fields(headers))
+        return answer(request, _without_secrets(told))
     except ValueError as error:
         raise ProblemError(422, f"{error}.") from None
     except TimeoutError:
         raise ProblemError(504, "The app did not begin to answer in time.") from None
+
+
+def _without_secrets(told: Mapping[str, Any]) -> dict[str, Any]:
+    """An explanation is copied and shown around: it names what it was asked with, and hides the secrets."""
+    from perfmw.runtime.redaction import hidden, shown_field
+
+    vary = {
+        name: value and shown_field(name.encode("latin-1"), value.encode("latin-1"), reveal=False)
+        for name, value in told.get("vary", {}).items()
+    }
+    return {**told, "key": hidden(told["key"]), "vary": vary} if "key" in told else dict(told)
 
 
 def _fields(headers: object) -> list[tuple[bytes, bytes]]:

@@ -25,7 +25,7 @@ function facts(entry) {
   const list = node("dl", "", { class: "facts" });
   const response = entry.response ?? {};
   const rows = [
-    ["Key", entry.key],
+    ["Key", entry.alike > 1 ? `${entry.key}\n${count(entry.alike)} keys look so without their secrets; this is one of them` : entry.key],
     ["Kind", entry.kind],
     ["Stored", new Date(entry.stored_at * 1000).toISOString()],
     ["Lives for", entry.ttl == null ? "ever" : duration(entry.ttl)],
@@ -44,7 +44,9 @@ function row(item, body) {
   const purge = node("button", "Purge", { type: "button", "aria-label": `Purge ${item.key}` });
   const actions = node("td");
   actions.append(look, " ", purge);
-  line.append(node("th", item.key, { scope: "row", class: "path why" }), node("td", item.layers.join(", "), { class: "text" }), actions);
+  const name = node("th", item.key, { scope: "row", class: "path why" });
+  if (item.alike > 1) name.append(node("span", `${count(item.alike)} keys that differ in what is hidden`, { class: "dim" }));
+  line.append(name, node("td", item.layers.join(", "), { class: "text" }), actions);
   const shown = node("tr");
   look.addEventListener("click", guarded(async () => {
     if (shown.isConnected) return shown.remove();
@@ -62,21 +64,48 @@ function row(item, body) {
   body.append(line);
 }
 
-const keys = (form) => `api/v1/cache/keys?limit=100&prefix=${encodeURIComponent(form.elements.prefix.value.trim())}`;
+const PAGE = 100;
+const keys = (form, offset = 0) =>
+  `api/v1/cache/keys?limit=${PAGE}&offset=${offset}&prefix=${encodeURIComponent(form.elements.prefix.value.trim())}`;
 
-async function list(form) {
+// Keys that look the same while their secrets are hidden are one row.
+function grouped(items) {
+  const rows = new Map();
+  for (const { key, layers } of items) {
+    const row = rows.get(key) ?? { key, layers: [], alike: 0 };
+    rows.set(key, { key, layers: [...new Set([...row.layers, ...layers])], alike: row.alike + 1 });
+  }
+  return [...rows.values()];
+}
+
+function turning(form, offset, answer) {
+  const line = node("p", "", { class: "dim" });
+  const to = (text, where) => {
+    const button = node("button", text, { type: "button" });
+    button.addEventListener("click", guarded(() => list(form, where)));
+    line.append(" ", button);
+  };
+  const { items, more } = answer;
+  line.textContent = items.length ? `Keys ${count(offset + 1)} to ${count(offset + items.length)}${more ? "" : ", the last"}.` : "No further keys.";
+  if (offset) to("Previous", Math.max(0, offset - PAGE));
+  if (more) to("Next", offset + PAGE);
+  return line;
+}
+
+async function list(form, offset = 0) {
   const place = document.getElementById("keys");
-  const { items, limit } = await get(keys(form));
-  if (!items.length) return place.replaceChildren(node("p", "Nothing is kept under keys that begin so.", { class: "dim" }));
+  const answer = await get(keys(form, offset));
+  if (!answer.items.length && !offset) {
+    return place.replaceChildren(node("p", "Nothing is kept under keys that begin so.", { class: "dim" }));
+  }
   const table = node("table", "", { class: "list" });
   const head = table.createTHead().insertRow();
   for (const name of ["Key", "Layers", "Actions"]) head.append(node("th", name, { scope: "col", class: "text" }));
   const body = table.createTBody();
-  for (const item of items) row(item, body);
+  for (const item of grouped(answer.items)) row(item, body);
   const scroll = node("div", "", { class: "scroll tall", tabindex: 0, role: "region", "aria-label": "Keys" });
   scroll.append(table);
-  const more = items.length === limit ? `The first ${limit}; a longer beginning shows others.` : `${items.length} keys.`;
-  place.replaceChildren(node("p", more, { class: "dim" }), scroll);
+  place.replaceChildren(turning(form, offset, answer), scroll);
 }
 
 function target(form) {
