@@ -32,7 +32,7 @@ from typing import Any
 import served
 from verdicts import told
 
-BLOCK, WARM, ROUNDS, PACED, PACERS, TRIALS = 16_000, 3_000, 16, 1_600, 4, 5
+BLOCK, WARM, ROUNDS, PACED, PACERS, TRIALS = 8_000, 1_500, 36, 1_600, 4, 5
 SETTLING = 8.0
 SO_TIMESTAMPNS = 35
 """Linux: tell when each packet came, in CLOCK_REALTIME."""
