@@ -45,7 +45,7 @@ def baseline_of(
     """
     count = reading.count - reading.errors
     if count <= 0:
-        raise ValueError("a baseline needs requests that succeeded")
+        raise ValueError("a baseline needs requests that succeeded of late; there were none")
     seconds = max(0.0, reading.seconds - reading.failed_sketch.sum)
     return PerformanceBaseline(
         latency=seconds / count,

@@ -329,9 +329,9 @@ class ProfileStore:
         return tracked.parts(reading, elapsed) if tracked else []
 
     def pin_baseline(self, profile_id: str, baseline: PerformanceBaseline | None = None) -> None:
-        """Measure a profile against ``baseline``, or against what it has done in the last minute.
+        """Measure a profile against ``baseline``, or against what it has done of late (``recent``).
 
-        :raises KeyError: no such profile. :raises ValueError: nothing succeeded in the last minute.
+        :raises KeyError: no such profile. :raises ValueError: nothing succeeded of late.
         """
         tracked = self._tracked[profile_id]
         now = self._clock()
