@@ -159,7 +159,7 @@ def purge(
     if dry_run:
         note(f"{_by_layer(told['layers'])}; nothing was touched")
     elif wanted.keys() & {"tags", "route", "prefix"}:
-        note("what is beyond memory under a tag, route or prefix goes when it is next asked for, uncounted")
+        note("under a tag or route, and beyond memory under a prefix, only --dry-run counts")
 
 
 def _confirm(counts: dict[str, int | None], soft: bool) -> None:

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 _PREVIEW = 2_000
 MOST_KEYS: Final = 10_000
-"""That are looked through in a layer which cannot be asked for keys in order."""
+"""That are looked through in a layer."""
 
 
 async def list_keys(
@@ -41,41 +41,60 @@ async def list_keys(
 ) -> list[dict[str, Any]]:
     """At most ``limit`` keys that begin so, in order, each with the layers that hold it; JSON values.
 
-    Layers that cannot list what they hold, such as those of plugins, are left out.
+    Layers that cannot list what they hold, such as those of plugins, are left out, and so is what was
+    invalidated and only waits to be removed.
 
-    :param heed: read each, and leave out what was invalidated and only waits to be removed.
+    :param heed: ask the layers what others invalidated, as a reader would; a process that runs knows anyway.
     """
+    holders = await _holders(runtime, _full(prefix))
+    rows: list[dict[str, Any]] = []
+    for key in sorted(holders):
+        if len(rows) == offset + limit:
+            break
+        if await _find(runtime, key, heed) is not None:
+            rows.append({"key": key if reveal else hidden(key), "layers": holders[key]})
+    return rows[offset:]
+
+
+async def _holders(runtime: Runtime, prefix: str) -> dict[str, list[str]]:
+    """By key, among the first that begin so, the layers that hold it."""
     found: dict[str, list[str]] = {}
     for space, cache in runtime.spaces.caches.items():
-        for name, keys in await _keys_of(cache, _full(prefix), offset + limit):
+        for name, keys in await _keys_of(cache, prefix):
             for key in keys:
-                if not heed or await cache.get_entry(key) is not None:
-                    found.setdefault(key, []).append(layer_name(space, name))
-    return [
-        {"key": key if reveal else hidden(key), "layers": found[key]}
-        for key in sorted(found)[offset : offset + limit]
-    ]
+                found.setdefault(key, []).append(layer_name(space, name))
+    return found
 
 
-async def _keys_of(cache: TieredCache, prefix: str, most: int) -> list[tuple[str, list[str]]]:
+async def _find(runtime: Runtime, key: str, heed: bool) -> tuple[str, Entry] | None:
+    """The namespace that has a valid entry, and the entry."""
+    for space, cache in runtime.spaces.caches.items():
+        entry = await (cache.get_entry(key) if heed else cache.peek(key))
+        if entry is not None:
+            return space, entry
+    return None
+
+
+async def _keys_of(cache: TieredCache, prefix: str) -> list[tuple[str, list[str]]]:
     """By layer its first keys in order; of a layer without order the first of those it told."""
     found = []
     if cache.memory is not None:
-        keys = await asyncio.to_thread(_first, cache.memory.keys_nowait(), prefix, most)
+        keys = await asyncio.to_thread(_first, cache.memory.keys_nowait(), prefix)
         found.append((cache.infos()[0].name, keys))
-    far = [(layer.name, await _far_keys(layer, prefix, most)) for layer in cache.far_layers()]
+    far = [(layer.name, await _far_keys(layer, prefix)) for layer in cache.far_layers()]
     return [*found, *far]
 
 
-def _first(keys: Iterable[Any], prefix: str, most: int) -> list[str]:
-    return heapq.nsmallest(most, (key for key in keys if isinstance(key, str) and key.startswith(prefix)))
+def _first(keys: Iterable[Any], prefix: str) -> list[str]:
+    wanted = (key for key in keys if isinstance(key, str) and key.startswith(prefix))
+    return heapq.nsmallest(MOST_KEYS, wanted)
 
 
-async def _far_keys(layer: FarLayer, prefix: str, most: int) -> list[str]:
+async def _far_keys(layer: FarLayer, prefix: str) -> list[str]:
     file = getattr(layer.cache, "file", None)
     if file is not None:
         keys = await asyncio.to_thread(file.keys, prefix, MOST_KEYS)
-        return _first((key for key in keys if not is_own_key(key)), prefix, most)
+        return _first((key for key in keys if not is_own_key(key)), prefix)
     scan = getattr(layer.cache, "scan", None)
     found: list[str] = []
     if scan is None:
@@ -87,7 +106,7 @@ async def _far_keys(layer: FarLayer, prefix: str, most: int) -> list[str]:
                     break
                 if not is_own_key(key):
                     found.append(key)
-    return _first(found, prefix, most)
+    return _first(found, prefix)
 
 
 async def resolve(runtime: Runtime, key: str) -> list[str]:
@@ -95,8 +114,8 @@ async def resolve(runtime: Runtime, key: str) -> list[str]:
     key = _full(key)
     if HIDDEN not in key:
         return [key]
-    alike = await list_keys(runtime, key.partition(HIDDEN)[0], MOST_KEYS, reveal=True)
-    return [row["key"] for row in alike if hidden(row["key"]) == key]
+    alike = await _holders(runtime, key.partition(HIDDEN)[0])
+    return [one for one in sorted(alike) if hidden(one) == key]
 
 
 async def look(
@@ -112,15 +131,15 @@ async def look(
     """
     alike = await resolve(runtime, key)
     for key in alike:
-        for space, cache in runtime.spaces.caches.items():
-            entry = await (cache.get_entry(key) if heed else cache.peek(key))
-            if entry is not None:
-                return {
-                    "key": key if reveal else hidden(key),
-                    "alike": len(alike),
-                    "namespace": space or None,
-                    **described(entry, reveal=reveal, value=value),
-                }
+        found = await _find(runtime, key, heed)
+        if found is not None:
+            space, entry = found
+            return {
+                "key": key if reveal else hidden(key),
+                "alike": len(alike),
+                "namespace": space or None,
+                **described(entry, reveal=reveal, value=value),
+            }
     return None
 
 

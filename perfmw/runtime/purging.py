@@ -82,8 +82,7 @@ async def purge(
         tags.append(f"route:{route}")
     if prefix is not None and prefix.startswith(("http://", "https://")):
         prefix = f"GET {prefix}"
-    if soft or dry_run:
-        keys += await _variants(runtime, keys)
+    keys += await _variants(runtime, keys)
     if dry_run:
         counts = await runtime.spaces.count(keys, tags, prefix)
         return Purged(counts, soft=soft, dry_run=True)
@@ -93,9 +92,12 @@ async def purge(
 
 
 async def _variants(runtime: Runtime, keys: Iterable[str]) -> list[str]:
-    """The keys of the responses that are kept apart since they vary, under the keys of their URLs."""
+    """The keys of the responses that are kept apart since they vary, under the keys of their URLs.
+
+    None of them is served once the list of variants is gone, but they would still take room.
+    """
     found = []
-    for key in keys:
+    for key in (key for key in keys if key.startswith("GET ")):
         for cache in runtime.spaces.caches.values():
             entry = await cache.peek(key)
             if entry is not None and isinstance(entry.value, VariantIndex):

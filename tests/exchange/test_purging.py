@@ -11,6 +11,7 @@ import pytest
 
 from perfmw import CacheRule, PerfMiddleware, Settings, tag
 from perfmw.contracts import Purge
+from perfmw.runtime.entries import list_keys
 from perfmw.testing import Client
 
 pytestmark = pytest.mark.anyio
@@ -139,6 +140,28 @@ async def test_a_soft_purge_of_a_url_reaches_its_variants() -> None:
     for language in ("de", "en"):
         answer = await client.get("/items/1", headers={"accept-language": language})
         assert "detail=revalidating" in (answer.header("cache-status") or "")
+    await runtime.stop()
+
+
+async def test_a_purge_of_a_url_removes_what_its_dry_run_counted() -> None:
+    client, runtime = around(App(vary="accept-language"))
+    for language in ("de", "en"):
+        await client.get("/items/1", headers={"accept-language": language})
+    counted = await runtime.invalidate(url=URL, dry_run=True)
+    assert await runtime.invalidate(url=URL) == counted == 3
+    assert runtime.cache.memory is not None
+    assert len(runtime.cache.memory) == 0
+    await runtime.stop()
+
+
+async def test_what_a_tag_made_invalid_is_not_listed() -> None:
+    app = App()
+    client, runtime = around(app)
+    await client.get("/items/1")
+    await runtime.cache.put("fn:one", 1, ttl=60, tags=["t"])
+    await runtime.cache.put("fn:two", 2, ttl=60)
+    await runtime.invalidate(tags=["t"])
+    assert [row["key"] for row in await list_keys(runtime, "fn:")] == ["fn:two"]
     await runtime.stop()
 
 
