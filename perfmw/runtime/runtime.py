@@ -273,7 +273,7 @@ class Runtime:
         """
         if not self.settings.optimizations_enabled:
             raise RuntimeError("optimizations are off: optimizations_enabled is false")
-        if self._run is not None and not self._run.done():
+        if self.optimization_state()["status"] == "running":
             raise RuntimeError("an optimization run is under way; wait for it or cancel it")
         if profile_id is None:
             run = self.engine.optimize(request)

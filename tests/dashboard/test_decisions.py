@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gzip
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 
 import httpx
 import pytest
@@ -14,7 +14,12 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
 from perfmw import PerfMiddleware, Settings
-from perfmw.contracts import OptimizationOpportunity, OptimizationRecommendation
+from perfmw.contracts import (
+    Controls,
+    OptimizationOpportunity,
+    OptimizationRecommendation,
+    RuntimeSnapshot,
+)
 from perfmw.dashboard.api import ENDPOINTS
 from perfmw.dashboard.figures import duration
 from perfmw.dashboard.report_files import make
@@ -234,3 +239,29 @@ async def test_what_concerns_no_single_route_is_told_too(
     report = await asyncio.to_thread(make, app.runtime)
     assert "## What to do" in report.markdown
     assert '```\nSettings(compress_responses="shared")\n```' in report.markdown
+
+
+class Idle:
+    """An optimizer whose changes change nothing."""
+
+    name = "absent"
+
+    def propose(self, snapshot: RuntimeSnapshot) -> Sequence[OptimizationOpportunity]:
+        return ()
+
+    def apply(self, opportunity: OptimizationOpportunity, controls: Controls) -> None: ...
+
+    def revert(self, opportunity: OptimizationOpportunity, controls: Controls) -> None: ...
+
+
+async def test_no_run_begins_while_what_was_approved_is_on_trial(
+    app: PerfMiddleware, client: httpx.AsyncClient
+) -> None:
+    app.runtime.engine.optimizers["absent"] = Idle()
+    await post(client, f"/ledger/{waits(app)}/approve", SOON)
+    while app.runtime.optimization_state()["status"] != "running":
+        await asyncio.sleep(0.01)
+    begun = await post(client, "/optimization/start", SOON)
+    assert begun.status_code == 409
+    assert "under way" in begun.json()["detail"]
+    app.runtime.cancel_optimization()
