@@ -259,7 +259,9 @@ async def test_no_run_begins_while_what_was_approved_is_on_trial(
 ) -> None:
     app.runtime.engine.optimizers["absent"] = Idle()
     await post(client, f"/ledger/{waits(app)}/approve", SOON)
-    while app.runtime.optimization_state()["status"] != "running":
+    for _ in range(500):
+        if app.runtime.optimization_state()["status"] == "running":
+            break
         await asyncio.sleep(0.01)
     begun = await post(client, "/optimization/start", SOON)
     assert begun.status_code == 409
