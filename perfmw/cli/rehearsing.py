@@ -207,26 +207,37 @@ def prefetch(path: Path) -> Found:
     }
 
 
-def patterns(path: Path) -> Found:
-    """How what an access log tells of was used, in words."""
+def _timed(events: Sequence[WorkloadEvent]) -> list[tuple[float, str]]:
+    """When what was read.
+
+    :raises Refusal: that is not told.
+    """
+    reads = [(one.time, one.key) for one in events if one.time is not None and one.method not in _WRITES]
+    if not reads:
+        raise Refusal("the trace does not tell when reads were; `perfmw record` and access logs do")
+    return reads
+
+
+def patterns(events: Sequence[WorkloadEvent]) -> Found:
+    """How what a trace or log tells of was used, in words."""
     from perfmw.learning import UsagePatterns
 
     learned = UsagePatterns()
-    for entry in requests_of(path):
-        learned.read(entry.target, entry.time)
+    for now, key in _timed(events):
+        learned.read(key, now)
     summary = learned.summary()
     words = summary.in_words()
     return {"reads": summary.reads, "keys": summary.keys, "told": words, "words": words}
 
 
-def ttl(path: Path, changes: Path | None, max_stale: float) -> Found:
-    """The learned TTL on an access log, against the fixed one that is stale as often."""
+def ttl(events: Sequence[WorkloadEvent], changes: Path | None, max_stale: float) -> Found:
+    """The learned TTL on a trace or log, against the fixed one that is stale as often."""
     from perfmw.learning import AdaptiveTTL, fixed_miss_ratio, rehearse_ttl
 
     if changes is None:
         raise Refusal("--learn ttl needs --changes: a CSV of keys and the unix seconds of their changes")
     known = _changes(changes)
-    reads = [(entry.time, entry.target) for entry in requests_of(path)]
+    reads = sorted(_timed(events))
     outcome = rehearse_ttl(reads, known, AdaptiveTTL(max_stale))
     fixed = fixed_miss_ratio(reads, known, outcome.stale_share)
     return {

@@ -38,7 +38,7 @@ _STEP = 1_000
 @click.option(
     "--learn",
     type=click.Choice(["curve", "partition", "strategy", "prefetch", "patterns", "ttl"]),
-    help="Instead: what is learned from it. Prefetch, patterns, ttl and strategy take an access log.",
+    help="Instead: what is learned from it. Prefetch takes an access log, patterns, ttl and strategy do too.",
 )
 @click.option(
     "--changes",
@@ -105,9 +105,9 @@ def _learned(
     if learn == "prefetch":
         return rehearsing.prefetch(trace)
     if learn == "patterns":
-        return rehearsing.patterns(trace)
+        return rehearsing.patterns(_events(trace))
     if learn == "ttl":
-        return rehearsing.ttl(trace, changes, max_stale)
+        return rehearsing.ttl(_events(trace), changes, max_stale)
     if learn == "strategy":
         most = _sizes(sizes)[0] if sizes != DEFAULT_SIZES else None
         return rehearsing.strategy(_events(trace), most, max_stale)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-_GIB, _MIB, _HOUR = 2**30, 2**20, 3600.0
+_GIB, _MIB, _KIB, _HOUR = 2**30, 2**20, 2**10, 3600.0
 
 Curve = Callable[[Iterable[int]], list[float]]
 """Hit ratios (0..1) by sizes, as ``MissRatioCurve.curve`` or ``ByteCurve.curve``."""
@@ -86,9 +86,11 @@ class WhatIf:
         return self.money_saved - self.memory_cost
 
     def in_words(self, unit: str = "entries") -> str:
-        """One sentence for people; ``bytes`` are told as MiB."""
+        """One sentence for people; ``bytes`` are told as KiB or MiB."""
         money = f"{self.worth:+.4f} {self.currency}"
-        digits, part, name = (1, _MIB, "MiB") if unit == "bytes" else (0, 1, unit)
+        digits, part, name = (0, 1, unit)
+        if unit == "bytes":
+            digits, part, name = (1, _MIB, "MiB") if self.size >= _MIB else (1, _KIB, "KiB")
         return (
             f"{self.new_size / part:,.{digits}f} instead of {self.size / part:,.{digits}f} {name} would give"
             f" {self.hits:+,.0f} hits and spare {self.seconds_saved * 1e3:+,.0f} ms an hour;"

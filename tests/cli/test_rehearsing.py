@@ -148,12 +148,22 @@ def test_changes_that_are_none(log: Path, tmp_path: Path, content: str, problem:
     assert problem in result.output
 
 
+def test_a_recording_tells_patterns_and_lifetimes_as_well(tmp_path: Path) -> None:
+    trace, changes = tmp_path / "keys", tmp_path / "changes.csv"
+    trace.write_text("".join(f"/rows/{n % 5} 100 0.01 {1_700_000_000 + n}\n" for n in range(200)))
+    changes.write_text("/rows/0,1700000100\n")
+    assert json.loads(simulate(trace, "--learn", "patterns", "--json").stdout)["reads"] == 200
+    learned = simulate(trace, "--learn", "ttl", "--changes", changes, "--max-stale", "0.1", "--json")
+    assert json.loads(learned.stdout)["reads"] == 200
+
+
 def test_what_is_missing_is_said(tmp_path: Path, log: Path) -> None:
     other = tmp_path / "other"
     other.write_text("nothing\n")
     for arguments, problem in (
         ((other, "--learn", "prefetch"), "no access log"),
         ((log, "--learn", "ttl"), "--changes"),
+        ((other, "--learn", "patterns"), "does not tell when"),
         ((tmp_path / "none", "--learn", "curve"), "does not exist"),
     ):
         result = simulate(*arguments)

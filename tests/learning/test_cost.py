@@ -39,6 +39,13 @@ def test_what_twice_the_memory_would_give() -> None:
     assert "+9,000 hits" in found.in_words()
 
 
+def test_small_caches_are_told_in_small_units() -> None:
+    curve = MissRatioCurve()
+    told = [what_if(curve.curve, size, reads_an_hour=1).in_words("bytes") for size in (2_048, 3 * 2**20)]
+    assert told[0].startswith("4.0 instead of 2.0 KiB would give")
+    assert told[1].startswith("6.0 instead of 3.0 MiB would give")
+
+
 def test_half_the_memory_costs_hits_and_spares_money() -> None:
     curve = MissRatioCurve()
     for key in list(range(100)) * 10:
