@@ -138,6 +138,9 @@ def _run(
     from perfmw.cli.plugins import load_plugins
 
     known = load_plugins().eviction_policies
+    for policy in policies:  # all before the first is run, which may take long
+        if policy not in known:
+            raise Refusal(f"--policy: {policy!r} is none; there are {', '.join(sorted(known))}")
     with _progress(len(accesses) * len(policies) * len(sizes)) as seen:
         for policy in policies:
             for size in sizes:

@@ -60,7 +60,7 @@ def test_a_table_for_people(trace: str) -> None:
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["--policy", "nosuch"], "not a known policy"),
+        (["--policy", "lru,nosuch"], "'nosuch' is none; there are adaptive"),
         (["--policy", ","], "--policy"),
         (["--size", "0"], "--size"),
         (["--size", "many"], "--size"),
@@ -70,6 +70,7 @@ def test_bad_input_is_explained(trace: str, arguments: list[str], words: str) ->
     result = simulate(trace, *arguments)
     assert result.exit_code == 2
     assert words in result.output
+    assert "done" not in result.output, "nothing is run before all is understood"
 
 
 def test_a_line_that_is_no_access_is_named(tmp_path: Path) -> None:
