@@ -108,20 +108,32 @@ _DRIVES: dict[str, Callable[[ResourceUsageMetrics], float | None]] = {
 }
 
 
+_BY_TIME: Final = ("threads", "sockets", "connections")
+"""Units of pools whose places are taken for as long as a request goes on."""
+
+
 def demands_of(profiles: Sequence[PerformanceProfile], samples: Sequence[PoolSample]) -> Demands:
     """What routes used of the pools, as far as their sampled requests tell; pools of connections: time in
-    queries.
+    queries. Where no sampled request tells, the time that requests took stands for what they used of
+    processors, threads and connections.
     """
     drives = dict(_DRIVES)
-    for sample in samples:
-        if sample.unit == "connections":
-            drives[sample.name] = lambda used: used.database_seconds
-    found: dict[str, dict[str, float]] = {}
-    for profile in profiles:
-        if profile.type != "component":
-            continue
-        for name, drive in drives.items():
-            used = drive(profile.metrics.resource_usage)
-            if used and used > 0.0:
-                found.setdefault(name, {})[profile.name] = float(used)
+    drives |= {one.name: _in_queries for one in samples if one.unit == "connections"}
+    routes = [one for one in profiles if one.type == "component"]
+    found = {name: _used(routes, drive) for name, drive in drives.items()}
+    seconds = {one.name: one.metrics.latency.mean * one.metrics.latency.count for one in routes}
+    for one in samples:
+        if one.unit in _BY_TIME or one.name in ("cpu", "event-loop"):
+            found[one.name] = found.get(one.name) or seconds
     return found
+
+
+def _in_queries(used: ResourceUsageMetrics) -> float | None:
+    return used.database_seconds
+
+
+def _used(
+    routes: Sequence[PerformanceProfile], drive: Callable[[ResourceUsageMetrics], float | None]
+) -> dict[str, float]:
+    known = {one.name: drive(one.metrics.resource_usage) or 0.0 for one in routes}
+    return {name: float(used) for name, used in known.items() if used > 0.0}

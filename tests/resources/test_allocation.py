@@ -67,6 +67,24 @@ def test_the_pool_with_the_least_headroom_is_first_and_names_who_drives_it() -> 
     assert cpu.reason == "75% used, 1.3 times the load fits"
 
 
+def test_where_no_request_was_sampled_the_time_of_requests_tells_who_drives_a_pool() -> None:
+    seen = profiles()
+    for one in seen:
+        one.metrics.resource_usage.cpu_seconds = one.metrics.resource_usage.database_seconds = None
+    samples = [
+        of("cpu", 3, 4),
+        of("anyio-threads", 4, 4, "threads"),
+        of("orders", 2, 10, "connections"),
+        of("network", 1, 9, "bytes/s"),
+    ]
+    found = {
+        one.pool: one for one in bottlenecks({one.name: [one] for one in samples}, demands_of(seen, samples))
+    }
+    for name in ("cpu", "anyio-threads", "orders"):
+        assert found[name].routes == {"GET /a": pytest.approx(0.75), "GET /b": pytest.approx(0.25)}
+    assert found["network"].routes == {}
+
+
 def test_who_waits_or_gives_up_makes_a_pool_the_bottleneck_however_much_is_free_elsewhere() -> None:
     waits = [
         of("orders", 5, 10, "connections", saturation=0.1, wait_seconds=0.2, waiting=2, errors=number)
