@@ -164,7 +164,7 @@ def perfmw_register_purgers(settings: Settings) -> Mapping[str, Purger]:
 def perfmw_register_resource_pools(settings: Settings) -> Mapping[str, ResourcePool]:
     from perfmw.resources import builtin_pools
 
-    return builtin_pools(settings.state_dir or ".")
+    return builtin_pools(settings.disk_path or settings.state_dir or ".")
 
 
 @hookimpl

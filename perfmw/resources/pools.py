@@ -139,7 +139,7 @@ class MemoryPool:
 
 
 class StoragePool:
-    """Bytes on the file system that holds ``path``; what is reserved for root counts as taken.
+    """Bytes on the file system that holds ``path``, or will; what is reserved for root counts as taken.
 
     ``saturation``: the share of time in which the busiest disk had work; None where the system does not
     tell.
@@ -148,11 +148,12 @@ class StoragePool:
     name = "storage"
 
     def __init__(self, path: str | Path = ".") -> None:
-        self._path = str(path)
+        path = Path(path).absolute()
+        self._paths = (path, *path.parents)
         self._busy: dict[str, _Rate] = {}
 
     def sample(self, now: float) -> PoolSample:
-        usage = psutil.disk_usage(self._path)
+        usage = psutil.disk_usage(str(next(path for path in self._paths if path.exists())))
         capacity = usage.used + usage.free
         return PoolSample(
             name=self.name,

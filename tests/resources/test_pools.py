@@ -8,6 +8,7 @@ from types import SimpleNamespace
 import psutil
 import pytest
 
+from perfmw import Settings, defaults
 from perfmw.resources import CpuPool, MemoryPool, NetworkPool, ProcessUsage, StoragePool, builtin_pools
 from perfmw.resources.cgroups import Cgroup
 
@@ -260,3 +261,22 @@ def test_this_process_used_cpu_and_memory() -> None:
     assert found.storage_utilization is not None
     assert 0.0 < found.storage_utilization <= 1.0
     assert ProcessUsage("/no/such/folder").sample(1.0).storage_utilization is None
+
+
+def test_the_disk_that_is_watched_is_that_of_the_cache_though_its_folder_is_still_to_be_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+    measure = psutil.disk_usage
+
+    def measured(path: str) -> object:
+        asked.append(path)
+        return measure(path)
+
+    monkeypatch.setattr(psutil, "disk_usage", measured)
+    file = tmp_path / "later" / "cache.sqlite3"
+    pools = defaults.perfmw_register_resource_pools(Settings(disk_path=str(file), plugins=[]))
+    assert pools["storage"].sample(1.0).capacity
+    file.parent.mkdir()
+    pools["storage"].sample(2.0)
+    assert asked == [str(tmp_path), str(file.parent)]
