@@ -88,9 +88,12 @@ async def test_background_tasks_do_not_delay_storing() -> None:
 
     middleware = PerfMiddleware(Starlette(routes=[Route("/", page)]), settings=RULE)
     first = asyncio.create_task(Client(middleware).get("/"))
-    await asyncio.sleep(0.05)
-    assert not first.done()
+    for _ in range(5_000):
+        if await stored(middleware):
+            break
+        await asyncio.sleep(0.001)
     assert await stored(middleware)
+    assert not first.done()
     gate.set()
     assert (await first).text == "page"
 
@@ -137,13 +140,15 @@ async def test_a_cancelled_request_is_not_stored_and_releases_those_who_wait() -
         nonlocal calls
         calls += 1
         if calls == 1:
+            led.set()
             await asyncio.Event().wait()
         await send(start())
         await send(body(b"second try"))
 
+    led = asyncio.Event()
     middleware = site(steps)
     leader = asyncio.create_task(Client(middleware).get("/"))
-    await asyncio.sleep(0.01)
+    await led.wait()
     follower = asyncio.create_task(Client(middleware).get("/"))
     await asyncio.sleep(0.01)
     leader.cancel()
@@ -188,17 +193,14 @@ async def test_fifty_who_miss_at_once_make_one_call() -> None:
 
 
 async def test_what_cannot_be_stored_is_not_waited_for() -> None:
-    running = most = 0
+    everybody = asyncio.Barrier(20)
 
     async def steps(send: Any, receive: Any) -> None:
-        nonlocal running, most
-        running += 1
-        most = max(most, running)
         await send(start((b"cache-control", b"private")))
-        await asyncio.sleep(0.05)
+        await everybody.wait()
         await send(body(b"mine"))
-        running -= 1
 
     middleware = site(steps)
-    await asyncio.gather(*(Client(middleware).get("/") for _ in range(20)))
-    assert most == 20
+    async with asyncio.timeout(10):
+        answers = await asyncio.gather(*(Client(middleware).get("/") for _ in range(20)))
+    assert [answer.body for answer in answers] == [b"mine"] * 20

@@ -32,15 +32,16 @@ async def test_who_blocks_the_loop_is_named() -> None:
     monitor = LoopMonitor(lags.append)
     monitor.start()
     await asyncio.sleep(0.12)
-    block_the_loop(0.4)
-    await asyncio.sleep(0.12)
-    health = monitor.health()
+    for _ in range(10):  # the thread that looks may have to wait for a processor
+        block_the_loop(0.4)
+        await asyncio.sleep(0.12)
+        health = monitor.health()
+        named = [one for one in health.slow if "block_the_loop" in one.function]
+        if named:
+            break
     monitor.stop()
-    assert health.slow
-    slowest = max(health.slow, key=lambda one: one.seconds)
-    assert slowest.seconds >= 0.3
-    assert "block_the_loop" in slowest.function
-    assert abs(slowest.at - time.time()) < 60.0
+    assert named[0].seconds >= 0.3
+    assert abs(named[0].at - time.time()) < 60.0
     assert health.lag.count == len(lags) >= 2
     assert any(end - start >= 0.3 for start, end in monitor.lags())
 
