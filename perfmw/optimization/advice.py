@@ -13,6 +13,7 @@ from perfmw.contracts import (
     RuntimeSnapshot,
 )
 from perfmw.optimization.cache_route import DAY
+from perfmw.optimization.option import requests_a_second, spent_a_day
 
 Found = Iterator[OptimizationRecommendation]
 CLIENT_SPEED = 2.5e6
@@ -89,7 +90,7 @@ class AdviceOptimizer:
             latency = query.metrics.latency
             if query.type != "query" or latency.count < self._limits.least_calls:
                 continue
-            spent = latency.mean * latency.count / _window(snapshot) * DAY
+            spent = spent_a_day(query)
             if requests and latency.count >= self._limits.runs_per_request * requests:
                 yield _n_plus_one(query, latency.count / requests, spent)
             elif latency.mean >= self._limits.slow_query:
@@ -106,7 +107,7 @@ class AdviceOptimizer:
                     f"{missing:,} of {latency.count:,} answers were client errors, and the app worked out "
                     "each of them. A 404 that states its freshness is kept like any other answer.",
                     'return Response("not found", 404, headers={"Cache-Control": "public, max-age=10"})',
-                    missing / _window(snapshot) * DAY * latency.mean,
+                    missing / latency.count * spent_a_day(route),
                     route.name,
                     "negative_caching",
                 )
@@ -139,7 +140,7 @@ class AdviceOptimizer:
             f"{stale:,} of {asked:,} requests found an answer that had expired, and got all of it "
             f"anew. An ETag lets it be said to be unchanged; perfmw adds one where there is none.{basis}",
             "Settings(add_etag=True)",
-            stale / _window(snapshot) * DAY * size / CLIENT_SPEED,
+            stale / asked * requests_a_second(snapshot) * DAY * size / CLIENT_SPEED,
             type="etag",
         )
 
@@ -157,7 +158,12 @@ class AdviceOptimizer:
                 f"clients that take zstd get them so: if they are text, {SHRINKS:.0%} less, which at "
                 f"20 Mbit/s are {1000 * SHRINKS * size / CLIENT_SPEED:.1f} ms each.",
                 'Settings(compress_responses="shared")  # pip install "perfmw[compression]"',
-                used.whole.hits / _window(snapshot) * DAY * SHRINKS * size / CLIENT_SPEED,
+                (used.whole.hit_rate or 0.0)
+                * requests_a_second(snapshot)
+                * DAY
+                * SHRINKS
+                * size
+                / CLIENT_SPEED,
                 type="compression",
             )
 
@@ -214,10 +220,6 @@ class AdviceOptimizer:
                     type="concurrency",
                 )
                 return
-
-
-def _window(snapshot: RuntimeSnapshot) -> float:
-    return max(snapshot.window_seconds, 1e-9)
 
 
 def _routes(snapshot: RuntimeSnapshot) -> Iterator[PerformanceProfile]:

@@ -17,6 +17,7 @@ from perfmw.contracts import (
 )
 from perfmw.optimization.cache_route import DAY, CacheRouteOptimizer, halves, hit_share, put_rule
 from perfmw.optimization.host import EVERYTHING
+from perfmw.optimization.option import seconds_a_day
 from perfmw.optimization.paths import contains, pattern_of
 
 LONGEST_STEP = 3.0
@@ -181,7 +182,7 @@ class MemoryLayerOptimizer:
             parameters={"option": option, "value": value, "before": before},
             evidence={"evictions": layer.evictions, "fills": layer.fills, "miss_share": misses},
             expected_gain=gain,
-            saved_seconds_per_day=gain * _seconds_per_day(snapshot),
+            saved_seconds_per_day=gain * seconds_a_day(snapshot),
             risk="low" if option == "eviction_policy" else "medium",
             level="basic" if option == "eviction_policy" else "advanced",
             toggles=option == "eviction_policy",
@@ -200,16 +201,6 @@ def _calm(layer: CacheLayerInfo) -> str:
     if layer.fills < 100:
         return f"too little is stored yet: {layer.fills} of 100 needed"
     return f"there is room: {layer.evictions} of {layer.fills} entries were evicted"
-
-
-def _seconds_per_day(snapshot: RuntimeSnapshot) -> float:
-    """Seconds that all requests take, a day."""
-    spent = sum(
-        one.metrics.latency.mean * one.metrics.latency.count
-        for one in snapshot.profiles
-        if one.type == "component"
-    )
-    return spent / max(snapshot.window_seconds, 1e-9) * DAY
 
 
 def _set(opportunity: OptimizationOpportunity, controls: Controls, which: str) -> None:

@@ -8,11 +8,28 @@ from collections.abc import Iterator, Sequence
 from perfmw.contracts import (
     Controls,
     OptimizationOpportunity,
+    PerformanceProfile,
     PotentialOptimization,
     RuntimeSnapshot,
 )
+from perfmw.optimization.cache_route import DAY
 
 Found = Iterator[OptimizationOpportunity | PotentialOptimization]
+
+
+def requests_a_second(snapshot: RuntimeSnapshot) -> float:
+    """Of all routes. What was counted may be older than the process: its own rate says over what time."""
+    return sum(one.metrics.throughput.per_second for one in snapshot.profiles if one.type == "component")
+
+
+def seconds_a_day(snapshot: RuntimeSnapshot) -> float:
+    """What all requests take together."""
+    return sum(spent_a_day(one) for one in snapshot.profiles if one.type == "component")
+
+
+def spent_a_day(profile: PerformanceProfile) -> float:
+    """What all calls of a target take, in seconds."""
+    return profile.metrics.latency.mean * profile.metrics.throughput.per_second * DAY
 
 
 class OptionOptimizer(ABC):

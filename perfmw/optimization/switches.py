@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from perfmw.contracts import OptimizationOpportunity, PotentialOptimization, RuntimeSnapshot
 from perfmw.optimization.cache_route import DAY
 from perfmw.optimization.host import EVERYTHING
-from perfmw.optimization.option import Found, OptionOptimizer
+from perfmw.optimization.option import Found, OptionOptimizer, requests_a_second, seconds_a_day
 
 SAMPLES_A_SECOND = 20.0
 """More traced requests, or lines, than that tell nothing new about where time goes, or who comes."""
@@ -56,7 +56,7 @@ class SwitchOptimizer(OptionOptimizer):
             {"option": "coalesce", "value": True, "before": False},
             {"hits": hits, "misses": misses},
             expected_gain=share,
-            saved_seconds_per_day=share * _spent(snapshot),
+            saved_seconds_per_day=share * seconds_a_day(snapshot),
         )
 
     def _spans(self, snapshot: RuntimeSnapshot) -> Found:
@@ -73,7 +73,7 @@ class SwitchOptimizer(OptionOptimizer):
         """A lower ``option`` if so many are sampled that ``seconds`` each add up; ``said`` is its title."""
         ratio = float(snapshot.options.get(option) or 0.0)
         count = sum(one.metrics.throughput.count for one in snapshot.profiles if one.type == "component")
-        rate = count / max(snapshot.window_seconds, 1e-9)
+        rate = requests_a_second(snapshot)
         if ratio <= 0.0:
             return
         if count < LEAST_REQUESTS:
@@ -92,13 +92,7 @@ class SwitchOptimizer(OptionOptimizer):
             self.name,
             {"option": option, "value": value, "before": ratio},
             {"requests_a_second": rate, "sampled_a_second": ratio * rate},
-            expected_gain=min(1.0, saved / max(_spent(snapshot), 1e-9)),
+            expected_gain=min(1.0, saved / max(seconds_a_day(snapshot), 1e-9)),
             saved_seconds_per_day=saved,
             level="advanced",
         )
-
-
-def _spent(snapshot: RuntimeSnapshot) -> float:
-    """Seconds that all requests take, a day."""
-    routes = (one.metrics.latency for one in snapshot.profiles if one.type == "component")
-    return sum(one.mean * one.count for one in routes) / max(snapshot.window_seconds, 1e-9) * DAY

@@ -238,6 +238,8 @@ async def test_what_concerns_no_single_route_is_told_too(
         assert f"saves about {duration(7_200.0)} a day" in text, kind
     report = await asyncio.to_thread(make, app.runtime)
     assert "## What to do" in report.markdown
+    printed = report.html.decode().partition("@media print")[2]
+    assert "pre { white-space: pre-wrap;" in printed, "what is to be pasted is not cut off on paper"
     assert '```\nSettings(compress_responses="shared")\n```' in report.markdown
 
 

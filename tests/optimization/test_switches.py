@@ -18,7 +18,7 @@ pytestmark = pytest.mark.anyio
 
 def busy(a_second: float) -> PerformanceProfile:
     profile = make_profile()
-    throughput = replace(profile.metrics.throughput, count=round(a_second * 100))
+    throughput = replace(profile.metrics.throughput, count=round(a_second * 100), per_second=a_second)
     return replace(profile, metrics=replace(profile.metrics, throughput=throughput))
 
 

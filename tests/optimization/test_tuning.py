@@ -136,7 +136,7 @@ def test_what_is_not_found_again_and_again() -> None:
     assert found.target == ROUTE
 
 
-SERVED = CacheUse("route", "all", hits=1_000, hit_bytes=10_000_000)
+SERVED = CacheUse("route", "all", hits=1_000, misses=1_100, hit_bytes=10_000_000)
 
 
 def test_headers_etags_and_warmth() -> None:
@@ -155,7 +155,7 @@ def test_what_advice_would_save_and_on_what_that_rests() -> None:
         cache_status=status,
         caching=lambda: CacheStatistics(0.0, SERVED),
         layers=(kept,),
-        profiles=(make_profile(count=1_000, mean=0.05),),
+        profiles=(make_profile(count=2_100, mean=0.05),),
     )
     way = 10_000 / 2.5e6
     assert found["etag"].saved_seconds_per_day == pytest.approx(200 * 864 * way)
@@ -167,6 +167,21 @@ def test_what_advice_would_save_and_on_what_that_rests() -> None:
         "each of 300 answers that are kept now somebody waited, 50 ms on average" in found["warm_up"].detail
     )
     assert list(found) == ["compression", "etag", "warm_up"], "the most time saved first"
+
+
+def test_a_rate_is_that_of_the_time_in_which_was_counted_however_new_the_process() -> None:
+    """After a restart profiles go on counting where they were."""
+    status, used = {"hit": 1_000, "stale": 200}, CacheStatistics(0.0, SERVED)
+    older, query_of = make_profile(count=1_000), query("SELECT 1", count=600, mean=0.3)
+
+    def told(seconds: float) -> dict[str, float]:
+        seen = RuntimeSnapshot(
+            1_000.0, seconds, profiles=(older, query_of), cache_status=status, caching=lambda: used
+        )
+        return {one.type: one.saved_seconds_per_day for one in AdviceOptimizer().recommend(seen)}
+
+    assert told(1.0) == told(100.0)
+    assert set(told(1.0)) == {"etag", "compression", "slow_query"}
 
 
 def test_nothing_is_said_of_what_settings_follow() -> None:

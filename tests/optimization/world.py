@@ -38,7 +38,7 @@ def make_profile(
         type="component",
         metrics=ProfileMetrics(
             latency=LatencyMetrics(count=count, mean=mean, p50=mean, p95=2 * mean, p99=3 * mean),
-            throughput=ThroughputMetrics(count=count, per_second=10.0, hits=more.get("hits", 0)),
+            throughput=ThroughputMetrics(count=count, per_second=count / 100.0, hits=more.get("hits", 0)),
         ),
         performance=PerformanceState(current_score=more.get("score", 60.0)),
         optimizations=ProfileOptimizations(),
