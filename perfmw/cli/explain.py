@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import sys
 import time
+from collections.abc import Mapping
 from dataclasses import asdict
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from perfmw.cli.api import Api, asking_if_named
 from perfmw.cli.config import load_settings
 from perfmw.cli.output import FAILURE_FOUND, Failure, Refusal, print_json
 
@@ -25,12 +27,38 @@ if TYPE_CHECKING:
 @click.option("-X", "--method", default="GET", show_default=True, help="The request's method.")
 @click.option("-H", "--header", "headers", multiple=True, help="A field to send, as 'Name: value'.")
 @click.option("--rfc", is_flag=True, help="Explain what rfc_strict would do.")
-@click.option("--json", "as_json", is_flag=True, help="Write JSON to stdout.")
-def explain(url: str, method: str, headers: tuple[str, ...], rfc: bool, as_json: bool) -> None:
+@asking_if_named
+def explain(
+    url: str,
+    method: str,
+    headers: tuple[str, ...],
+    rfc: bool,
+    server: str | None,
+    token: str | None,
+    as_json: bool,
+) -> None:
     """Ask for URL once and say whether the response would be cached, why, and for how long.
 
-    The settings and cache rules of the working directory apply. Exit code 1 if it would not be cached.
+    The settings and cache rules of the working directory apply, or with --url those of the perfmw that runs
+    there, which asks its own app; then URL may be a path. Exit code 1 if it would not be cached.
     """
+    fields = [_field(header) for header in headers]
+    if server is None:
+        found = _locally(url, method.upper(), fields, rfc)
+    elif rfc:
+        raise Refusal("--rfc is for the settings of this directory; the server at --url has its own")
+    else:
+        named = {name.decode("latin-1"): value.decode("latin-1") for name, value in fields}
+        with Api(server, token) as api:
+            found = api.post("explain", {"url": url, "method": method.upper(), "headers": named})
+    if as_json:
+        print_json(found)
+    else:
+        click.echo(_as_text(found))
+    sys.exit(0 if found["cacheable"] else FAILURE_FOUND)
+
+
+def _locally(url: str, method: str, fields: list[Header], rfc: bool) -> dict[str, Any]:
     from perfmw.cli.wire import WireError, parse_origin
 
     settings = load_settings()
@@ -41,17 +69,13 @@ def explain(url: str, method: str, headers: tuple[str, ...], rfc: bool, as_json:
         origin = parse_origin(base)
     except ValueError as error:
         raise Refusal(str(error)) from None
-    fields = [_field(header) for header in headers]
     try:
-        response = asyncio.run(_fetch(origin, method.upper(), target, fields))
+        response = asyncio.run(_fetch(origin, method, target, fields))
     except WireError as error:
         raise Failure(str(error)) from None
-    found = _explained(settings, _request(origin, method.upper(), target, fields), response)
-    if as_json:
-        print_json({"status": response.status, **asdict(found)})
-    else:
-        click.echo(_as_text(response, found))
-    sys.exit(0 if found.cacheable else FAILURE_FOUND)
+    found = _explained(settings, _request(origin, method, target, fields), response)
+    said = b", ".join(response.all(b"cache-status")).decode("latin-1")
+    return {"status": response.status, **asdict(found), "cache_status": said}
 
 
 def _split(url: str) -> tuple[str, str]:
@@ -98,19 +122,20 @@ def _explained(settings: Settings, request: Request, response: WireResponse) -> 
     return explain_exchange(request, head, now=time.time(), policy=policy, rule=rule)
 
 
-def _as_text(response: WireResponse, found: Explanation) -> str:
-    said = b", ".join(response.all(b"cache-status")).decode("latin-1")
+def _as_text(found: Mapping[str, Any]) -> str:
+    lifetime, age, stored = found["lifetime"], found["age"], found.get("stored")
     rows = [
-        ("status", str(response.status)),
-        ("cacheable", "yes" if found.cacheable else "no"),
-        ("because", f"{found.reason}: {found.meaning}"),
-        ("decided by", found.decided_by),
-        ("change", found.change),
-        ("lifetime", "" if found.lifetime is None else f"{found.lifetime:g} s"),
-        ("age", "" if found.age is None else f"{found.age:g} s"),
-        ("key", found.key),
-        ("vary", ", ".join(f"{name}: {value}" for name, value in found.vary.items())),
-        ("rule", found.rule),
-        ("cache-status", said),
+        ("status", str(found["status"])),
+        ("cacheable", "yes" if found["cacheable"] else "no"),
+        ("because", f"{found['reason']}: {found['meaning']}"),
+        ("decided by", found["decided_by"]),
+        ("change", found["change"]),
+        ("lifetime", "" if lifetime is None else f"{lifetime:g} s"),
+        ("age", "" if age is None else f"{age:g} s"),
+        ("key", found["key"]),
+        ("vary", ", ".join(f"{name}: {value}" for name, value in found["vary"].items())),
+        ("rule", found["rule"]),
+        ("cache-status", found.get("cache_status", "")),
+        ("stored now", "" if stored is None else str(len(stored))),
     ]
     return "\n".join(f"{label:<12}  {value}" for label, value in rows if value)

@@ -93,6 +93,24 @@ def test_stats_are_a_table_or_json(site: str, server: str) -> None:
     assert "more: --most" in run("stats", "--url", server, "--most", "1").stdout
 
 
+def explained(*arguments: str) -> Result:
+    return CliRunner().invoke(cli, ["explain", *arguments])
+
+
+def test_a_running_perfmw_explains_its_own_urls(site: str, server: str) -> None:
+    visit(f"{site}/items/1")
+    told = explained("/items/1", "--url", server)
+    assert told.exit_code == 0
+    assert f"GET {site}/items/1" in told.stdout
+    assert "stored now    1" in told.stdout
+    data = json.loads(explained("/secret", "--url", server, "--json", "-H", "X-A: 1").stdout)
+    assert (data["cacheable"], data["reason"], data["stored"]) == (False, "private", [])
+    assert explained("/secret", "--url", server).exit_code == 1
+    refused = explained("/items/1", "--url", server, "--rfc")
+    assert (refused.exit_code, "has its own" in refused.stderr) == (2, True)
+    assert explained("items", "--url", server).exit_code == 2
+
+
 def test_ls_get_and_purge(site: str, server: str) -> None:
     visit(f"{site}/items/1?token=abc123")
     visit(f"{site}/items/2")

@@ -154,7 +154,7 @@ def test_its_options_are_those_that_every_command_has(name: str) -> None:
     assert unsaid == []
 
 
-REMOTE_TOO = {"doctor", "cache warm", "optimize run"}
+REMOTE_TOO = {"doctor", "explain", "cache warm", "optimize run"}
 
 
 @pytest.mark.parametrize("name", [*HERE, *THERE])
