@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, get_args
 
 from perfmw.contracts.profiles import LatencyMetrics
 
@@ -128,10 +128,19 @@ Workload = Iterable[str | tuple[str, int] | WorkloadEvent]
 @dataclass(frozen=True, slots=True)
 class CacheConstraints:
     """``max_bytes`` is the memory there is (None: what the workload can use); ``max_stale`` the share of
-    reads, 0..1, that may be stale."""
+    reads, 0..1, that may be stale.
+
+    :raises ValueError: for bounds that are none.
+    """
 
     max_bytes: int | None = None
     max_stale: float = 0.01
+
+    def __post_init__(self) -> None:
+        if self.max_bytes is not None and self.max_bytes < 1:
+            raise ValueError(f"max_bytes: at least 1, or None, not {self.max_bytes!r}")
+        if not 0.0 <= self.max_stale <= 1.0:
+            raise ValueError(f"max_stale: a share from 0 to 1, not {self.max_stale!r}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,6 +149,8 @@ class CacheStrategyConfig:
 
     ``patterns`` is what is known of the use besides, as ``UsagePatterns`` of ``perfmw.learning`` learns it.
     The flags go into the strategy as they are.
+
+    :raises ValueError: for a type that is none.
     """
 
     target_workload: Workload
@@ -152,6 +163,10 @@ class CacheStrategyConfig:
     intelligent_prefetching: bool = True
     adaptive_eviction: bool = True
     created_by: str = "IntelligentCacheManager"
+
+    def __post_init__(self) -> None:
+        if self.type not in get_args(StrategyType):
+            raise ValueError(f"type: one of {', '.join(get_args(StrategyType))}, not {self.type!r}")
 
 
 @dataclass(frozen=True, slots=True)

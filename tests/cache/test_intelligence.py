@@ -37,7 +37,7 @@ def changing(every: float, *, cost: float | None = None) -> list[WorkloadEvent]:
     """A read each second of one of ten keys; each value changes every so many seconds."""
     return [
         WorkloadEvent(f"/k/{now % 10}", 900, float(now), version=str(now // every), seconds=cost)
-        for now in range(20_000)
+        for now in range(10_000)
     ]
 
 
@@ -106,6 +106,24 @@ def test_large_values_are_compressed() -> None:
 def test_a_workload_without_reads_is_refused(workload: Workload) -> None:
     with pytest.raises(ValueError, match="empty"):
         create(workload)
+
+
+@pytest.mark.parametrize(
+    ("limits", "said"), [({"max_bytes": 0}, "max_bytes"), ({"max_stale": 1.5}, "max_stale")]
+)
+def test_constraints_that_are_none_are_refused(limits: dict[str, Any], said: str) -> None:
+    with pytest.raises(ValueError, match=said):
+        CacheConstraints(**limits)
+    with pytest.raises(ValueError, match="type: one of memory, disk, distributed, hybrid, not 'hybrd'"):
+        CacheStrategyConfig(["a"], type="hybrd")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("event", [1, ("a", "b"), None])
+def test_a_workload_of_something_else_is_refused_by_name(event: Any) -> None:
+    with pytest.raises(
+        TypeError, match="a workload is of keys, of keys and sizes, or of WorkloadEvents, not"
+    ):
+        create([event])
 
 
 # ---- lifetimes
@@ -188,7 +206,8 @@ def test_what_does_not_help_is_undone() -> None:
     manager, strategy = tuned(layer, scanned(), max_bytes=60_000)
     strategy.configuration = replace(strategy.configuration, eviction_policy="fifo", max_size=1_000)
     result = manager.optimize_cache_performance(strategy.id)
-    assert [step.success for step in result.steps] == [False, False]
+    tried = [(step.optimization_type, step.success) for step in result.steps]
+    assert tried == [("size", False), ("policy", False), ("size+policy", False)]
     assert (layer.policy, layer.max_bytes) == ("s3fifo", 60_000)
 
 
@@ -212,6 +231,23 @@ def test_a_lifetime_that_ends_stale_answers_is_kept_though_it_costs_hits() -> No
     assert result.performance_improvement.stale_rate < -0.5
     assert result.new_hit_rate < result.old_hit_rate
     assert result.latency_reduction < 0
+
+
+def test_steps_that_help_only_together_are_made_together() -> None:
+    chances, numbers = random.Random(1), range(300)
+    wanted = chances.choices(numbers, [1 / (number + 1) for number in numbers], k=8_000)
+    reads = [
+        WorkloadEvent(f"/{number}", 2_000, time=at / 10, version=str(at // 1_600))
+        for at, number in enumerate(wanted)
+    ]
+    layer = MemoryLayer(max_bytes=20_000, policy="fifo")
+    manager, strategy = tuned(layer, reads, max_bytes=200_000)
+    result = manager.optimize_cache_performance(strategy.id)
+    together = result.steps[-1]
+    assert (together.optimization_type, together.success) == ("size+policy+ttl", True)
+    assert [step.success for step in result.steps[:-1]] == [False] * 3, "more that is kept is too stale"
+    assert result.new_hit_rate > result.old_hit_rate + 0.1
+    assert (layer.max_bytes, layer.ttl) == (200_000, strategy.configuration.ttl)
 
 
 def test_another_workload_may_be_measured_by() -> None:

@@ -118,7 +118,9 @@ class IntelligentCacheManager:
     ) -> CacheOptimizationResult:
         """Bring the layer to a strategy step by step; a step that does not help, or fails, is undone.
 
-        The steps are ``size``, ``policy`` and, where the workload tells times, ``ttl``.
+        The steps are ``size``, ``policy`` and, where the workload tells times, ``ttl``; those that help
+        nothing each by itself are tried together then, as ``size+ttl``: what more memory keeps longer may be
+        too stale without a lifetime.
 
         :raises LookupError: there is no such strategy.
         :raises ValueError: without a layer, or for one that is not bounded by bytes.
@@ -137,14 +139,13 @@ class IntelligentCacheManager:
     def _tuned(self, known: _Known, layer: MemoryLayer, skipped: Collection[str]) -> CacheOptimizationResult:
         strategy, recorded = known.strategy, known.recorded
         before = now = self._measure(recorded, Tunable.of(layer))
-        steps = []
+        steps: list[CacheOptimizationStep] = []
         for kind in TUNABLE:
-            old = Tunable.of(layer)
-            new = old.towards(kind, strategy.configuration)
-            if kind in skipped or new == old or (kind == "ttl" and not recorded.timed):
-                continue
-            step, now = self._step(kind, layer, old, new, known, now)
-            steps.append(step)
+            if kind not in skipped and (kind != "ttl" or recorded.timed):
+                now = self._step([kind], layer, known, now, steps)
+        refused = [step.optimization_type for step in steps if not (step.success or step.error)]
+        if len(refused) > 1:
+            now = self._step(refused, layer, known, now, steps)
         strategy.performance.hit_rate, strategy.performance.miss_rate = now.hit_rate, 1.0 - now.hit_rate
         done = Tunable.of(layer)
         return CacheOptimizationResult(
@@ -161,14 +162,20 @@ class IntelligentCacheManager:
 
     def _step(
         self,
-        kind: str,
+        kinds: Sequence[str],
         layer: MemoryLayer,
-        old: Tunable,
-        new: Tunable,
         known: _Known,
         before: Rehearsed,
-    ) -> tuple[CacheOptimizationStep, Rehearsed]:
-        step = CacheOptimizationStep(kind, success=False, change=old.difference(new))
+        steps: list[CacheOptimizationStep],
+    ) -> Rehearsed:
+        """Add a step of these kinds, if there is one to make; what the layer is worth then."""
+        old = new = Tunable.of(layer)
+        for kind in kinds:
+            new = new.towards(kind, known.strategy.configuration)
+        if new == old:
+            return before
+        step = CacheOptimizationStep("+".join(kinds), success=False, change=old.difference(new))
+        steps.append(step)
         after = before
         try:
             new.apply(layer)
@@ -176,12 +183,12 @@ class IntelligentCacheManager:
             step.success = _pays(before, after, known.max_stale, smaller=new.max_bytes < old.max_bytes)
         except Exception as error:
             step.error = str(error) or repr(error)
-            logger.warning("optimizing the cache's %s failed: %r", kind, error)
+            logger.warning("optimizing the cache's %s failed: %r", step.optimization_type, error)
         if not step.success:
             old.apply(layer)
-            return step, before
+            return before
         step.impact = impact_of(before, after, new.max_bytes - old.max_bytes)
-        return step, after
+        return after
 
     def _measure(self, recorded: Recorded, tuned: Tunable) -> Rehearsed:
         return rehearse(recorded, tuned.policy, tuned.max_bytes, tuned.ttl, self._policies)

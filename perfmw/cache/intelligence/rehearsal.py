@@ -23,7 +23,7 @@ class Recorded:
 
     @classmethod
     def of(cls, workload: Workload) -> Recorded:
-        """:raises ValueError: nothing is read in it."""
+        """:raises ValueError: nothing is read in it; TypeError: it is of something else."""
         found = cls(list(deque(map(_event, workload), maxlen=TRACE_LIMIT)))
         if not found.reads:
             raise ValueError("the workload is empty")
@@ -108,4 +108,9 @@ def rehearse(
 def _event(item: str | tuple[str, int] | WorkloadEvent) -> WorkloadEvent:
     if isinstance(item, WorkloadEvent):
         return item
-    return WorkloadEvent(item) if isinstance(item, str) else WorkloadEvent(*item)
+    if isinstance(item, str):
+        return WorkloadEvent(item)
+    match item:
+        case (str(key), int(size)):
+            return WorkloadEvent(key, size)
+    raise TypeError(f"a workload is of keys, of keys and sizes, or of WorkloadEvents, not {item!r}")
