@@ -47,7 +47,7 @@ FAMILY: dict[str, EvictionPolicyFactory] = {
 _NEVER = math.inf
 _WAITING = 256
 _MOST_SHADOWED = 4_096
-_LEAST_MEMORY, _MEMORY = 1_000, 4
+_LEAST_MEMORY, _MEMORY = 1_000, 8
 """Over how many accesses a lead fades: at least, and for each entry of the shadow that has most. The more
 there is to fetch anew when another is followed, the larger a lead must be able to grow."""
 _SHARE, _MOST_SHARE = 0.1, 1.0
