@@ -195,6 +195,8 @@ class PerfMiddleware:
             if told is None and runtime.tracing is not None:
                 await self(scope, receive, send)
                 return
+        if runtime.loop.calm:
+            runtime.loop.stir()
         if self._vitals is not None and self._vitals.wants(scope):
             await self._vitals(scope, receive, send)
             return

@@ -81,7 +81,7 @@ class LoopMonitor:
         self._timer: asyncio.TimerHandle | None = None
         self._due = self._gc_began = 0.0
         self._seen: tuple[str, ...] = ()
-        self._stop = threading.Event()
+        self._wake = threading.Event()
         self._thread: threading.Thread | None = None
         self._loop_thread = 0
 
@@ -90,10 +90,12 @@ class LoopMonitor:
         if self._loop is not None:
             return
         self._loop, self._loop_thread = asyncio.get_running_loop(), threading.get_ident()
-        self._stop.clear()
+        self._wake = threading.Event()
         gc.callbacks.append(self._collected)
         self._beat_later()
-        self._thread = threading.Thread(target=self._look, name="perfmw-loop-watch", daemon=True)
+        self._thread = threading.Thread(
+            target=self._look, args=(self._wake,), name="perfmw-loop-watch", daemon=True
+        )
         self._thread.start()
 
     def stop(self) -> None:
@@ -101,11 +103,19 @@ class LoopMonitor:
         if self._loop is None:
             return
         self._loop = None
-        self._stop.set()
+        self._wake.set()
         if self._timer is not None:
             self._timer.cancel()
         if self._collected in gc.callbacks:
             gc.callbacks.remove(self._collected)
+
+    def stir(self) -> None:
+        """Somebody asks while it is calm: look often from now on, not only after the next beat."""
+        self.calm = False
+        if self._timer is not None and self._loop is not None:
+            self._timer.cancel()
+            self._beat_later()
+            self._wake.set()
 
     def _beat_later(self) -> None:
         assert self._loop is not None
@@ -134,11 +144,15 @@ class LoopMonitor:
         name = stack[-1] if stack else "(not seen: it held the interpreter's lock)"
         self._slow.append(SlowCallback(time.time() - lag, lag, name, stack))
 
-    def _look(self) -> None:
+    def _look(self, wake: threading.Event) -> None:
         """The thread: while a beat is overdue, remember what the loop is doing."""
-        while not self._stop.wait(self._pause()):
+        while True:
+            wake.wait(self._pause())
+            wake.clear()
             loop = self._loop
-            if loop is None or loop.is_closed():  # whoever made it let go of it without stopping this
+            if loop is None or wake is not self._wake:
+                return
+            if loop.is_closed():  # whoever made it let go of it without stopping this
                 self.stop()
                 return
             if perf_counter() - self._due > self._slow_after / 5 and not self._seen:

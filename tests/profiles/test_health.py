@@ -7,10 +7,13 @@ import sys
 import threading
 import time
 from types import FrameType
+from typing import Any
 
 import pytest
 
+from perfmw import PerfMiddleware, Settings
 from perfmw.profiles.health import LoopMonitor, _frame_of
+from perfmw.testing import Client
 
 pytestmark = pytest.mark.anyio
 
@@ -44,6 +47,37 @@ async def test_who_blocks_the_loop_is_named() -> None:
     assert abs(named[0].at - time.time()) < 60.0
     assert health.lag.count == len(lags) >= 2
     assert any(end - start >= 0.3 for start, end in monitor.lags())
+
+
+async def test_who_blocks_a_loop_that_was_calm_is_named_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("perfmw.profiles.health.CALM_BEAT", 60.0)
+    monitor = LoopMonitor()
+    monitor.calm = True
+    monitor.start()
+    await asyncio.sleep(0.01)
+    monitor.stir()
+    assert not monitor.calm
+    found: list[str] = []
+    for _ in range(10):  # the thread that looks may have to wait for a processor
+        block_the_loop(0.4)
+        await asyncio.sleep(0.12)
+        found = [one.function for one in monitor.health().slow]
+        if any("block_the_loop" in function for function in found):
+            break
+    monitor.stop()
+    assert any("block_the_loop" in function for function in found)
+
+
+async def test_a_request_ends_the_calm() -> None:
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b"hello"})
+
+    middleware = PerfMiddleware(app, settings=Settings(plugins=[]))
+    async with Client(middleware) as client:
+        middleware.runtime.loop.calm = True
+        await client.get("/")
+        assert not middleware.runtime.loop.calm
 
 
 async def test_requests_under_way_are_found_in_their_tasks() -> None:
