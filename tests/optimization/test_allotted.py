@@ -161,7 +161,11 @@ async def pages(client: Client, scanned: int, often: int) -> int:
     return scanned
 
 
-async def test_parts_that_reads_suggest_are_tried_and_in_force_if_they_are_kept() -> None:
+async def test_parts_that_reads_suggest_are_tried_and_in_force_if_they_are_kept(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("perfmw.runtime.parts.LEAST_READS", 1_500)
+
     async def app(scope: Any, receive: Any, send: Any) -> None:
         api = scope["path"].startswith("/api")
         kind = b"application/json" if api else b"text/plain"
@@ -179,7 +183,7 @@ async def test_parts_that_reads_suggest_are_tried_and_in_force_if_they_are_kept(
             plugins=[],
         ),
     )
-    scanned, going = await pages(Client(site), 0, 1_050), True
+    scanned, going = await pages(Client(site), 0, 320), True
     plan = site.runtime.controls.options()["wanted:memory_parts"]
     assert plan["value"]["api"] > 0.2
 
