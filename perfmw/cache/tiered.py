@@ -6,7 +6,7 @@ import asyncio
 import time
 from collections.abc import Callable, Collection, Iterable, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, Required, TypedDict, Unpack
 
 from aiocache.base import BaseCache
 from aiocache.serializers import NullSerializer
@@ -25,6 +25,25 @@ from perfmw.cache.write_behind import Queueing, WriteBehindLayer
 from perfmw.contracts import CacheLayerInfo, Codec
 
 OnInvalidate = Callable[[Collection[str], Collection[str], str | None, bool], None]
+
+
+class Storing(TypedDict, total=False):
+    """How a value is stored.
+
+    :param ttl: seconds to live; None takes the cache's default, which is for ever if none was given.
+    :param tags: what it can be invalidated by.
+    :param size: bytes of the value; None estimates them.
+    :param cost: seconds that computing it took.
+    :param epoch: ``tags.now()`` of when computing it began.
+    :param grace: seconds that it may still be served after a soft purge.
+    """
+
+    ttl: Required[float | None]
+    tags: Iterable[str]
+    size: int | None
+    cost: float
+    epoch: int | None
+    grace: float
 
 
 class TieredCache(BaseCache):  # type: ignore[misc]  # aiocache is untyped
@@ -169,36 +188,26 @@ class TieredCache(BaseCache):  # type: ignore[misc]  # aiocache is untyped
 
     # ---- writing
 
-    async def put(
-        self,
-        key: str,
-        value: Any,
-        *,
-        ttl: float | None,
-        tags: Iterable[str] = (),
-        size: int | None = None,
-        cost: float = 0.0,
-        epoch: int | None = None,
-        grace: float = 0.0,
-    ) -> bool:
+    async def put(self, key: str, value: Any, **facts: Unpack[Storing]) -> bool:
         """Store ``value`` in every layer, the farthest first.
 
-        :param ttl: seconds to live; None takes the cache's default, which is for ever if none was given.
-        :param size: bytes of the value; None estimates them.
-        :param cost: seconds that computing it took.
-        :param epoch: ``tags.now()`` of when computing it began.
-        :param grace: seconds that it may still be served after a soft purge.
         :return: whether the nearest layer kept it; False if it was invalidated since ``epoch``.
         """
-        entry = self._entry(value, ttl, tags, size, cost, epoch, grace)
+        entry = self._entry(value, **facts)
         stored = False
         for layer in reversed(self._layers):
             stored = await self._fill(layer, key, entry)
         return stored
 
-    def put_nowait(
+    def put_nowait(self, key: str, value: Any, **facts: Unpack[Storing]) -> bool:
+        """``put`` for the nearest layer alone, which must be in memory. Never blocks."""
+        if self.memory is None:
+            return False
+        entry = self._by_now(key, self._entry(value, **facts))
+        return entry is not None and self._near[0].store(key, entry, self._clock())
+
+    def _entry(
         self,
-        key: str,
         value: Any,
         *,
         ttl: float | None,
@@ -207,22 +216,6 @@ class TieredCache(BaseCache):  # type: ignore[misc]  # aiocache is untyped
         cost: float = 0.0,
         epoch: int | None = None,
         grace: float = 0.0,
-    ) -> bool:
-        """``put`` for the nearest layer alone, which must be in memory. Never blocks."""
-        if self.memory is None:
-            return False
-        entry = self._by_now(key, self._entry(value, ttl, tags, size, cost, epoch, grace))
-        return entry is not None and self._near[0].store(key, entry, self._clock())
-
-    def _entry(
-        self,
-        value: Any,
-        ttl: float | None,
-        tags: Iterable[str],
-        size: int | None,
-        cost: float,
-        epoch: int | None,
-        grace: float,
     ) -> Entry:
         now = self._clock()
         born = self.tags.now() if epoch is None else epoch
