@@ -78,12 +78,12 @@ def requests_counted(exposition: str) -> float:
 
 def settled(site: str) -> list[float]:
     """What the last dozen answers of /metrics said, once they agree or the time is over."""
-    deadline, seen = time.monotonic() + 30.0, [0.0]
+    deadline, seen = time.monotonic() + 60.0, [0.0]
     while time.monotonic() < deadline:
         seen = [requests_counted(get(f"{site}/_perfmw/metrics").decode()) for _ in range(12)]
         if set(seen) == {float(REQUESTS)}:
             break
-        time.sleep(0.5)
+        time.sleep(0.2)
     return seen
 
 
