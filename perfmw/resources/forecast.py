@@ -21,7 +21,7 @@ _HISTORY: Final = 3000
 _ERRORS: Final = 300
 _SHARPNESS: Final = 6
 """The power of the inverse error that a method is weighed by."""
-_CHOOSY: Final = 25
+_CHOOSY: Final = 40
 """The same of mixtures of them and the naive forecasts, by their errors over days: where one is best, it is
 taken nearly alone.
 """

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import random
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 from perfmw.resources import Forecaster
 from perfmw.resources.forecast import MAX_HORIZONS
 from perfmw.resources.seasons import SEASONS, SLOTS, Seasons
-from tests.benchmarks.bench_forecast import DAY, HOUR, judge, made
+from tests.benchmarks.bench_forecast import DAY, HOUR, counted, judge, made
 
 
 @pytest.mark.parametrize("seed", [11, 12])
@@ -143,6 +144,12 @@ def test_where_a_naive_forecast_is_best_it_is_nearly_as_good(seed: int) -> None:
     for at, rate in days:
         again.update(at, rate)
     assert again.forecast(HOUR) == pytest.approx(days[(len(days) - 1 + 4) % 96 + 96][1], rel=0.02)
+
+
+def test_on_recorded_traffic_that_goes_on_as_it_is_that_is_nearly_as_good_too(data_dir: Path) -> None:
+    name = "iio_us-east-1_i-a2eb1cd9_NetworkIn.csv.gz"
+    rows = counted(data_dir / "anomaly" / "realAWSCloudwatch" / name, 900.0)
+    assert judge(rows)["of_better_naive"] <= 1.05
 
 
 def test_bursts_without_a_pattern_are_not_expected_to_last() -> None:
