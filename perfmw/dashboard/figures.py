@@ -37,6 +37,10 @@ def count(value: float | None) -> str:
 def duration(seconds: float | None) -> str:
     if seconds is None:
         return NONE
+    if seconds < 0.0:
+        return f"−{duration(-seconds)}"
+    if seconds == 0.0:
+        return f"0{SPACE}s"
     if seconds < 0.0009995:
         return f"{number(seconds * 1e6)}{SPACE}µs"
     if seconds < 0.9995:

@@ -30,6 +30,8 @@ def test_three_digits(value: float, text: str) -> None:
     ("seconds", "text"),
     [
         (None, "–"),
+        (0.0, "0 s"),
+        (-0.115218, "−115 ms"),
         (0.00042, "420 µs"),
         (0.0009996, "1.00 ms"),
         (0.0123, "12.3 ms"),

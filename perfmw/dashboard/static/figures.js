@@ -18,6 +18,8 @@ export function count(value) {
 
 export function duration(seconds) {
   if (seconds == null) return NONE;
+  if (seconds < 0) return `−${duration(-seconds)}`;
+  if (!seconds) return `0${SPACE}s`;
   if (seconds < 0.0009995) return `${number(seconds * 1e6)}${SPACE}µs`;
   if (seconds < 0.9995) return `${number(seconds * 1e3)}${SPACE}ms`;
   if (seconds < 119.5) return `${number(seconds)}${SPACE}s`;
