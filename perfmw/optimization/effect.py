@@ -75,7 +75,7 @@ def effect_of(values: Sequence[float], on: Sequence[bool]) -> Effect:
     fits = [
         Fit(weight / total, effect, error) for weight, (_, effect, error) in zip(weights, raw, strict=True)
     ]
-    return Effect(fits, max(len(values) // 2, len(values) - 7))
+    return Effect(fits, len(values) // 2)
 
 
 def _fit(values: Sequence[float], on: Sequence[bool], correlation: float) -> tuple[float, float, float]:

@@ -1,8 +1,8 @@
 """Did a change help? A switchback: the change is on in some blocks of time and off in others, at random.
 
 Before/after comparisons of live metrics mistake drift for effect. Here each pair of neighbouring blocks
-has the change on in one and off in the other, in random order, and what is tested is the effect on log mean
-latency, on a level that wanders from block to block (see effect). Pure: nothing here waits or measures.
+has the change on in one and off in the other, and what is tested is the effect on log mean latency, on a
+level that wanders from block to block (see effect). Pure: nothing here waits or measures.
 """
 
 from __future__ import annotations
@@ -18,6 +18,10 @@ from perfmw.optimization.effect import effect_of
 from perfmw.optimization.guardrails import Limits
 from perfmw.optimization.student import t_quantile
 
+FOR_KEEPING = 0.75
+"""The share of the error probability that is spent on keeping what does nothing. What is not proven is rolled
+back as well as what is called worse, so that nothing hangs on being sure of the latter.
+"""
 Outcome = Literal["keep", "roll_back", "not_enough_data"]
 
 
@@ -40,7 +44,8 @@ class Gates:
     """What it takes to keep a change, and to stop one early.
 
     ``min_effect``: smallest relative change of mean latency worth keeping.
-    ``confidence``: of the two-sided interval, which must lie wholly on the good side.
+    ``confidence``: of the interval, which must lie wholly on the good side; its ends are as improbable as
+    ``FOR_KEEPING`` divides them.
     ``head``: share of a block that is discarded after a switch; ``windows``: how often the rest of it is
     looked at, for the guardrails, whose limits are ``limits``; ``tail_requests``: the fewest that have a p99.
     ``min_d``: smallest effect size (Cohen's d) of a change that could only be measured before and after.
@@ -72,11 +77,16 @@ class Verdict:
 
 
 def plan(blocks: int, seed: int, gates: Gates | None = None) -> tuple[bool, ...]:
-    """On (True) and off blocks: pairs in random order, at least as many as a verdict needs."""
+    """On (True) and off blocks: pairs, at least as many as a verdict needs.
+
+    They alternate, which tells an effect best from a level that wanders, and in the middle the order within
+    pairs turns round: what comes with every other block, such as a job each twenty seconds, is then as often
+    on as off. Which of both orders comes first is drawn.
+    """
     wanted = max((blocks + 1) // 2, (gates or Gates()).min_pairs)
-    random = Random(seed)
-    firsts = [random.random() < 0.5 for _ in range(wanted)]
-    return tuple(state for first in firsts for state in (first, not first))
+    first = Random(seed).random() < 0.5
+    firsts = [first] * ((wanted + 1) // 2) + [not first] * (wanted // 2)
+    return tuple(state for on in firsts for state in (on, not on))
 
 
 def plan_once(blocks: int, gates: Gates | None = None) -> tuple[bool, ...]:
@@ -128,7 +138,8 @@ def judge(blocks: Sequence[Block], gates: Gates | None = None) -> Verdict:
     usual = fmean(block.mean for block in used if not block.on)
     effect = effect_of([math.log(block.mean + soft) for block in used], [block.on for block in used])
     mean = effect.mean
-    low, high = (effect.quantile(p) for p in ((1 - gates.confidence) / 2, (1 + gates.confidence) / 2))
+    error = 1 - gates.confidence
+    low, high = effect.quantile((1 - FOR_KEEPING) * error), effect.quantile(1 - FOR_KEEPING * error)
     improvement = _improvement(mean, soft, usual)
     interval = (_improvement(high, soft, usual), _improvement(low, soft, usual))
     outcome, reason = _decide(improvement, interval, gates)

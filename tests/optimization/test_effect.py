@@ -32,7 +32,7 @@ def test_nothing_is_hardly_ever_claimed(kind: str, blocks: int) -> None:
 def test_a_fifth_is_found_on_a_level_that_wanders() -> None:
     random = Random(2)
     runs = [judge(series("correlated", random, 16, effect=0.2)) for _ in range(200)]
-    assert sum(run.outcome == "keep" for run in runs) >= 150
+    assert sum(run.outcome == "keep" for run in runs) >= 160
 
 
 def test_an_effect_without_noise_is_itself() -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 from random import Random
 
 import pytest
@@ -77,6 +78,17 @@ def test_every_pair_of_blocks_has_one_of_each(blocks: int, seed: int) -> None:
     assert len(planned) >= max(blocks, 2 * Gates().min_pairs)
     assert all(first != second for first, second in zip(planned[::2], planned[1::2], strict=True))
     assert planned == plan(blocks, seed)
+
+
+def test_blocks_alternate_and_turn_round_in_the_middle() -> None:
+    """A job that comes with every other block, or every fourth, is as often on as off: it moves nothing."""
+    planned = plan(16, 3)
+    assert sum(one == other for one, other in pairwise(planned)) == 1
+    for pattern in ((1.0, 0.0), (1.0, 1.0, 0.0, 0.0), (1.0, 0.0, 0.0, 0.0)):
+        load = [pattern[number % len(pattern)] for number in range(16)]
+        assert sum(load[i] for i in range(16) if planned[i]) == sum(load) / 2
+        blocks = [Block(on, 100, 0.05 + 0.02 * extra) for on, extra in zip(planned, load, strict=True)]
+        assert judge(blocks).outcome == "roll_back"
 
 
 def test_the_order_is_random() -> None:
