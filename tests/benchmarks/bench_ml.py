@@ -26,6 +26,7 @@ from typing import Literal
 from perfmw.cache.eviction import POLICIES
 from perfmw.cache.simulation import Access, read_trace, simulate
 from tests.benchmarks.bench_prefetch import requests_of
+from tests.benchmarks.verdicts import told
 
 BUILT_IN = ("s3fifo", "arc", "wtinylfu", "gdsf", "lru")
 TRACES = ("web07", "orm-night", "lirs_sprite", "lirs_multi1", "lirs_ps", "adapt_size")
@@ -101,12 +102,6 @@ def measure(folder: Path, cell: Cell, most: int) -> Found:
     return Found(cell, size, ratios, spent / misses * 1e6)
 
 
-def told(what: str, value: float, least: float) -> bool:
-    verdict = "holds" if value >= least else "FALLS SHORT"
-    print(f"{what}: {value:+.2f} points, needs at least {least:+.2f}: {verdict}")
-    return value >= least
-
-
 def verdict(found: list[Found]) -> bool:
     for name in ("alone", "learned"):
         over = [one.over_best(name) for one in found]
@@ -120,8 +115,8 @@ def verdict(found: list[Found]) -> bool:
     )
     gain = statistics.mean(one.ratios["learned"] - one.ratios["adaptive"] for one in found)
     worst = min(one.over_best("learned") for one in found)
-    good = told("learned over adaptive, mean", gain, 0.0)
-    return told("learned under the best of a cell", worst, -MOST_REGRET) and good
+    good = told("learned over adaptive, mean", gain, least=0.0, unit="points")
+    return told("learned over the best of a cell, worst", worst, least=-MOST_REGRET, unit="points") and good
 
 
 def main() -> int:

@@ -98,10 +98,10 @@ class Inline(LearnedPolicy):
 
 
 def test_it_is_followed_only_where_it_wins() -> None:
-    trace = mixed()
+    trace = mixed(6_000)
     assert hit_ratio(trace, "learned", 200, Inline) > hit_ratio(trace, "s3fifo", 200) - 0.005
     chance = random.Random(8)
-    recent = [(f"/pages/{number // 20 + chance.randrange(40)}", 1) for number in range(9_000)]
+    recent = [(f"/pages/{number // 20 + chance.randrange(40)}", 1) for number in range(5_000)]
     assert hit_ratio(recent, "learned", 60, Hopeless) > hit_ratio(recent, "lru", 60) - 0.03
 
 
