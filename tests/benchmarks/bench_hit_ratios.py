@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import argparse
 import csv
-import gzip
 import importlib.util
 import json
 import os
@@ -21,7 +20,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
-from perfmw.cache.simulation import Access, parse_line, simulate
+from perfmw.cache.simulation import Access, read_trace, simulate
 from tests.benchmarks.verdicts import told
 
 REFERENCES = {
@@ -68,9 +67,7 @@ class Cell:
 
 @cache
 def accesses(folder: Path, trace: str) -> list[Access]:
-    path = next(iter(sorted((folder / "traces").glob(f"{trace}*.txt.gz"))))
-    with gzip.open(path, "rt") as lines:
-        return [access for access in map(parse_line, lines) if access]
+    return list(read_trace(next(iter(sorted((folder / "traces").glob(f"{trace}*.txt.gz"))))))
 
 
 def cells(folder: Path) -> Iterator[Cell]:

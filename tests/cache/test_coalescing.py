@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import random
 import threading
 
@@ -122,7 +121,6 @@ async def test_a_leader_that_leaves_without_a_word_has_failed() -> None:
     lost = coalescer.enter("k")
     follower = coalescer.enter("k")
     del lost
-    gc.collect()
     assert await follower.wait(1) == "failed"
 
 

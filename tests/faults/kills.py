@@ -26,6 +26,8 @@ BOUND = 16 * 1024**3
 """So that nothing has to be evicted, which would look like a loss."""
 OPENS_WITHIN = 0.05
 LONGEST_LOG = 16 * 1024**2
+SHARED = 10
+"""Trials that go on with one file; it is read whole after each, which takes the longer the more there is."""
 LONGEST = 0.4
 """Seconds that a writer writes at most."""
 
@@ -109,12 +111,15 @@ def main() -> int:
     options = parser.parse_args()
     source = random.Random(options.seed)
     with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder, "c.db")
         trials = [
-            kill_trial(path, (source.random() * LONGEST, source.random() * LONGEST), number * 1_000_000)
+            kill_trial(
+                Path(folder, f"{number // SHARED}.db"),
+                (source.random() * LONGEST, source.random() * LONGEST),
+                number * 1_000_000,
+            )
             for number in range((options.kills + 1) // 2)
         ]
-        size = path.stat().st_size
+        size = sum(path.stat().st_size for path in Path(folder).glob("*.db"))
     lost, torn = sum(one.lost for one in trials), sum(one.torn for one in trials)
     errors, slowest = sum(one.errors for one in trials), max(one.opened for one in trials)
     acknowledged = sum(one.acknowledged for one in trials)
