@@ -76,16 +76,18 @@ class Verdict:
     interval: tuple[float, float] | None = None
 
 
-def plan(blocks: int, seed: int, gates: Gates | None = None) -> tuple[bool, ...]:
+def plan(blocks: int, seed: int, gates: Gates | None = None, *, alone: bool = True) -> tuple[bool, ...]:
     """On (True) and off blocks: pairs, at least as many as a verdict needs.
 
     They alternate, which tells an effect best from a level that wanders, and in the middle the order within
     pairs turns round: what comes with every other block, such as a job each twenty seconds, is then as often
-    on as off. Which of both orders comes first is drawn.
+    on as off. Which of both orders comes first is drawn. A trial that is not ``alone`` has the order of each
+    pair drawn: trials at the same time would else have the same blocks, and take each other's effect for theirs.
     """
-    wanted = max((blocks + 1) // 2, (gates or Gates()).min_pairs)
-    first = Random(seed).random() < 0.5
-    firsts = [first] * ((wanted + 1) // 2) + [not first] * (wanted // 2)
+    wanted, random = max((blocks + 1) // 2, (gates or Gates()).min_pairs), Random(seed)
+    firsts = [random.random() < 0.5 for _ in range(wanted)]
+    if alone:
+        firsts = [firsts[0]] * ((wanted + 1) // 2) + [not firsts[0]] * (wanted // 2)
     return tuple(state for on in firsts for state in (on, not on))
 
 

@@ -45,7 +45,10 @@ class Trial:
         """Leaves the change on or off as the last block had it: the caller settles it."""
         toggles = self.opportunity.toggles
         blocks, decide = self.request.blocks, judge if toggles else judge_once
-        planned = plan(blocks, self.seed, self.gates) if toggles else plan_once(blocks, self.gates)
+        alone = self.request.at_once == 1
+        planned = (
+            plan(blocks, self.seed, self.gates, alone=alone) if toggles else plan_once(blocks, self.gates)
+        )
         self.rails = Guardrails(self.gates.limits)
         self._learn_tail(self.host.reading(self.opportunity.target))
         for done, on in enumerate(planned):

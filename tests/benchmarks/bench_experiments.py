@@ -1,8 +1,8 @@
 """How often experiments are wrong, and how soon they notice harm, on simulated traffic.
 
-    python -m tests.benchmarks.bench_experiments [aa | fifth | p99 | verdicts] [--runs 500] [--json]
+    python -m tests.benchmarks.bench_experiments [aa | fifth | p99 | verdicts] [--runs 500] [--seed 0]
 
-Each run is a whole trial: 16 blocks in random order, every one with a head that is discarded and four looks
+Each run is a whole trial: 16 blocks in turns, every one with a head that is discarded and four looks
 at the guardrails, or more where they can not tell. Latencies are lognormal on a level that wanders from block
 to block, with pauses that come in clumps (tests/optimization/load.py). ``aa`` counts, of runs where nothing
 was changed, those that ended with a claim: kept, called worse, or stopped by a guardrail. ``p99`` is of
@@ -63,9 +63,9 @@ def claims(ran: Ran) -> bool:
     return bool(ran.stopped) or ran.verdict.outcome == "keep" or "got worse" in ran.verdict.reason
 
 
-def verdicts(runs: int, noise: str, effect: float) -> list[Verdict]:
+def verdicts(runs: int, noise: str, effect: float, seed: int) -> list[Verdict]:
     """Of blocks with that noise, and the share of latency that the change saves."""
-    random, found = Random(f"{noise} {effect}"), []
+    random, found = Random(f"{noise} {effect} {seed}"), []
     for _ in range(runs):
         order, levels = plan(BLOCKS, random.getrandbits(32)), NOISES[noise](random, BLOCKS)
         means = [math.exp(level) * (1 - effect * on) for on, level in zip(order, levels, strict=True)]
@@ -91,27 +91,27 @@ def bounds(count: int, runs: int) -> tuple[float, float]:
     return 1.0 - upper(runs - count), upper(count)
 
 
-def rows(what: str, runs: int) -> Iterator[tuple[str, int, int, bool]]:
+def rows(what: str, runs: int, seed: int) -> Iterator[tuple[str, int, int, bool]]:
     """(figure, in how many runs, of how many, whether it is to be seldom), one after the other."""
     for name, load in LOADS.items():
         if what in ("all", "aa"):
-            found = trials(runs, unchanged, load, 1)
+            found = trials(runs, unchanged, load, 10 * seed + 1)
             yield f"claimed; {name}", sum(map(claims, found)), runs, True
         if what in ("all", "fifth"):
-            found = trials(runs, faster(0.2), load, 2)
+            found = trials(runs, faster(0.2), load, 10 * seed + 2)
             kept = sum(ran.verdict.outcome == "keep" and not ran.stopped for ran in found)
             yield f"a fifth faster, found; {name}", kept, runs, False
         if what in ("all", "p99"):
             for worse, effect in (("the slowest 5%", slower_tail(1.5)), ("every request", slower(1.5))):
-                found = trials(runs, effect, load, 3)
+                found = trials(runs, effect, load, 10 * seed + 3)
                 soon = sum(bool(ran.stopped) and ran.on_blocks <= 2 for ran in found)
                 yield f"{worse} half as long again, undone within 2 blocks; {name}", soon, runs, False
     for noise in NOISES if what in ("all", "verdicts") else ():
         cheap = _CHEAP * runs
-        judged = verdicts(cheap, noise, 0.0)
+        judged = verdicts(cheap, noise, 0.0, seed)
         claimed = sum(one.outcome == "keep" or "got worse" in one.reason for one in judged)
         yield f"verdicts, claimed; noise: {noise}", claimed, cheap, True
-        kept = sum(one.outcome == "keep" for one in verdicts(cheap, noise, 0.2))
+        kept = sum(one.outcome == "keep" for one in verdicts(cheap, noise, 0.2, seed))
         yield f"verdicts, a fifth faster, found; noise: {noise}", kept, cheap, False
 
 
@@ -133,9 +133,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("what", nargs="?", default="all", choices=["all", "aa", "fifth", "p99", "verdicts"])
     parser.add_argument("--runs", type=int, default=500)
+    parser.add_argument("--seed", type=int, default=0, help="of all runs: another one, other luck")
     parser.add_argument("--json", action="store_true")
     given = parser.parse_args()
-    found = rows(given.what, given.runs)
+    found = rows(given.what, given.runs, given.seed)
     if given.json:
         print(json.dumps({name: [count, runs, *bounds(count, runs)] for name, count, runs, _ in found}))
         return

@@ -91,6 +91,14 @@ def test_blocks_alternate_and_turn_round_in_the_middle() -> None:
         assert judge(blocks).outcome == "roll_back"
 
 
+def test_trials_at_the_same_time_have_blocks_of_their_own() -> None:
+    """Else each would take the effect of the other for its own."""
+    plans = [plan(16, seed, alone=False) for seed in range(100)]
+    assert len(set(plans)) > 60
+    alike = [sum(one == other for one, other in zip(plans[0], plan, strict=True)) for plan in plans[1:]]
+    assert 7 < sum(alike) / len(alike) < 9
+
+
 def test_the_order_is_random() -> None:
     firsts = [plan(20, seed)[0] for seed in range(200)]
     assert 60 < sum(firsts) < 140
