@@ -20,6 +20,15 @@ from typing import Any
 import pytest
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+SWITCHES = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
 
 
 @dataclass
@@ -112,13 +121,11 @@ def visited(shop: Shop) -> Shop:
     return shop
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="package")  # not the session's: while it is there, no other event loop can run
 def browser() -> Iterator[Any]:
     sync_api = pytest.importorskip("playwright.sync_api")
     with sync_api.sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(
-            executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu", "--disable-quic"]
-        )
+        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=SWITCHES)
         yield chromium
         chromium.close()
 
@@ -138,13 +145,18 @@ class Visit:
 
     def barriers(self, *rules: str) -> list[tuple[str, list[Any]]]:
         """What axe-core finds serious on the page as it is now, by all rules or by ``rules``."""
-        options = {"runOnly": {"type": "rule", "values": list(rules)}} if rules else None
-        axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
-        return [
-            (one["id"], [node["target"] for node in one["nodes"]][:3])
-            for one in axe.run(self.page, options=options).response["violations"]
-            if one["impact"] in ("serious", "critical")
-        ]
+        if self.page.evaluate("typeof axe") == "undefined":
+            self.page.evaluate(pytest.importorskip("axe_playwright_python.base").AXE_SCRIPT)
+        options: dict[str, Any] = {"resultTypes": ["violations"]}
+        if rules:
+            options["runOnly"] = {"type": "rule", "values": list(rules)}
+        found = self.page.evaluate(BARRIERS, options)
+        return [(one["id"], one["nodes"]) for one in found]
+
+
+BARRIERS = """async (options) => (await axe.run(document, options)).violations
+  .filter((one) => ["serious", "critical"].includes(one.impact))
+  .map((one) => ({ id: one.id, nodes: one.nodes.slice(0, 3).map((node) => node.target) }))"""
 
 
 def opened(browser: Any, **options: Any) -> Visit:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import shutil
 import socket
 import threading
 from collections.abc import Iterator
@@ -18,19 +17,10 @@ from starlette.routing import Mount
 from perfmw.dashboard import create_app
 from perfmw.dashboard.host import RECENT
 from tests.dashboard.fake import FakeRuntime, busy, profile
+from tests.e2e.conftest import CHROMIUM
 
 sync_api = pytest.importorskip("playwright.sync_api")
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="chromium is not installed")
-SWITCHES = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
 
 
 class Served:
@@ -75,14 +65,6 @@ def site(served: Served) -> Site:
     runtime = busy()
     served.app = Starlette(routes=[Mount("/outer/_perfmw", create_app(runtime))])
     return Site(runtime, served.url)
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    with sync_api.sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=SWITCHES)
-        yield chromium
-        chromium.close()
 
 
 @dataclass

@@ -22,7 +22,7 @@ PATHS = (*TABS, "fleet", "alerts", "plugins", "settings")
 WIRE: int = 40 * 1024
 PICTURES = os.environ.get("PERFMW_SCREENSHOTS")
 """A folder to leave pictures of the tabs in: ``docs/images`` for those of the documentation."""
-LOAD_SECONDS = float(os.environ.get("PERFMW_SCREENSHOT_SECONDS", "3"))
+LOAD_SECONDS = float(os.environ.get("PERFMW_SCREENSHOT_SECONDS", "3" if PICTURES else "0.5"))
 
 
 def every_page(shop: Shop) -> list[str]:
@@ -273,7 +273,7 @@ def test_each_tab_is_pictured_under_load(browser: Any, shop: Shop, tmp_path: Pat
     folder.mkdir(parents=True, exist_ok=True)
     visit = opened(browser, viewport={"width": 1200, "height": 800})
     session = visit.page.context.new_cdp_session(visit.page)
-    shop.visit(60)
+    shop.visit(60 if PICTURES else 30)
     shop.post("api/v1/cache/what-if", {})
     with under_load(shop):
         visit.page.wait_for_timeout(LOAD_SECONDS * 1e3)
@@ -282,7 +282,7 @@ def test_each_tab_is_pictured_under_load(browser: Any, shop: Shop, tmp_path: Pat
             visit.go(f"{shop.dashboard}{path}?window=60")
             for scheme, ending in (("light", ""), ("dark", "-dark")):
                 visit.page.emulate_media(color_scheme=scheme)
-                visit.page.wait_for_timeout(300)
+                visit.page.wait_for_timeout(300 if PICTURES else 50)
                 picture = session.send("Page.captureScreenshot", {"format": "webp", "quality": 55})
                 name = f"{path or 'overview'}{ending}.webp"
                 (folder / name).write_bytes(base64.b64decode(picture["data"]))

@@ -87,7 +87,7 @@ def test_failures_are_told_by_kind(visit: Visit, shop: Shop) -> None:
 def test_a_flame_graph_on_demand(visit: Visit, shop: Shop) -> None:
     page = visit.page
     visit.go(f"{shop.dashboard}profile?id={shop.id_of('GET /basket')}")
-    page.fill("#flame input[name=seconds]", "20")
+    page.fill("#flame input[name=seconds]", "2")
     page.get_by_role("button", name="Watch this route").click()
     sync_api.expect(page.locator("#flame progress")).to_be_visible()
     until = time.monotonic() + 25.0
@@ -231,12 +231,17 @@ def test_numbers_follow_without_a_reload(visit: Visit, shop: Shop) -> None:
     page = visit.page
     visit.go(f"{shop.dashboard}profile?id={shop.id_of('GET /items/{id}')}&window=60")
     before = int(page.locator("#windows tbody tr:last-child td").first.inner_text())
+    page.locator("#windows .copy summary").focus()
+    page.evaluate("document.activeElement.dataset.old = 'yes'")
     for number in range(20):
         shop.get(f"/items/{number % 5}")
     expected = re.compile(f"^{before + 20}$")
     sync_api.expect(page.locator("#windows tbody tr:last-child td").first).to_have_text(
         expected, timeout=20_000
     )
+    focus = "[document.activeElement.closest('section')?.id, document.activeElement.textContent]"
+    assert page.evaluate(focus) == ["windows", "Copy this panel"], "the focus stays where it was"
+    assert page.evaluate("document.activeElement.dataset.old") is None, "on what took the place"
 
 
 def test_the_charts_of_a_profile_have_one_crosshair_and_a_zoom(visit: Visit, shop: Shop) -> None:

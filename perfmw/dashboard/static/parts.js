@@ -15,20 +15,36 @@ function keepOpen(old, fresh) {
   fresh.querySelectorAll("details").forEach((one, i) => (one.open = before[i]?.open ?? one.open));
 }
 
+const nameOf = (node) =>
+  node.dataset.post ?? node.getAttribute("href") ?? node.getAttribute("aria-label") ?? node.textContent;
+
+// What takes the place of the node that has the focus: the one of that name, of several the same one.
+function heir(old, fresh) {
+  const focused = document.activeElement;
+  if (!old.contains(focused)) return undefined;
+  const name = nameOf(focused);
+  const alike = (node) =>
+    [...node.querySelectorAll("a[href], button, summary, [tabindex]")].filter((one) => nameOf(one) === name);
+  const found = alike(fresh);
+  return found[alike(old).indexOf(focused)] ?? found[0];
+}
+
 function swap(old, fresh) {
   const left = [...old.querySelectorAll(".scroll")].map((node) => node.scrollLeft);
-  const focused = old.contains(document.activeElement) && document.activeElement.dataset.post;
+  const next = heir(old, fresh);
   keepOpen(old, fresh);
   old.replaceWith(fresh);
   fresh.querySelectorAll(".scroll").forEach((node, i) => (node.scrollLeft = left[i] ?? 0));
-  if (focused) fresh.querySelector(`[data-post="${CSS.escape(focused)}"]`)?.focus();
+  next?.focus({ preventScroll: true });
 }
 
 function place(root, fresh) {
   const now = pictures(fresh);
   const old = shown.get(root) ?? pictures(root);
   if ([...now.keys()].join() !== [...old.keys()].join()) {
+    const next = heir(root, fresh);
     root.replaceChildren(...fresh.childNodes);
+    next?.focus({ preventScroll: true });
   } else {
     for (const section of sections(fresh)) {
       const there = document.getElementById(section.id);
