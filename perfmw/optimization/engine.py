@@ -64,7 +64,7 @@ class PerformanceOptimizationEngine:
     :param optimizers: by name; one that raises is logged and left out of that call.
     :param ledger: where everything is written down.
     :param gates: what it takes to keep a change.
-    :param seed: of the experiments' random orders; None draws one.
+    :param seed: of the experiments' orders; None draws one.
     """
 
     def __init__(

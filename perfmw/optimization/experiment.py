@@ -82,7 +82,7 @@ def plan(blocks: int, seed: int, gates: Gates | None = None, *, alone: bool = Tr
     They alternate, which tells an effect best from a level that wanders, and in the middle the order within
     pairs turns round: what comes with every other block, such as a job each twenty seconds, is then as often
     on as off. Which of both orders comes first is drawn. A trial that is not ``alone`` has the order of each
-    pair drawn: trials at the same time would else have the same blocks, and take each other's effect for theirs.
+    pair drawn: else several would have the same blocks, and take each other's effect for theirs.
     """
     wanted, random = max((blocks + 1) // 2, (gates or Gates()).min_pairs), Random(seed)
     firsts = [random.random() < 0.5 for _ in range(wanted)]
