@@ -163,7 +163,10 @@ async def test_the_list_is_filtered_sorted_and_paged(client: httpx.AsyncClient, 
 
     async def listed(query: str) -> list[str]:
         page = (await client.get(f"/_perfmw/profiles?{query}")).text
-        return [unescape(name) for name in re.findall(r'<th scope="row"><a class="path"[^>]*>([^<]+)<', page)]
+        return [
+            unescape(name)
+            for name in re.findall(r'<th scope="row" class="why"><a class="path"[^>]*>([^<]+)<', page)
+        ]
 
     assert len(await listed("")) == 50
     assert (await listed("type=component"))[0] == "GET /r/59"
