@@ -33,6 +33,9 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 _FEWEST_ROUTES = 3
+_LEGIBLE_NAME = 16
+"""Characters of a name that are shown before a column beside it is left out."""
+_GAP = 2
 _FIXED_LINES = 9
 """Lines that are neither rows nor alerts: the head, the tables' heads and gaps, the foot."""
 
@@ -154,22 +157,34 @@ class _Screen:
         )
         return Group(
             Text(head_line(seen), style="bold"),
-            _grid(ROUTE_HEAD, rows),
-            _grid(CACHE_HEAD, caches),
-            _grid(POOL_HEAD, pools),
+            *(
+                _grid(head, of_it, self._console.width)
+                for head, of_it in ((ROUTE_HEAD, rows), (CACHE_HEAD, caches), (POOL_HEAD, pools))
+            ),
             *(Text(f"! {printable(line)}", style="red") for line in alerts),
             Text(self._wrong or foot, style="red" if self._wrong else "dim"),
         )
 
 
-def _grid(head: tuple[str, ...], rows: Rows) -> Table:
+def _grid(head: tuple[str, ...], rows: Rows, width: int) -> Table:
     from rich.table import Table
     from rich.text import Text
 
-    made = Table(box=None, header_style="bold", padding=(0, 2, 0, 0), expand=False)
-    for place, title in enumerate(head):
+    made = Table(box=None, header_style="bold", padding=(0, _GAP, 0, 0), expand=False)
+    shown = columns_that_fit(head, rows, width)
+    for place, title in enumerate(head[:shown]):
         options: dict[str, Any] = {"justify": "right"} if place else {"overflow": "ellipsis"}
         made.add_column(title, no_wrap=True, **options)
     for row in rows:
-        made.add_row(*(Text(printable(cell)) for cell in row))  # names are other people's text: no markup
+        made.add_row(*(Text(printable(cell)) for cell in row[:shown]))  # other people's names: no markup
     return made
+
+
+def columns_that_fit(head: tuple[str, ...], rows: Rows, width: int) -> int:
+    """How many of a table's columns stand whole beside a legible name in ``width`` characters."""
+    left = width - _LEGIBLE_NAME - _GAP
+    for place, title in enumerate(head[1:], 1):
+        left -= max([len(title), *(len(row[place]) for row in rows)]) + _GAP
+        if left < 0:
+            return place
+    return len(head)

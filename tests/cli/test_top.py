@@ -13,7 +13,8 @@ from typing import Any
 
 import pytest
 
-from perfmw.cli.looking import SORTS, Look, alert_lines, as_text, route_rows
+from perfmw.cli.looking import POOL_HEAD, SORTS, Look, alert_lines, as_text, route_rows
+from perfmw.cli.top import columns_that_fit
 from tests.cli.conftest import COMMAND, Run, Served, clean_env, serving
 
 APP = """
@@ -162,3 +163,12 @@ def read_until(terminal: int, wanted: str) -> str:
         except OSError:  # the other end is closed
             break
     return text
+
+
+@pytest.mark.parametrize(
+    ("width", "shown"),
+    [(0, 1), (25, 1), (26, 2), (35, 2), (36, 3), (41, 3), (42, 4), (200, 4)],
+)
+def test_a_narrow_terminal_leaves_columns_out_before_it_cuts_them(width: int, shown: int) -> None:
+    rows = [("the executor's", "3", "40", "7.5%"), ("memory", "1.2 GB", "8 GB", "15%")]
+    assert columns_that_fit(POOL_HEAD, rows, width) == shown
