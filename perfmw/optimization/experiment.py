@@ -79,15 +79,17 @@ class Verdict:
 def plan(blocks: int, seed: int, gates: Gates | None = None, *, alone: bool = True) -> tuple[bool, ...]:
     """On (True) and off blocks: pairs, at least as many as a verdict needs.
 
-    They alternate, which tells an effect best from a level that wanders, and in the middle the order within
-    pairs turns round: what comes with every other block, such as a job each twenty seconds, is then as often
-    on as off. Which of both orders comes first is drawn. A trial that is not ``alone`` has the order of each
-    pair drawn: else several would have the same blocks, and take each other's effect for theirs.
+    They alternate, which tells an effect best from a level that wanders, and for half of the pairs, from one
+    that is drawn on and round the end, the order within pairs is turned round: what comes with every other
+    block, such as a job each twenty seconds, is then as often on as off. In a trial that is not ``alone`` the
+    order of each pair is drawn: else several would have much the same blocks, and take each other's effect
+    for theirs.
     """
     wanted, random = max((blocks + 1) // 2, (gates or Gates()).min_pairs), Random(seed)
-    firsts = [random.random() < 0.5 for _ in range(wanted)]
-    if alone:
-        firsts = [firsts[0]] * ((wanted + 1) // 2) + [not firsts[0]] * (wanted // 2)
+    turned, start = random.random() < 0.5, random.randrange(wanted)
+    firsts = [((number + start) % wanted < wanted // 2) is turned for number in range(wanted)]
+    if not alone:
+        firsts = [random.random() < 0.5 for _ in range(wanted)]
     return tuple(state for on in firsts for state in (on, not on))
 
 
