@@ -1,18 +1,19 @@
 // Numbers as people read them. figures.py writes the same text; change both.
 export const NONE = "–";
 export const SPACE = "\u202f";
-const plain = new Intl.NumberFormat("en-US", { maximumFractionDigits: 0 });
+// not Intl.NumberFormat: to make one takes a slow processor some 60 ms of a page's first load
+const plain = (value) => value.toFixed(0).replace(/\B(?=(\d{3})+$)/g, ",");
 
 export function number(value) {
   const size = Math.abs(value);
-  if (size >= 999.5) return plain.format(value);
+  if (size >= 999.5) return plain(value);
   if (size < 0.005) return value > 0 ? "<0.01" : "0";
   return value.toFixed(size >= 99.95 ? 0 : size >= 9.995 ? 1 : 2);
 }
 
 export function count(value) {
   if (value == null) return NONE;
-  if (value < 100000) return plain.format(value);
+  if (value < 100000) return plain(value);
   return value < 999500 ? `${number(value / 1e3)}k` : `${number(value / 1e6)}M`;
 }
 

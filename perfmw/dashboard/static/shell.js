@@ -25,5 +25,7 @@ tablist.addEventListener("keydown", (event) => {
   for (const tab of tabs) tab.tabIndex = tab === tabs[next] ? 0 : -1;
   tabs[next].focus();
 });
-tablist.querySelector('[aria-selected="true"]')?.scrollIntoView?.({ block: "nearest", inline: "nearest" });
+const chosen = tablist.querySelector('[aria-selected="true"]');
+// with the next picture: asked for here, the page would be laid out once more than it is anyway
+requestAnimationFrame(() => chosen?.scrollIntoView?.({ block: "nearest", inline: "nearest" }));
 addEventListener("load", () => setTimeout(() => document.body.classList.add("whole")));
