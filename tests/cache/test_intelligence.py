@@ -201,6 +201,15 @@ def test_steps_may_be_skipped() -> None:
     assert any(advice.startswith("policy: left out as asked") for advice in result.recommendations)
 
 
+@pytest.mark.parametrize("skipped", ["policy", ["polcy"], ["size", "compression"]])
+def test_an_unknown_step_to_skip_is_refused(skipped: str | list[str]) -> None:
+    layer = MemoryLayer(max_bytes=60_000, policy="fifo")
+    manager, strategy = tuned(layer, scanned(), max_bytes=60_000)
+    with pytest.raises(ValueError, match="skip_types: a list of size, policy, ttl, not"):
+        manager.optimize_cache_performance(strategy.id, CacheOptimizationConfig(skip_types=skipped))
+    assert layer.policy == "fifo"
+
+
 def test_what_does_not_help_is_undone() -> None:
     layer = MemoryLayer(max_bytes=60_000, policy="s3fifo")
     manager, strategy = tuned(layer, scanned(), max_bytes=60_000)

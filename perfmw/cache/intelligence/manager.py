@@ -123,13 +123,15 @@ class IntelligentCacheManager:
         too stale without a lifetime.
 
         :raises LookupError: there is no such strategy.
-        :raises ValueError: without a layer, or for one that is not bounded by bytes.
+        :raises ValueError: without a layer, for one not bounded by bytes, or unknown ``skip_types``.
         """
         if strategy_id not in self._known:
             raise LookupError(f"there is no cache strategy with the id {strategy_id!r}")
         if self._layer is None or self._layer.max_bytes is None:
             raise ValueError("a memory layer bounded by bytes is needed to optimize it")
         asked = config or CacheOptimizationConfig()
+        if isinstance(asked.skip_types, str) or not set(asked.skip_types) <= set(TUNABLE):
+            raise ValueError(f"skip_types: a list of {', '.join(TUNABLE)}, not {asked.skip_types!r}")
         known = self._known[strategy_id]
         if asked.workload is not None:
             known = replace(known, recorded=Recorded.of(asked.workload))
