@@ -287,6 +287,7 @@ class AdaptiveTTL:
         self._budget.settle(known.pending)
         if span > 0:
             offset = (known.offsets - span) / reads if reads > 0 else 0.0
+            offset = min(max(offset, 0.0), span)  # outside where accesses and fetches were told out of order
             self._learn(known, now, span, changed=changed, reads=reads, offset=offset)
         known.forget_fetch()
 

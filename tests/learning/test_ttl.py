@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from perfmw.learning import AdaptiveTTL, fixed_miss_ratio, rehearse_ttl
@@ -195,6 +195,7 @@ def test_the_first_fetch_of_all_is_not_kept() -> None:
         st.tuples(st.sampled_from("abc"), st.floats(0, 1e5), st.booleans(), st.integers(0, 3)), max_size=80
     )
 )
+@example([("a", 0.0, False, 3), ("a", 0.0, False, 0), ("a", 0.0, False, 0), ("a", 1.0, True, 1)])
 def test_any_order_of_calls_gives_a_time(calls: list[tuple[str, float, bool, int]]) -> None:
     learned, now = AdaptiveTTL(max_stale=0.2, max_keys=2), 0.0
     for key, gap, changed, what in calls:
