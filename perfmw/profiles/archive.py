@@ -104,13 +104,20 @@ class Archive:
         path = Path(path)
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._db = sqlite3.connect(path, timeout=5.0, isolation_level=None, check_same_thread=False)
+        try:
+            self._prepare()
+            os.chmod(path, 0o600)
+        except BaseException:
+            self._db.close()
+            raise
+
+    def _prepare(self) -> None:
         self._db.execute("PRAGMA journal_mode=WAL")
         self._db.execute("PRAGMA synchronous=NORMAL")
         with self._writing(self._db):
-            self._prepare()
-        os.chmod(path, 0o600)
+            self._make_tables()
 
-    def _prepare(self) -> None:
+    def _make_tables(self) -> None:
         version = self._db.execute("PRAGMA user_version").fetchone()[0]
         if version not in (0, FORMAT):
             for table in ("workers", "profiles", "counts", "extras", "windows", "sequence"):

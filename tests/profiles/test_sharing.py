@@ -9,6 +9,7 @@ import subprocess
 import sys
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -243,6 +244,21 @@ async def test_where_nothing_can_be_written_profiles_go_on(
     await worker.sharing.close()
     assert worker.counts() == {"GET /a": 1}
     assert "cannot be kept" in caplog.text
+
+
+def test_a_damaged_file_is_not_held_open(damaged: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened: list[sqlite3.Connection] = []
+    connect = sqlite3.connect
+
+    def noted(*at: Any, **how: Any) -> sqlite3.Connection:
+        opened.append(connect(*at, **how))
+        return opened[-1]
+
+    monkeypatch.setattr(sqlite3, "connect", noted)
+    with pytest.raises(sqlite3.DatabaseError, match="not a database"):
+        Archive(damaged)
+    with pytest.raises(sqlite3.ProgrammingError, match="closed"):
+        opened[0].execute("SELECT 1")
 
 
 def test_the_file_is_the_owners_alone(path: Path) -> None:
