@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -87,7 +87,7 @@ def run(
     with _server(server, token) as api:
         state = api.post("optimization/start", body)
         if not no_wait:
-            state = _wait(api)
+            state = _wait(api, note if as_json else click.echo)
     tell(state, _run_text(state), as_json)
     last = state.get("last") or {}
     if not no_wait and any(step["verdict"] == "failed" for step in last.get("steps", ())):
@@ -208,15 +208,15 @@ def _server(server: str | None, token: str | None) -> Iterator[Api]:
         yield api
 
 
-def _wait(api: Api) -> dict[str, Any]:
-    """Until the run is over; every verdict is told as it comes, on stderr."""
+def _wait(api: Api, say: Callable[[str], None]) -> dict[str, Any]:
+    """Until the run is over; every verdict is told as it comes."""
     told = 0
     while True:
         state: dict[str, Any] = api.get("optimization")
         running = state["status"] == "running"
         steps = state.get("verdicts", []) if running else (state.get("last") or {}).get("steps", [])
         for step in steps[told:]:
-            note(_step_text(step))
+            say(_step_text(step))
         told = len(steps)
         if not running:
             return state
@@ -307,16 +307,15 @@ def _gain(row: dict[str, Any]) -> str:
 
 
 def _run_text(state: dict[str, Any]) -> str:
+    """What a run came to; its verdicts were told as they came."""
     if state["status"] == "running":
         return "an optimization run is under way"
     last = state.get("last")
     if not last or not last["steps"]:
         return "nothing was worth trying"
-    gain = last["performance_improvement"]
-    lines = [_step_text(step) for step in last["steps"]]
-    if gain is not None:
-        lines.append(f"{last['successful_steps']} kept; mean latency of what they concern: {-gain:+.0%}")
-    return "\n".join(lines)
+    gain, kept = last["performance_improvement"], last["successful_steps"]
+    said = f"{kept} of {len(last['steps'])} kept"
+    return f"{said}; mean latency of what they concern: {-gain:+.0%}" if kept and gain is not None else said
 
 
 def _step_text(step: dict[str, Any]) -> str:

@@ -48,6 +48,8 @@ class Gates:
     ``FOR_KEEPING`` divides them.
     ``head``: share of a block that is discarded after a switch; ``windows``: how often the rest of it is
     looked at, for the guardrails, whose limits are ``limits``; ``tail_requests``: the fewest that have a p99.
+    ``doubt``: how improbable it must be that the truth has the other sign, before anything is claimed: a gain
+    in the interval that is less sure than that is a reason to go on (see Trial), not to keep.
     ``min_d``: smallest effect size (Cohen's d) of a change that could only be measured before and after.
     ``soft``: a share of the mean latency that is added to each block's before its logarithm is taken: what is
     answered in no time by a cache would else weigh by how near to nothing it comes.
@@ -55,6 +57,7 @@ class Gates:
 
     min_effect: float = 0.10
     confidence: float = 0.99
+    doubt: float = 0.0004
     min_pairs: int = 3
     min_requests: int = 5
     head: float = 0.25
@@ -67,13 +70,17 @@ class Gates:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """``improvement`` 0.3 means 30% faster; None when it could not be estimated."""
+    """``improvement`` 0.3 means 30% faster; None when it could not be estimated.
+
+    ``doubt``: how probable it is that the truth has the other sign, so 0.5 at most.
+    """
 
     outcome: Outcome
     reason: str
     pairs: int = 0
     improvement: float | None = None
     interval: tuple[float, float] | None = None
+    doubt: float = 0.5
 
 
 def plan(blocks: int, seed: int, gates: Gates | None = None, *, alone: bool = True) -> tuple[bool, ...]:
@@ -81,15 +88,15 @@ def plan(blocks: int, seed: int, gates: Gates | None = None, *, alone: bool = Tr
 
     They alternate, which tells an effect best from a level that wanders, and for half of the pairs, from one
     that is drawn on and round the end, the order within pairs is turned round: what comes with every other
-    block, such as a job each twenty seconds, is then as often on as off. In a trial that is not ``alone`` the
-    order of each pair is drawn: else several would have much the same blocks, and take each other's effect
-    for theirs.
+    block, such as a job each twenty seconds, is then as often on as off. In a trial that is not ``alone`` it
+    is drawn which half of the pairs: else several would have much the same blocks, and take each other's
+    effect for theirs.
     """
     wanted, random = max((blocks + 1) // 2, (gates or Gates()).min_pairs), Random(seed)
     turned, start = random.random() < 0.5, random.randrange(wanted)
     firsts = [((number + start) % wanted < wanted // 2) is turned for number in range(wanted)]
     if not alone:
-        firsts = [random.random() < 0.5 for _ in range(wanted)]
+        random.shuffle(firsts)
     return tuple(state for on in firsts for state in (on, not on))
 
 
@@ -146,8 +153,15 @@ def judge(blocks: Sequence[Block], gates: Gates | None = None) -> Verdict:
     low, high = effect.quantile((1 - FOR_KEEPING) * error), effect.quantile(1 - FOR_KEEPING * error)
     improvement = _improvement(mean, soft, usual)
     interval = (_improvement(high, soft, usual), _improvement(low, soft, usual))
-    outcome, reason = _decide(improvement, interval, gates)
-    return Verdict(outcome, reason, pairs, improvement, interval)
+    faster = effect.below(0.0)
+    doubt = min(faster, 1 - faster)
+    outcome, reason = _decide(improvement, interval, gates, doubt)
+    return Verdict(outcome, reason, pairs, improvement, interval, doubt)
+
+
+def doubtful(verdict: Verdict, gates: Gates | None = None) -> bool:
+    """Whether a gain seems to be one, and is not sure enough to be kept without more blocks."""
+    return verdict.outcome == "keep" and verdict.doubt > (gates or Gates()).doubt
 
 
 def _improvement(difference: float, soft: float, usual: float) -> float:
@@ -166,12 +180,14 @@ def _usable(blocks: Sequence[Block], gates: Gates) -> list[Block]:
     return found
 
 
-def _decide(improvement: float, interval: tuple[float, float], gates: Gates) -> tuple[Outcome, str]:
+def _decide(
+    improvement: float, interval: tuple[float, float], gates: Gates, doubt: float = 0.0
+) -> tuple[Outcome, str]:
     low, high = interval
     said = f"{improvement:+.0%} [{low:+.0%}, {high:+.0%}]"
     if low > 0 and improvement >= gates.min_effect:
         return "keep", f"mean latency improved by {said}"
-    if high < 0 and improvement <= -gates.min_effect:
+    if high < 0 and improvement <= -gates.min_effect and doubt <= gates.doubt:
         return "roll_back", f"mean latency got worse: {said}"
     if low > 0:
         return "roll_back", f"the gain of {said} is below the {gates.min_effect:.0%} worth keeping"

@@ -102,7 +102,7 @@ class Limits:
     that count as a reference.
     """
 
-    alpha: float = 0.005
+    alpha: float = 0.002
     slow_ratio: float = 1.5
     late_ratio: float = 1.6
     far_ratio: float = 1.25

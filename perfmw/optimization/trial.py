@@ -3,10 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from perfmw.contracts import Measurement, OptimizationOpportunity, OptimizationRequest, Optimizer
-from perfmw.optimization.experiment import Block, Gates, Verdict, judge, judge_once, plan, plan_once
+from perfmw.optimization.experiment import (
+    Block,
+    Gates,
+    Verdict,
+    doubtful,
+    judge,
+    judge_once,
+    plan,
+    plan_once,
+)
 from perfmw.optimization.guardrails import FAR, Guardrails, Usual, Window
 from perfmw.optimization.host import EVERYTHING, EngineHost, ReadingLike, SketchLike
 
@@ -15,7 +24,10 @@ MOST_LONGER = 4
 LONGEST = 8
 """The same, for guardrails that can not tell yet whether it is harm or load."""
 WATCHED = 2
-"""Blocks with the change, the first ones, that go on while guardrails can not tell."""
+"""Blocks with the change: up to the end of the last of them, and of the block after it, blocks go on while
+guardrails can not tell."""
+CONFIRMED = 2
+"""How often a gain that is not sure yet gets half as many blocks again."""
 
 
 @dataclass(slots=True)
@@ -43,21 +55,38 @@ class Trial:
 
     async def run(self) -> Verdict:
         """Leaves the change on or off as the last block had it: the caller settles it."""
-        toggles = self.opportunity.toggles
-        blocks, decide = self.request.blocks, judge if toggles else judge_once
-        alone = self.request.at_once == 1
-        planned = (
-            plan(blocks, self.seed, self.gates, alone=alone) if toggles else plan_once(blocks, self.gates)
-        )
         self.rails = Guardrails(self.gates.limits)
         self._learn_tail(self.host.reading(self.opportunity.target))
-        for done, on in enumerate(planned):
-            self.progress(done, len(planned))
+        verdict = await self._blocks(self.request.blocks, 0)
+        for again in range(CONFIRMED):
+            if self._sure(verdict):
+                break
+            verdict = await self._blocks(self.request.blocks // 2, again + 1)
+        if self._sure(verdict):
+            return verdict
+        return replace(verdict, outcome="roll_back", reason=f"not sure enough: {verdict.reason}")
+
+    def _sure(self, verdict: Verdict) -> bool:
+        """What was proven before, or can only be measured once, is not asked for more."""
+        return self.standing or not self.opportunity.toggles or not doubtful(verdict, self.gates)
+
+    async def _blocks(self, blocks: int, leg: int) -> Verdict:
+        """The verdict on these blocks and those before."""
+        toggles, done = self.opportunity.toggles, len(self.blocks)
+        decide, alone = judge if toggles else judge_once, self.request.at_once == 1
+        order = (
+            plan(blocks, self.seed + leg, self.gates, alone=alone)
+            if toggles
+            else plan_once(blocks, self.gates)
+        )
+        planned = done + len(order)
+        for number, on in enumerate(order):
+            self.progress(done + number, planned)
             self.switch(on)
             stop = await self._measure(on)
             if stop:
                 return _stopped(stop, decide(self.blocks, self.gates))
-        self.progress(len(planned), len(planned))
+        self.progress(planned, planned)
         return decide(self.blocks, self.gates)
 
     def switch(self, on: bool) -> None:
@@ -88,7 +117,7 @@ class Trial:
                 if not measured:
                     self._measured(on, before - began, others)
                     measured = True  # what follows is for the guardrails: it would bias the verdict
-                if not self._watches(on):
+                if not self._watches():
                     break
             await self.host.sleep((self.request.block_seconds - head) / gates.windows)
             now = self.host.reading(target)
@@ -100,9 +129,9 @@ class Trial:
             self._measured(on, before - began, others)
         return stop
 
-    def _watches(self, on: bool) -> bool:
+    def _watches(self) -> bool:
         """Whether the block that was measured last has to go on for the guardrails' sake."""
-        return on and sum(block.on for block in self.blocks) <= WATCHED and self.rails.undecided()
+        return sum(block.on for block in self.blocks) <= WATCHED and self.rails.undecided()
 
     def _measured(self, on: bool, seen: ReadingLike, others: ReadingLike | None) -> None:
         self.measured.append((on, seen))

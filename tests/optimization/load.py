@@ -5,12 +5,12 @@ from __future__ import annotations
 import math
 from array import array
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from random import Random
 
-from perfmw.optimization.experiment import Block, Gates, Verdict, judge, plan
+from perfmw.optimization.experiment import Block, Gates, Verdict, doubtful, judge, plan
 from perfmw.optimization.guardrails import FAR, Guardrails, Usual, Window
-from perfmw.optimization.trial import LONGEST, WATCHED, full
+from perfmw.optimization.trial import CONFIRMED, LONGEST, WATCHED, full
 
 MEDIAN, SPREAD = 0.05, 0.5
 """Seconds; the standard deviation of the logarithm of a request's latency."""
@@ -119,7 +119,7 @@ class Simulated:
         for number in range(LONGEST * self.gates.windows):
             if full(number / self.gates.windows, len(inside), self.wanted):
                 measured = measured or self._measured(on, inside)
-                if not (on and self.on_blocks <= WATCHED and self.rails.undecided()):
+                if not (self.on_blocks <= WATCHED and self.rails.undecided()):
                     break
             latencies = self.load.window(self.effect if on else unchanged)
             inside += latencies
@@ -142,13 +142,16 @@ class Simulated:
 
 
 def trial(load: Load, effect: Effect, blocks: int, seed: int, wanted: int = 0) -> Ran:
-    gates, why = Gates(), None
-    simulated = Simulated(load, effect, wanted, gates)
-    for on in plan(blocks, seed, gates):
-        why = simulated.block(on)
-        if why is not None:
+    gates = Gates()
+    simulated, legs = Simulated(load, effect, wanted, gates), [blocks, *[blocks // 2] * CONFIRMED]
+    for number, leg in enumerate(legs):
+        why = next(filter(None, map(simulated.block, plan(leg, seed + number, gates))), None)
+        verdict = judge(simulated.blocks, gates)
+        if why is not None or not doubtful(verdict, gates):
             break
-    return Ran(judge(simulated.blocks, gates), why, simulated.on_blocks, len(simulated.blocks))
+    else:
+        verdict = replace(verdict, outcome="roll_back")
+    return Ran(verdict, why, simulated.on_blocks, len(simulated.blocks))
 
 
 def correlated(random: Random, blocks: int, sigma: float = 0.15, correlation: float = 0.5) -> list[float]:

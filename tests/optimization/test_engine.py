@@ -54,6 +54,22 @@ async def test_a_change_that_helps_is_kept(world: World) -> None:
     assert engine.find_opportunities() == [], "what stands is not proposed again"
 
 
+@pytest.mark.parametrize("lasting", [True, False])
+async def test_a_gain_that_is_not_sure_gets_more_blocks(world: World, lasting: bool) -> None:
+    """Half as many again: a gain that was there is kept then, luck is not."""
+    world.hit_share, world.noise, began = {"a": 0.2}, 0.15, world.now
+
+    def luck_turns() -> None:
+        if world.now - began >= 16.0 and not lasting:
+            world.hit_share = {}
+
+    world.on_sleep = luck_turns
+    result = await world.engine().optimize(QUICK)
+    assert result.optimization_duration >= (8 + 6) * 2.0, "six blocks more are the fewest"
+    assert result.steps[0].verdict == ("kept" if lasting else "rolled_back")
+    assert world.controls.rules == ({"a": 1.0} if lasting else {})
+
+
 async def test_a_change_without_effect_is_rolled_back(world: World) -> None:
     world.hit_share = {}
     engine = world.engine()
