@@ -80,7 +80,7 @@ class ForecastOptimizer:
         return [
             OptimizationRecommendation(
                 f"Have {wanted} workers within {due.horizon / 3600:.0f} h instead of {advice['current']}",
-                f"{due}: {advice['reason']}.",
+                f"{due}: {advice['reason']}. No time saved is estimated: nobody waits for that load yet.",
                 f"perfmw run app:app --workers {wanted}",
                 type="scale",
             )

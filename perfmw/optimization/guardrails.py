@@ -15,7 +15,7 @@ Pure: nothing here waits or measures.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from statistics import median_low
 
@@ -133,16 +133,23 @@ class RateGuard:
     least: float = 1.0
     wander: float = 0.0
     counts: dict[bool, list[tuple[int, int]]] = field(default_factory=lambda: {True: [], False: []})
+    blocks: dict[bool, list[tuple[int, int]]] = field(default_factory=lambda: {True: [], False: []})
     before: tuple[float, float] = (0.0, 0.0)
 
     def see(self, on: bool, requests: int, events: int) -> None:
-        if requests > 0:
-            self.counts[on].append((requests, min(events, requests)))
+        if requests <= 0:
+            return
+        seen, windows, blocks = (requests, min(events, requests)), self.counts[on], self.blocks[on]
+        if len(windows) % BLOCK:
+            seen_before = blocks.pop()
+            blocks.append((seen_before[0] + seen[0], seen_before[1] + seen[1]))
+        else:
+            blocks.append(seen)
+        windows.append(seen)
 
     def totals(self, on: bool) -> tuple[float, float]:
         """Requests and events; on the side without the change with those of before the trial."""
-        requests = float(sum(n for n, _ in self.counts[on]))
-        events = float(sum(k for _, k in self.counts[on]))
+        requests, events = map(float, _sum(self.blocks[on]))
         return (requests, events) if on else (requests + self.before[0], events + self.before[1])
 
     @property
@@ -184,19 +191,18 @@ class RateGuard:
 
         Of windows and of whole blocks, whichever is more: a level that wanders slowly shows in blocks alone.
         """
-        windows = list(self.counts.values())
-        blocks = [[_sum(side[at : at + BLOCK]) for at in range(0, len(side), BLOCK)] for side in windows]
+        looks = self.counts.values(), self.blocks.values()
         usual = self.share(False)
         if not self.wander:
-            return max(self.least, *(_clumps(counts) for counts in (windows, blocks)))
-        return max(self.least, *(_wandering(counts, usual, self.wander) for counts in (windows, blocks)))
+            return max(self.least, *map(_clumps, looks))
+        return max(self.least, *(_wandering(counts, usual, self.wander) for counts in looks))
 
 
 def _sum(windows: Sequence[tuple[int, int]]) -> tuple[int, int]:
     return sum(n for n, _ in windows), sum(k for _, k in windows)
 
 
-def _clumps(sides: Sequence[Sequence[tuple[int, int]]]) -> float:
+def _clumps(sides: Collection[Sequence[tuple[int, int]]]) -> float:
     """As events came, pooled within each side."""
     total, freedom = 0.0, 0
     for counts in sides:
@@ -209,7 +215,7 @@ def _clumps(sides: Sequence[Sequence[tuple[int, int]]]) -> float:
     return total / freedom if freedom >= FREEDOM else 0.0
 
 
-def _wandering(sides: Sequence[Sequence[tuple[int, int]]], usual: float, wander: float) -> float:
+def _wandering(sides: Collection[Sequence[tuple[int, int]]], usual: float, wander: float) -> float:
     """At the ``usual`` rate of events: what chance alone does not explain, pooled, with what is assumed."""
     excess, known = wander * ASSUMED, ASSUMED
     for counts in sides:

@@ -203,7 +203,10 @@ def test_compression_pools_and_overload() -> None:
     found = advised(pools=(pool,))["pool_size"]
     assert "pool_size=30" in found.snippet
     assert "wait 20 ms" in found.detail
-    assert "observe" in advised(processes=(ProcessHealth(7, loop_lag_p99=0.3),))["concurrency"].snippet
+    late = ProcessHealth(7, loop_lag_p50=0.1, loop_lag_p99=0.3)
+    limit = advised(processes=(late,), profiles=(make_profile(count=1_000),))["concurrency"]
+    assert "observe" in limit.snippet
+    assert limit.saved_seconds_per_day == pytest.approx(0.052 * 10 * 86_400), "ten requests a second"
 
 
 def test_advice_is_ranked_and_can_be_asked_for_one_target() -> None:
