@@ -25,7 +25,7 @@ from perfmw.cache import MemoryLayer
 from perfmw.cache.simulation import Access, parse_line, simulate
 from tests.benchmarks.verdicts import told
 
-STATIC = ("s3fifo", "arc", "wtinylfu", "gdsf", "lru")
+STATIC = ("s3fifo", "arc", "wtinylfu", "gdsf", "lirs", "lru")
 TUNED_ON = ("lirs_2_pools", "lirs_loop", "web07")
 JUDGED_ON = ("lirs_ps", "lirs_sprite", "lirs_multi1", "orm-night")
 SHARES = (0.02, 0.1, 0.3)

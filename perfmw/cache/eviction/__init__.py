@@ -9,6 +9,7 @@ from perfmw.cache.eviction.arc import ARCPolicy
 from perfmw.cache.eviction.fifo import FIFOPolicy
 from perfmw.cache.eviction.gdsf import GDSFPolicy
 from perfmw.cache.eviction.lfu import LFUPolicy
+from perfmw.cache.eviction.lirs import LIRSPolicy
 from perfmw.cache.eviction.lru import LRUPolicy
 from perfmw.cache.eviction.random import RandomPolicy
 from perfmw.cache.eviction.s3fifo import S3FIFOPolicy
@@ -22,6 +23,7 @@ POLICIES: dict[str, EvictionPolicyFactory] = {
     "fifo": FIFOPolicy,
     "gdsf": GDSFPolicy,
     "lfu": LFUPolicy,
+    "lirs": LIRSPolicy,
     "lru": LRUPolicy,
     "random": RandomPolicy,
     "s3fifo": S3FIFOPolicy,
@@ -36,6 +38,7 @@ __all__ = [
     "FIFOPolicy",
     "GDSFPolicy",
     "LFUPolicy",
+    "LIRSPolicy",
     "LRUPolicy",
     "RandomPolicy",
     "S3FIFOPolicy",

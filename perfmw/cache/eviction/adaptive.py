@@ -26,7 +26,7 @@ from typing import Literal
 from perfmw.cache.eviction.arc import ARCPolicy
 from perfmw.cache.eviction.gdsf import GDSFPolicy
 from perfmw.cache.eviction.lfu import LFUPolicy
-from perfmw.cache.eviction.lru import LRUPolicy
+from perfmw.cache.eviction.lirs import LIRSPolicy
 from perfmw.cache.eviction.s3fifo import S3FIFOPolicy
 from perfmw.cache.eviction.shadow import Asked, Shadow
 from perfmw.cache.eviction.sketch import number_of
@@ -40,7 +40,7 @@ FAMILY: dict[str, EvictionPolicyFactory] = {
     "arc": ARCPolicy,
     "wtinylfu": WTinyLFUPolicy,
     "gdsf": GDSFPolicy,
-    "lru": LRUPolicy,
+    "lirs": LIRSPolicy,
 }
 """The first one leads until another has shown to be better."""
 

@@ -205,6 +205,63 @@ class _Gdsf(_Lru):
         return found
 
 
+class _Lirs(_Lru):
+    """With the stack of the publication: inner keys, outer ones and those who left, by their last reads."""
+
+    def __init__(self, capacity: int) -> None:
+        super().__init__(capacity)
+        self.stack: list[int] = []
+        self.inner: list[int] = []
+        self.outer: list[int] = []
+        self.gone: list[int] = []
+        self.evicted = False
+
+    def access(self, key: int) -> bool:
+        found = key in self.keys
+        known = key in self.stack and (found or key in self.gone)
+        if not found:
+            if len(self.keys) == self.capacity:
+                self._evict(key)
+            self.keys.append(key)
+        entered = key in self.inner or known or (not self.evicted if not found else not self.inner)
+        for place in (self.stack, self.outer, self.gone):
+            if key in place:
+                place.remove(key)
+        self.stack.append(key)
+        if not entered:
+            self.outer.append(key)
+        elif key not in self.inner:
+            self.inner.append(key)
+        if len(self.inner) > max(1, self.capacity - 1):
+            demoted = next(one for one in self.stack if one in self.inner)
+            self.inner.remove(demoted)
+            self.outer.append(demoted)
+        self._prune()
+        return found
+
+    def _evict(self, incoming: int) -> None:
+        self.evicted = True
+        bottom = [one for one in self.stack if one in self.inner]
+        victim = (self.outer or bottom)[0]
+        self.keys.remove(victim)
+        if victim in self.inner:
+            self.inner.remove(victim)
+            self.stack.remove(victim)
+        else:
+            self.outer.remove(victim)
+            self.gone += [victim] * (victim in self.stack)
+        others = [one for one in self.gone if one != incoming]
+        if len(others) > self.capacity:
+            self.gone.remove(others[0])
+            self.stack.remove(others[0])
+
+    def _prune(self) -> None:
+        while self.inner and self.stack[0] not in self.inner:
+            left = self.stack.pop(0)
+            if left in self.gone:
+                self.gone.remove(left)
+
+
 MODELS: dict[str, Callable[[int], Model]] = {
     "lru": _Lru,
     "fifo": _Fifo,
@@ -212,6 +269,7 @@ MODELS: dict[str, Callable[[int], Model]] = {
     "s3fifo": _S3Fifo,
     "arc": _Arc,
     "gdsf": _Gdsf,
+    "lirs": _Lirs,
 }
 
 

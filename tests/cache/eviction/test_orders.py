@@ -32,10 +32,19 @@ def leaving(name: str, script: str, capacity: int = 4) -> str:
         ("sieve", "+a +b +c a", "bca"),
         ("s3fifo", "+a +b +c +d a a", "bcda"),
         ("arc", "+a +b +c a", "bca"),
+        ("lirs", "+a +b +c +d b", "acdb"),
     ],
 )
 def test_order(name: str, script: str, order: str) -> None:
     assert leaving(name, script) == order
+
+
+def test_lirs_keeps_most_of_a_loop_that_is_larger_than_the_cache() -> None:
+    layer = MemoryLayer(max_entries=100, policy="lirs")
+    for key in [*range(150)] * 20:
+        if layer.get_nowait(key) is None:
+            layer.set_nowait(key, True)
+    assert layer.hits > 0.6 * 20 * 150
 
 
 def test_lfu_lets_newcomers_overtake_what_was_popular_once() -> None:

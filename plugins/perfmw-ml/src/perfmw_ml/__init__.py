@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 __all__ = ["Brain", "LearnedEviction", "LearnedPolicy", "learn_from", "plugin", "read_trace"]
 
-RIVALS = ("s3fifo", "arc", "wtinylfu", "gdsf", "lru")
+RIVALS = ("s3fifo", "arc", "wtinylfu", "gdsf", "lirs")
 """Whom the learned policy must do better than to be followed."""
 TRACE_VARIABLE = "LEARNED_EVICTION_TRACE"
 _HOMES = {"Brain": "brain", "LearnedPolicy": "policy", "learn_from": "training", "read_trace": "training"}
