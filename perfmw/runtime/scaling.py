@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections import deque
+from collections.abc import Iterable
 from dataclasses import asdict
 from math import isfinite
+from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
 from perfmw.contracts import ResourceUsageMetrics, ScaleAdvice
@@ -16,6 +19,23 @@ if TYPE_CHECKING:
 MINUTE = 60.0
 HORIZON = 3600.0
 _ROUNDING = 3
+_SLOT = 300.0
+_SLOTS = 2_880
+"""Ten days: a forecast learns from as many values."""
+
+
+class Rates:
+    """The rate of requests in means of five minutes: what a forecast has to know after a restart."""
+
+    def __init__(self) -> None:
+        self.means: deque[tuple[float, float]] = deque(maxlen=_SLOTS)
+        self._slot: list[tuple[float, float]] = []
+
+    def add(self, now: float, rate: float) -> None:
+        self._slot.append((now, rate))
+        if now - self._slot[0][0] >= _SLOT - MINUTE:
+            self.means.append((now, fmean(rate for _, rate in self._slot)))
+            self._slot.clear()
 
 
 class Scaling:
@@ -24,6 +44,7 @@ class Scaling:
     def __init__(self, runtime: Runtime) -> None:
         self._runtime = runtime
         self._forecaster = Forecaster()
+        self.rates = Rates()
         self._capacity = Capacity()
         self._scaler = Scaler(HORIZON)
         self._at: float | None = None
@@ -43,6 +64,18 @@ class Scaling:
             self._minute(now, (count - self._seen) / seconds, self._cores(cpu, seconds))
         self._at, self._seen, self._cpu = now, count, cpu
 
+    def restore(self, means: Iterable[tuple[float, float]]) -> None:
+        """Go on with the rates (unix seconds, requests a second) of before a restart; learning takes a while.
+
+        :raises TypeError, ValueError: for what is no such list.
+        """
+        learnt, rates = Forecaster(), Rates()
+        for at, rate in means:
+            learnt.update(at, rate)
+            rates.means.append((at, rate))
+        learnt.forecast(HORIZON)
+        self._forecaster, self.rates = learnt, rates
+
     def _cores(self, cpu: float | None, seconds: float) -> float:
         return (cpu - self._cpu) / seconds if cpu is not None and self._cpu is not None else 0.0
 
@@ -51,6 +84,7 @@ class Scaling:
         self._capacity.update(rate, cores)
         rate = self._rate = rate * workers
         self._forecaster.update(now, rate)
+        self.rates.add(now, rate)
         capacity = self._runtime.settings.forecast_capacity or self._capacity.value
         if capacity is None:
             return

@@ -8,7 +8,7 @@ import hashlib
 import logging
 import secrets
 import time
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from heapq import nlargest
@@ -119,12 +119,20 @@ class Watching:
         store = self._store
         if store is None:
             return  # stopped in the meantime
-        for name, restore in (("series", self.series.restore), ("alerts", self.manager.restore)):
+        kinds: dict[str, Callable[[Any], None]] = {
+            "series": self.series.restore,
+            "alerts": self.manager.restore,
+            "rates": self._runtime.rounds.scaling.restore,
+        }
+        for name, restore in kinds.items():
             state = await asyncio.to_thread(store.kept, name)
             if state is None:
                 continue
             try:
-                restore(state)
+                if name == "rates":
+                    await asyncio.to_thread(restore, state)  # it learns
+                else:
+                    restore(state)
             except (KeyError, TypeError, ValueError, AttributeError) as error:
                 log.warning("what monitoring kept of its %s is not used: %r", name, error)
 
@@ -163,6 +171,8 @@ class Watching:
     async def _save(self) -> None:
         if self._store is not None:
             await asyncio.to_thread(self._store.keep, "series", self.series.state())
+            rates = list(self._runtime.rounds.scaling.rates.means)
+            await asyncio.to_thread(self._store.keep, "rates", rates)
             await self._save_alerts()
 
     async def _save_alerts(self) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from perfmw import PerfMiddleware, Settings, hookimpl
-from perfmw.contracts import PoolSample, ResourcePool
+from perfmw.contracts import PoolSample, ResourcePool, ResourceUsageMetrics
 from perfmw.runtime.preparing import HOLD_SECONDS
 from perfmw.testing import Client
 
@@ -81,6 +81,27 @@ async def test_it_prepares_for_load_once_and_goes_back_when_it_has_passed(
         assert plugin.pool.capacity == 10.0
         last = runtime.ledger.entries()[-1]
         assert (last.kind, last.why) == ("reverted", "the load has passed")
+
+
+async def test_what_days_are_like_is_known_after_a_restart(tmp_path: Path) -> None:
+    """Else load would be foreseen by a process alone that has run for days."""
+    settings = Settings(state_dir=str(tmp_path), plugins=[])
+    runtime, idle, now = PerfMiddleware(app, settings=settings).runtime, ResourceUsageMetrics(), 1.7e9
+    runtime.rounds.scaling.restore(
+        (now + at, 50.0 if at % 86_400 >= 43_200 else 10.0) for at in range(0, 5 * 86_400 + 41_000, 300)
+    )
+    await runtime.rounds.watching.start()
+    await runtime.rounds.watching.stop()
+    later = PerfMiddleware(app, settings=settings).runtime
+    await later.rounds.watching.start()
+    scaling = later.rounds.scaling
+    for minute in range(2):
+        scaling.tick(now + 5 * 86_400 + 41_000 + 60 * minute, idle)
+    assert scaling.state()["expected"] > 30.0, "at noon, in less than an hour, they come"
+    assert scaling.state()["rate"] == 0.0
+    for one in (later, runtime):
+        await one.rounds.watching.stop()
+        await one.stop()
 
 
 async def test_the_kill_switch_undoes_it_and_a_rollback_too(
