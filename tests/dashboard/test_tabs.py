@@ -168,14 +168,42 @@ async def test_the_list_is_filtered_sorted_and_paged(client: httpx.AsyncClient, 
             for name in re.findall(r'<th scope="row" class="why"><a class="path"[^>]*>([^<]+)<', page)
         ]
 
-    assert len(await listed("")) == 50
+    assert len(await listed("")) == 25
     assert (await listed("type=component"))[0] == "GET /r/59"
-    assert len(await listed("page=1")) >= 11
+    assert len(await listed("page=2")) >= 11
     assert await listed("type=query") == ["SELECT ?"]
     assert await listed("q=R/59&sort=name") == ["GET /r/59"]
     assert await listed("q=nothing") == []
     for bad in ("type=nonsense", "sort=nonsense"):
         assert (await client.get(f"/_perfmw/profiles?{bad}")).status_code == 422
+
+
+async def test_what_comes_after_the_first_screen_is_whole_by_itself(client: httpx.AsyncClient) -> None:
+    """A noscript cannot hold another, and what it holds is parsed apart from what is around it."""
+    for path in ("", "profiles", "caching", "resources", "optimization", "fleet", "alerts", "settings"):
+        page = (await client.get(f"/_perfmw/{path}")).text
+        tags = re.findall(r"</?noscript>", page)
+        assert tags == ["<noscript>", "</noscript>"] * (len(tags) // 2), path
+        for rest in re.findall(r"<noscript>(.*?)</noscript>", page, re.DOTALL):
+            for name in ("section", "div", "table", "details", "dl", "form"):
+                opened = len(re.findall(rf"<{name}[ >]", rest))
+                assert opened == rest.count(f"</{name}>"), (path, name)
+
+
+async def test_every_page_of_many_profiles_is_reached(
+    client: httpx.AsyncClient, app: PerfMiddleware, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("perfmw.dashboard.pages.profiles.ROWS", 2)
+    for number in range(120):
+        app.runtime.profiles.recorder(f"GET /r/{number}").origin(0.001, 200, "uri-miss")
+
+    async def linked(page: int) -> list[int]:
+        text = (await client.get(f"/_perfmw/profiles?q=/r/&page={page}")).text
+        return [int(number) for number in re.findall(r"&amp;page=(\d+)", text)]
+
+    assert await linked(0) == [0, 1, 2, 3, 4, 59]
+    assert await linked(22) == [0, *range(18, 27), 59]
+    assert await linked(59) == [0, 55, 56, 57, 58, 59]
 
 
 async def test_profiles_are_created_changed_pinned_and_forgotten(client: httpx.AsyncClient) -> None:

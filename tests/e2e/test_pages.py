@@ -46,6 +46,24 @@ def test_the_first_load_is_small(browser: Any, shop: Shop, path: str) -> None:
     visit.page.context.close()
 
 
+def test_without_scripts_all_of_a_page_is_read(browser: Any, shop: Shop) -> None:
+    """What lies below the first screen is text to a browser with scripts, until it has drawn that."""
+    visit, plain = opened(browser), opened(browser, java_script_enabled=False)
+    panels = "section.panel h2:visible"
+    for path in ("", "caching", f"profile?id={shop.id_of('GET /basket')}"):
+        visit.go(f"{shop.dashboard}{path}")
+        plain.page.goto(f"{shop.dashboard}{path}")
+        told = plain.page.locator(panels).all_inner_texts()
+        assert told
+        assert visit.page.locator(panels).all_inner_texts() == told, path
+        assert visit.page.locator("noscript").count() == 0
+    visit.go(f"{shop.dashboard}#part-ledger")
+    sync_api.expect(visit.page.locator("#part-ledger")).to_be_in_viewport()
+    for one in (visit, plain):
+        one.page.context.close()
+        assert one.complaints == []
+
+
 def test_a_phone_needs_no_sideways_scrolling(browser: Any, shop: Shop) -> None:
     visit = opened(browser, viewport={"width": 360, "height": 740})
     wide = {}

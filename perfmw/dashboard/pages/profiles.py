@@ -24,7 +24,7 @@ from perfmw.dashboard.problems import ProblemError
 from perfmw.dashboard.render import render
 from perfmw.profiles.tracked import profile_id
 
-ROWS = 50
+ROWS = 25
 
 
 async def show_list(context: Context, request: Request) -> Response:

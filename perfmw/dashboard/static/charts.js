@@ -25,7 +25,7 @@ function timeOf(figure, event) {
 
 function rows(figure) {
   const table = figure.closest("section").querySelector("details.data table");
-  return [...table.tBodies[0].rows].map((row) => [Date.parse(row.cells[0].textContent) / 1000, row]);
+  return [...(table?.tBodies[0].rows ?? [])].map((row) => [Date.parse(row.cells[0].textContent) / 1000, row]);
 }
 
 function read(figure) {

@@ -5,6 +5,7 @@ import { watchCharts } from "./charts.js";
 import { watchCopies } from "./copy.js";
 import { listen } from "./live.js";
 import { due, refresh } from "./parts.js";
+import { unfold } from "./rest.js";
 import { showRoutes, watchRoutes } from "./routes.js";
 import "./shell.js";
 
@@ -21,8 +22,10 @@ function onState(state) {
 
 addEventListener("perfmw:acted", () => refresh().catch(() => {}));
 watchTables();
-watchRoutes();
 watchActions();
 watchCharts();
 watchCopies();
-listen(onState);
+unfold().then(() => {
+  watchRoutes();
+  listen(onState);
+});

@@ -7,6 +7,7 @@ import { showCurve, watchCurve } from "./curve.js";
 import { watchExplain } from "./explain.js";
 import { listen } from "./live.js";
 import { busy, due, refresh } from "./parts.js";
+import { unfold } from "./rest.js";
 import "./shell.js";
 
 let version;
@@ -19,11 +20,13 @@ function onState(state) {
 }
 
 addEventListener("perfmw:acted", () => refresh().catch(() => {}));
+addEventListener("perfmw:placed", showCurve);
 watchActions();
-watchExplain();
-watchBrowser();
 watchCharts();
 watchCopies();
 watchCurve();
-addEventListener("perfmw:placed", showCurve);
-listen(onState);
+unfold().then(() => {
+  watchExplain();
+  watchBrowser();
+  listen(onState);
+});

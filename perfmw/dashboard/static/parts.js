@@ -1,5 +1,6 @@
 // Sections that the server renders again: those that changed are put in the place of the old ones.
-const roots = [...document.querySelectorAll("[data-parts]")];
+import { parsed, spread } from "./rest.js";
+
 const sections = (node) => [...node.querySelectorAll("section[id]")];
 const pictures = (node) => new Map(sections(node).map((section) => [section.id, section.outerHTML]));
 const shown = new Map(); // as last placed; at first what the page came with
@@ -60,12 +61,12 @@ export const due = () => Date.now() - asked > pause;
 export const busy = () => document.querySelector("[data-parts] [data-busy]") != null;
 
 export async function refresh() {
+  const roots = [...document.querySelectorAll("[data-parts]")];
   if (!roots.length) return;
   asked = Date.now();
   const answer = await fetch(roots[0].dataset.url ?? location.href);
   if (!answer.ok) return;
-  // the text is our own template's, escaped there; a parsed document runs no scripts
-  const page = new DOMParser().parseFromString(await answer.text(), "text/html");
+  const page = spread(parsed(await answer.text()));
   pause = Math.min(Math.max(5000, 400 * (Date.now() - asked)), 30000);
   for (const root of roots) {
     const fresh = page.getElementById(root.id);

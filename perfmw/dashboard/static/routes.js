@@ -1,12 +1,8 @@
 // The route table: live values, sorting, filtering, and all routes on demand.
 import { count, duration, percent, rate } from "./figures.js";
 
-const table = document.getElementById("routes");
-const body = table.tBodies[0];
-const filter = document.getElementById("filter");
-const more = document.getElementById("all-routes");
-const empty = document.querySelector("[data-routes-empty]");
-const rows = new Map([...body.rows].map((row) => [row.dataset.id, row]));
+let table, body, filter, more, empty; // below the first screen: there once the page is whole
+const rows = new Map();
 let sorted = { column: 6, down: true };
 let everything = false;
 
@@ -111,7 +107,17 @@ async function loadAll() {
   showRoutes({ items, total: items.length }, true);
 }
 
+function find() {
+  table = document.getElementById("routes");
+  body = table.tBodies[0];
+  filter = document.getElementById("filter");
+  more = document.getElementById("all-routes");
+  empty = document.querySelector("[data-routes-empty]");
+  for (const row of body.rows) rows.set(row.dataset.id, row);
+}
+
 export function watchRoutes() {
+  find();
   [...table.tHead.rows[0].cells].forEach((cell, column) => {
     cell.firstElementChild.addEventListener("click", () => {
       const same = sorted.column === column;

@@ -28,4 +28,3 @@ tablist.addEventListener("keydown", (event) => {
 const chosen = tablist.querySelector('[aria-selected="true"]');
 // with the next picture: asked for here, the page would be laid out once more than it is anyway
 requestAnimationFrame(() => chosen?.scrollIntoView?.({ block: "nearest", inline: "nearest" }));
-addEventListener("load", () => setTimeout(() => document.body.classList.add("whole")));
