@@ -26,29 +26,34 @@ class Preparing:
         self._runtime = runtime
         self._looked_at = 0.0
         self._due_at = 0.0
-        self.standing: dict[str, OptimizationOpportunity] = {}
-        """What was prepared, by its id."""
+        self._prepared: set[str] = set()
+        """What was done for the rise that is due: also what somebody has undone since is not done again."""
+
+    @property
+    def standing(self) -> list[OptimizationOpportunity]:
+        """What was prepared and can be undone, also before a restart."""
+        kept = (entry.opportunity for entry in self._runtime.ledger.kept())
+        return [one for one in kept if one.optimizer == "forecast"]
 
     def tick(self, now: float) -> None:
         """Look at the forecast, if it is time; prepare, or go back."""
         if now - self._looked_at < LOOK_SECONDS:
             return
-        self._looked_at = now
+        self._looked_at, self._due_at = now, self._due_at or now
         from perfmw.optimization.forecasting import load_due
 
         due = load_due(self._runtime.rounds.scaling.state())
         if due is not None:
             self._due_at = now
             self._prepare(str(due))
-        elif self.standing and now - self._due_at >= HOLD_SECONDS:
+        elif now - self._due_at >= HOLD_SECONDS:
             self.revert("the load has passed")
 
     def revert(self, why: str) -> None:
         """Undo all that was prepared."""
-        for opportunity in reversed(list(self.standing.values())):
-            if "before" in opportunity.parameters:
-                self._do(opportunity, "reverted", why)
-        self.standing.clear()
+        for opportunity in reversed(self.standing):
+            self._do(opportunity, "reverted", why)
+        self._prepared.clear()
 
     def _prepare(self, why: str) -> None:
         runtime = self._runtime
@@ -58,18 +63,18 @@ class Preparing:
         forecast: ForecastOptimizer = optimizer  # type: ignore[assignment]
         pools = runtime.plugins.resource_pools
         resizable = {name for name, pool in pools.items() if isinstance(pool, ResizablePool)}
-        refused = runtime.ledger.rejected()
+        done = self._prepared | {one.id for one in self.standing} | runtime.ledger.rejected()
         for opportunity in forecast.prepare(runtime.snapshot(), resizable):
-            if opportunity.id not in self.standing and opportunity.id not in refused:
-                self.standing[opportunity.id] = opportunity
-                self._do(opportunity, "applied", why)
+            if opportunity.id not in done:
+                self._prepared.add(opportunity.id)
+                self._do(opportunity, "kept" if "before" in opportunity.parameters else "applied", why)
 
     def _do(
-        self, opportunity: OptimizationOpportunity, kind: Literal["applied", "reverted"], why: str
+        self, opportunity: OptimizationOpportunity, kind: Literal["applied", "kept", "reverted"], why: str
     ) -> None:
         runtime = self._runtime
         optimizer = runtime.plugins.optimizers["forecast"]
-        act = optimizer.apply if kind == "applied" else optimizer.revert
+        act = optimizer.revert if kind == "reverted" else optimizer.apply
         try:
             act(opportunity, runtime.controls)
         except Exception as error:

@@ -70,7 +70,8 @@ async def test_it_prepares_for_load_once_and_goes_back_when_it_has_passed(
             preparing.tick(2_000_000.0 + 60 * minute)
         assert plugin.pool.capacity == 20.0
         done = [entry for entry in runtime.ledger.entries() if entry.who == "forecast"]
-        assert [entry.kind for entry in done] == ["applied", "applied"], "once, and not every minute"
+        assert [entry.kind for entry in done] == ["applied", "kept"], "once, and not every minute"
+        assert [entry.id for entry in runtime.ledger.kept()] == [done[1].id], "so it can be rolled back"
         assert "60 requests a second are expected" in done[0].why
         assert (await runtime.warm_up.wait())["status"] == "idle"
         assert any(one.kind == "forecast" for one in runtime.rounds.watching.timeline.items())
@@ -81,6 +82,26 @@ async def test_it_prepares_for_load_once_and_goes_back_when_it_has_passed(
         assert plugin.pool.capacity == 10.0
         last = runtime.ledger.entries()[-1]
         assert (last.kind, last.why) == ("reverted", "the load has passed")
+
+
+async def test_what_was_prepared_before_a_restart_goes_back_when_the_load_has_passed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = Settings(state_dir=str(tmp_path), plugins=[], auto_optimization=True)
+    before, after = Plugin(), Plugin()
+    runtime = PerfMiddleware(app, settings=settings, plugins=[before]).runtime
+    runtime.rounds.pools = [before.pool.sample(0.0)]
+    monkeypatch.setattr(runtime.rounds.scaling, "state", lambda: DUE)
+    runtime.optimizing.preparing.tick(1_000.0)
+    await runtime.stop()
+    later = PerfMiddleware(app, settings=settings, plugins=[after]).runtime
+    later.optimizing.start()
+    preparing, found = later.optimizing.preparing, []
+    for at in (2_000.0, 2_000.0 + HOLD_SECONDS - 60, 2_000.0 + HOLD_SECONDS):
+        preparing.tick(at)
+        found.append(after.pool.capacity)
+    assert found == [20.0, 20.0, 10.0]
+    await later.stop()
 
 
 async def test_what_days_are_like_is_known_after_a_restart(tmp_path: Path) -> None:
@@ -115,12 +136,14 @@ async def test_the_kill_switch_undoes_it_and_a_rollback_too(
     runtime.optimizing.preparing.tick(1_000.0)
     assert plugin.pool.capacity == 20.0
     # the warm-up had no app to ask yet: written down, and no reason to stop
-    assert [entry.kind for entry in runtime.ledger.entries()] == ["failed", "applied"]
+    assert [entry.kind for entry in runtime.ledger.entries()] == ["failed", "kept"]
     runtime.engine.rollback(runtime.ledger.entries()[-1].id)
     assert plugin.pool.capacity == 10.0
     runtime.optimizing.preparing.tick(1_060.0)
     assert plugin.pool.capacity == 10.0, "not again for the same rise"
-    plugin.pool.capacity = 20.0
+    runtime.optimizing.preparing.revert("passed")
+    runtime.optimizing.preparing.tick(1_120.0)
+    assert plugin.pool.capacity == 20.0, "for the next one"
     runtime.optimizing.end()
     assert plugin.pool.capacity == 10.0
     assert not runtime.optimizing.automatic
