@@ -12,10 +12,12 @@ from time import perf_counter
 from typing import Any, Final, Protocol
 from urllib.parse import unquote
 
+from perfmw.asgi.backlog import Backlog
 from perfmw.asgi.types import HeaderList
 
 _MOST: Final = 1024
 _LONGEST: Final = 4096
+_VERSIONS: Final = (b"HTTP/1.1", b"HTTP/1.0")
 _REARMED: Final = 0.5
 """Seconds for which a connection's time to be idle is not begun anew."""
 _KINDS: Final = {
@@ -47,8 +49,11 @@ class Porter(Protocol):
     def at_ease(self, now: float) -> bool:
         """Whether nobody needs to be turned away."""
 
-    def answer(self, head: Head, connection: Any, now: float) -> bytes | None:
-        """What to answer a request of uvicorn's ``connection`` at once; None to let it go on."""
+    def answer(self, head: Head, connection: Any, now: float, *, closes: bool) -> bytes | None:
+        """What to answer a request of uvicorn's ``connection`` at once; None to let it go on.
+
+        :param closes: whether the connection is closed after that.
+        """
 
 
 def read_head(data: bytes) -> Head | None:
@@ -62,7 +67,7 @@ def read_head(data: bytes) -> Head | None:
         return None
     first, *lines = top.split(b"\r\n")
     words = first.split(b" ")
-    if len(words) != 3 or words[2] != b"HTTP/1.1" or not words[1].startswith(b"/") or not words[0].isalpha():
+    if len(words) != 3 or words[2] not in _VERSIONS or words[1][:1] != b"/" or not words[0].isalpha():
         return None
     headers: HeaderList = []
     for line in lines:
@@ -71,13 +76,14 @@ def read_head(data: bytes) -> Head | None:
             return None
         headers.append((name.lower(), value.strip(b" \t")))
     try:
-        return _head(words[0], words[1].partition(b"#")[0], headers, body)
+        closes = words[2] == b"HTTP/1.0"
+        return _head(words[0], words[1].partition(b"#")[0], headers, body, closes)
     except ValueError:  # what is not ASCII, a length that is no number
         return None
 
 
-def _head(method: bytes, target: bytes, headers: HeaderList, body: bytes) -> Head | None:
-    length, closes = None, False
+def _head(method: bytes, target: bytes, headers: HeaderList, body: bytes, closes: bool) -> Head | None:
+    length = None
     for name, value in headers:
         if name in (b"upgrade", b"expect", b"transfer-encoding"):
             return None
@@ -86,9 +92,9 @@ def _head(method: bytes, target: bytes, headers: HeaderList, body: bytes) -> Hea
                 return None
             length = int(value)
         elif name == b"connection":
-            closes = value.lower() == b"close"
-            if not closes and value.lower() != b"keep-alive":
+            if value.lower() not in (b"close", b"keep-alive"):
                 return None
+            closes |= value.lower() == b"close"
     if len(body) != (length or 0):
         return None
     raw, _, query = target.partition(b"?")
@@ -129,14 +135,28 @@ def guarded(base: Any, porter: Porter) -> type:
         head = heads[data] = read_head(data) if len(data) <= 2 * _LONGEST else None
         return head
 
+    def refuse(data: bytes, caller: Any) -> bytes | None:
+        """The answer to one who has just come and leaves with it."""
+        now = perf_counter()
+        if at_ease(now):
+            return None
+        head = heads[data] if data in heads else look(data)
+        return answer(head, caller, now, closes=True) if head is not None else None
+
+    backlog = Backlog(refuse)
+
     class Guarded(base):  # type: ignore[misc]
         _rearmed = 0.0
+
+        def connection_made(self, transport: Any) -> None:
+            super().connection_made(transport)
+            backlog.take_in(self)
 
         def data_received(self, data: bytes) -> None:
             now = perf_counter()
             if not at_ease(now) and between(self):
                 head = heads[data] if data in heads else look(data)
-                if head is not None and (answered := answer(head, self, now)) is not None:
+                if head is not None and (answered := answer(head, self, now, closes=head.closes)) is not None:
                     self.transport.write(answered)
                     if head.closes:
                         self.transport.close()

@@ -66,7 +66,7 @@ class Doorkeeper:
         """Whether nobody was refused lately: then nobody will be, and nothing is looked at."""
         return now - self._limits.refused_at > _UNREST
 
-    def answer(self, head: Head, connection: Any, now: float) -> bytes | None:
+    def answer(self, head: Head, connection: Any, now: float, *, closes: bool) -> bytes | None:
         """The refusal of a request that would be refused; None for any other."""
         case: _Case | None = head.note or self._case(head, connection)
         if case is None or (gate := case.place.gate) is None:
@@ -87,7 +87,7 @@ class Doorkeeper:
         if not self._uncounted:
             connection.loop.call_soon(self._tell, now)
         self._uncounted[head.method, name] += 1
-        return self._refusal(head, connection.server_state.default_headers)
+        return self._refusal(head, connection.server_state.default_headers, closes)
 
     def _case(self, head: Head, connection: Any) -> _Case | None:
         """None for what may be answered by others than perfmw, or from where it takes time to look."""
@@ -139,12 +139,12 @@ class Doorkeeper:
             and not any(key in memory for memory in self._memories)
         )
 
-    def _refusal(self, head: Head, defaults: HeaderList) -> bytes:
+    def _refusal(self, head: Head, defaults: HeaderList, closes: bool) -> bytes:
         """The answer with the server's own fields (``date``), which it renews every second."""
         if self._made[0] is not defaults:
             self._made = defaults, {}
         self._count += 1
-        kind = head.method == "HEAD", head.closes, self._count % len(OVERLOADED)
+        kind = head.method == "HEAD", closes, self._count % len(OVERLOADED)
         made = self._made[1].get(kind)
         if made is None:
             made = self._made[1][kind] = _answer(defaults, *kind)

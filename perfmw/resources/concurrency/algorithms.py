@@ -49,7 +49,7 @@ class Gradient:
 
     _LEAST: Final = 0.5
 
-    def __init__(self, tolerance: float = 1.1, headroom: float = 1.0, smoothing: float = 0.5) -> None:
+    def __init__(self, tolerance: float = 1.1, headroom: float = 0.75, smoothing: float = 0.5) -> None:
         self._tolerance, self._headroom, self._smoothing = tolerance, headroom, smoothing
 
     def next(self, limit: float, window: Window) -> float:
