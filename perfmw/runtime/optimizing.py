@@ -12,6 +12,7 @@ from perfmw.contracts import Alert, OptimizationLevel, OptimizationRequest, Perf
 from perfmw.profiles import Reading, profile_id
 from perfmw.runtime.allotting import ADMISSION, Admission
 from perfmw.runtime.preparing import Preparing
+from perfmw.runtime.workers import Switch
 
 if TYPE_CHECKING:
     from perfmw.optimization import PerformanceOptimizationEngine
@@ -85,15 +86,30 @@ class Optimizing:
 
     def __init__(self, runtime: Runtime) -> None:
         self._runtime = runtime
-        self.automatic = runtime.settings.auto_optimization
-        """A switch of this worker; the setting says how it begins. Profiles may have one of their own."""
-        self._ended = False
+        self.switch = Switch(runtime.settings.auto_optimization)
+        """The setting says how it begins. Profiles may have one of their own."""
         self._looked_at = self._alarmed_at = 0.0
         self._seen = -1
         """How often requests had been counted at the last look."""
         self._optimized_at = self._rechecked_at = time.time()
         self.preparing = Preparing(runtime)
         runtime.listen(self._heard)
+
+    @property
+    def automatic(self) -> bool:
+        return self.switch.on
+
+    def turn(self, on: bool) -> None:
+        """Optimize by itself from now on, or not; the other workers of the host follow."""
+        self.switch = Switch(on, self.switch.ended and not on, time.time())
+
+    def take_over(self, switch: Switch | None) -> None:
+        """What another worker of the host was told, if that was later."""
+        if switch is None or switch.at <= self.switch.at:
+            return
+        self.switch = switch
+        if switch.ended:
+            self.preparing.revert("kill switch")
 
     def start(self) -> None:
         """Apply again what was kept before a restart; or undo it, where optimizations are off."""
@@ -124,7 +140,7 @@ class Optimizing:
         elif self.automatic:
             self.preparing.tick(now)
             self._work(now)
-        elif not self._ended and now - self._optimized_at >= OPTIMIZE_SECONDS:
+        elif not self.switch.ended and now - self._optimized_at >= OPTIMIZE_SECONDS:
             self._work_for_some(now)
 
     def _due(self, now: float) -> bool:
@@ -134,7 +150,7 @@ class Optimizing:
 
     def end(self) -> None:
         """The kill switch: nothing is done by itself any more, and what was done for a forecast is undone."""
-        self.automatic, self._ended = False, True
+        self.switch = Switch(on=False, ended=True, at=time.time())
         self.preparing.revert("kill switch")
 
     def _work(self, now: float) -> None:
@@ -158,7 +174,7 @@ class Optimizing:
 
     def _automatic_one(self, target: str) -> PerformanceProfile | None:
         """The profile of that name, if ``auto_optimization`` is on for it."""
-        found = None if self._ended else self._runtime.profiles.find(target)
+        found = None if self.switch.ended else self._runtime.profiles.find(target)
         profile = self._runtime.engine.configured(found) if found is not None else None
         return profile if profile is not None and profile.metadata.auto_optimization else None
 

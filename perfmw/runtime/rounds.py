@@ -96,6 +96,7 @@ class Rounds:
         others = briefly_heard(self._runtime)
         for said in others:
             self.resources.take_over(said.managers)
+            self._runtime.optimizing.take_over(said.automatic)
         return merged_pools(own, [said.pools for said in others])
 
     def tick(self, now: float) -> None:

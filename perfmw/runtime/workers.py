@@ -36,11 +36,24 @@ class CachesSaid(msgspec.Struct):
     timeouts: int
 
 
+class Switch(msgspec.Struct, frozen=True):
+    """Whether perfmw optimizes by itself; ``ended``: not even for profiles that ask for it.
+
+    ``at``: when that was chosen, in unix seconds; 0 where only the setting spoke. Of two switches the later
+    holds, so the workers of a host come to the same.
+    """
+
+    on: bool
+    ended: bool = False
+    at: float = 0.0
+
+
 class Brief(msgspec.Struct):
     """The part of it that each round reads: decoding passes over the rest."""
 
     pools: list[PoolSample] = []
     managers: list[ManagerRecord] = []
+    automatic: Switch | None = None
 
 
 class Said(Brief, kw_only=True):
@@ -65,6 +78,7 @@ def said_by(runtime: Runtime) -> bytes:
         pools=list(rounds.pools),
         limits=limited(runtime),
         managers=rounds.resources.records(),
+        automatic=runtime.optimizing.switch,
     )
     return msgspec.json.encode(said)
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 import time
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -94,21 +95,27 @@ async def no_app(scope: Any, receive: Any, send: Any) -> None:
     raise NotImplementedError
 
 
+@asynccontextmanager
+async def opened(*workers: PerfMiddleware) -> AsyncIterator[list[Client]]:
+    async with AsyncExitStack() as stack:
+        yield [await stack.enter_async_context(Client(one, base_url="http://127.0.0.1")) for one in workers]
+
+
+async def exchange(*workers: PerfMiddleware) -> None:
+    for one in workers:
+        assert one.runtime.sharing is not None
+        await one.runtime.sharing.exchange()
+
+
 @pytest.mark.anyio
 async def test_each_worker_shows_the_pools_and_managers_of_all(tmp_path: Path) -> None:
     settings = Settings(state_dir=str(tmp_path), dashboard="loopback", sample_interval=3_600.0, plugins=())
     first, second = (PerfMiddleware(no_app, settings, plugins=[Database(used)]) for used in (2.0, 7.0))
-    async with AsyncExitStack() as stack:
-        pages = [
-            await stack.enter_async_context(Client(one, base_url="http://127.0.0.1"))
-            for one in (first, second)
-        ]
+    async with opened(first, second) as pages:
         for one in (first, second):
             one.runtime.rounds.tick(time.time())
         made = second.runtime.rounds.resources.create("shop", pools=["database"])
-        for one in (second, first, second):
-            assert one.runtime.sharing is not None
-            await one.runtime.sharing.exchange()
+        await exchange(second, first, second)
         for one, page in zip((first, second), pages, strict=True):
             one.runtime.rounds.tick(time.time())
             api = "/_perfmw/api/v1"
@@ -121,3 +128,29 @@ async def test_each_worker_shows_the_pools_and_managers_of_all(tmp_path: Path) -
             assert managed["metrics"]["utilization"] == {"database": 0.45}
             metrics = (await page.get("/_perfmw/metrics")).text
             assert re.search(r'^perfmw_pool_utilization_ratio{pool="database"} 0\.45$', metrics, re.M)
+
+
+@pytest.mark.anyio
+async def test_all_workers_follow_the_switch_of_automatic_optimization(tmp_path: Path) -> None:
+    """The later word holds, whichever worker was told; so does the kill switch."""
+    settings = Settings(state_dir=str(tmp_path), dashboard="loopback", sample_interval=3_600.0, plugins=())
+    first, second = PerfMiddleware(no_app, settings), PerfMiddleware(no_app, settings)
+    own = [("origin", "http://127.0.0.1"), ("content-type", "application/json")]
+
+    def states() -> list[tuple[bool, bool]]:
+        return [(s.on, s.ended) for s in (one.runtime.optimizing.switch for one in (first, second))]
+
+    async with opened(first, second) as (one_page, other_page):
+        steps = (
+            (one_page, "automatic", b'{"on": true}', (True, False)),
+            (other_page, "stop", b"{}", (False, True)),
+            (one_page, "automatic", b'{"on": true}', (True, False)),
+            (other_page, "automatic", b'{"on": false}', (False, False)),
+        )
+        for page, what, body, wanted in steps:
+            answer = await page.post(f"/_perfmw/api/v1/optimization/{what}", own, body)
+            assert answer.status < 300, answer.text
+            await exchange(first, second, first)
+            for one in (first, second):
+                one.runtime.rounds.tick(time.time())
+            assert states() == [wanted] * 2, what

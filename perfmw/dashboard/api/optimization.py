@@ -131,7 +131,7 @@ async def set_automatic(context: Context, request: Request) -> Response:
     host: Any = context.host
     if wanted and not host.settings.optimizations_enabled:
         raise ProblemError(409, "Optimizations are off: optimizations_enabled is false.")
-    host.optimizing.automatic = wanted
+    host.optimizing.turn(wanted)
     return answer(request, {"on": wanted})
 
 

@@ -17,7 +17,7 @@ ROWS = 50
 
 
 def automatic(host: Any) -> bool:
-    """Whether this worker optimizes without being asked."""
+    """Whether the workers of this host optimize without being asked."""
     optimizing = getattr(host, "optimizing", None)
     return bool(optimizing.automatic if optimizing is not None else host.settings.auto_optimization)
 
