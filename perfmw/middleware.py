@@ -41,6 +41,7 @@ from perfmw.settings import Settings
 if TYPE_CHECKING:
     from perfmw.exchange.warming import Asker
 
+Told = list[object]
 DASHBOARD = "perfmw.dashboard:create_app"
 """Loaded when a request first asks for it, so that nobody pays for a page nobody opens (docs/design.md)."""
 
@@ -90,12 +91,7 @@ class PerfMiddleware:
         self._vitals = VitalsBeacon(self.runtime.profiles, vitals) if vitals is not None else None
 
     async def __call__(
-        self,
-        scope: Scope,
-        receive: Receive,
-        send: Send,
-        told: list[object] | None = None,
-        plain: Plain | None = None,
+        self, scope: Scope, receive: Receive, send: Send, told: Told | None = None, plain: Plain | None = None
     ) -> None:
         """Answer by the shortest way that is right.
 
@@ -154,11 +150,7 @@ class PerfMiddleware:
                 await send_response(send, start, {"type": "http.response.body", "body": body})
                 self._count_hit(stored, body, perf_counter() - started, told)
                 return
-        if tracing is None:
-            await self._at_length(scope, receive, send, started, told)
-        else:
-            told = []
-            await tracing.unsampled(scope, told, self._at_length(scope, receive, send, started, told))
+        await self._observed_at_length(scope, receive, send, started, told)
 
     def _answer(
         self, stored: StoredResponse, conditions: Conditions | None, now: float
@@ -167,9 +159,7 @@ class PerfMiddleware:
             return 304, headers, b""
         return stored.status, self._hit_headers(stored, now), stored.body
 
-    def _count_hit(
-        self, stored: StoredResponse, body: bytes, seconds: float, told: list[object] | None
-    ) -> None:
+    def _count_hit(self, stored: StoredResponse, body: bytes, seconds: float, told: Told | None) -> None:
         recorder = self._recorder(stored.route)
         recorder.hit(seconds)
         traffic = recorder.traffic  # plain additions: all that a hit pays for the cache's statistics
@@ -179,13 +169,18 @@ class PerfMiddleware:
         if told is not None:
             told.append(stored)
 
+    async def _observed_at_length(
+        self, scope: Scope, receive: Receive, send: Send, started: float, told: Told | None
+    ) -> None:
+        tracing = self.runtime.tracing if told is None else None
+        if tracing is None:
+            await self._at_length(scope, receive, send, started, told)
+        else:
+            told = []
+            await tracing.unsampled(scope, told, self._at_length(scope, receive, send, started, told))
+
     async def _at_length(
-        self,
-        scope: Scope,
-        receive: Receive,
-        send: Send,
-        started: float,
-        told: list[object] | None,
+        self, scope: Scope, receive: Receive, send: Send, started: float, told: Told | None
     ) -> None:
         runtime = self.runtime
         if not runtime.started:

@@ -2,7 +2,7 @@
 
 uvicorn writes a response's head when it starts and its body when that comes: two system calls, and with
 TLS two records. A call costs it some five microseconds, which is more than all else that is done for a hit.
-While both are at hand, what the server writes to its transport is kept until the second write.
+While both are at hand, what the server writes to its transport is kept until both were written.
 """
 
 from __future__ import annotations
@@ -30,33 +30,17 @@ class Cycle(Protocol):
 
 
 class Cork:
-    """Stands for a transport during two messages: the first write waits for the second."""
+    """Stands for a transport during two messages: what is written waits in ``kept`` until both are there."""
 
-    __slots__ = ("_kept", "_transport")
+    __slots__ = ("_kept", "_transport", "write")
 
-    def __init__(self, transport: Transport) -> None:
+    def __init__(self, transport: Transport, kept: list[bytes]) -> None:
         self._transport = transport
-        self._kept: bytes | None = None
-
-    def write(self, data: bytes) -> None:
-        kept = self._kept
-        if kept is None:
-            self._kept = data
-        elif kept and len(data) <= LARGEST:
-            self._kept = b""
-            self._transport.write(kept + data)
-        else:
-            self.flush()
-            self._transport.write(data)
-
-    def flush(self) -> None:
-        """What still waits is written."""
-        kept, self._kept = self._kept, b""
-        if kept:
-            self._transport.write(kept)
+        self._kept = kept
+        self.write = kept.append
 
     def close(self) -> None:
-        self.flush()
+        _write_all(self._transport, self._kept)
         self._transport.close()
 
     def __getattr__(self, name: str) -> Any:
@@ -79,16 +63,34 @@ def cycle_of(send: Send) -> Cycle | None:
     return cycle if corked else None
 
 
-async def send_both(cycle: Cycle, send: Send, start: Message, body: Message) -> None:
-    """Send the start of a response and its first body, in one write if that is small."""
+def _write_all(transport: Transport, kept: list[bytes]) -> None:
+    """What was kept is written, small parts at once."""
+    if len(kept) > 1 and len(kept[1]) <= LARGEST:
+        transport.write(b"".join(kept))
+    else:
+        for data in kept:
+            transport.write(data)
+    kept.clear()
+
+
+async def send_both(cycle: Cycle, send: Send, start: Message, body: Message, last: bytes = b"") -> None:
+    """Send the start of a response and its first body, in one write if that is small.
+
+    :param last: a field and the empty line after it, to end the head with: what the server need not look at
+        again, since it never changes.
+    """
+    kept: list[bytes] = []
     transport = cycle.transport
-    cork = cycle.transport = Cork(transport)
+    cycle.transport = Cork(transport, kept)
     try:
         await send(start)
+        if last and kept:
+            kept[0] = kept[0][:-2] + last
         await send(body)
     finally:
         cycle.transport = transport
-        cork.flush()
+        if kept:
+            _write_all(transport, kept)
 
 
 async def send_response(send: Send, start: Message, body: Message) -> None:

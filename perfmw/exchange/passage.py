@@ -60,7 +60,7 @@ class Passage(Collector):
     ``started`` and ``finished_at`` (of the last byte, 0.0 until then) are of ``perf_counter``, ``epoch`` is
     the tags' when the request began. ``tally`` counts its seconds, once the response proved to be of the
     usual kind. ``exchange`` is who took over, since the response may be stored. ``begun`` is a start that
-    waits for the body, which leaves with it through ``cycle``.
+    waits for the body, which leaves with it through ``cycle``; ``last`` is what its head still lacks.
     """
 
     __slots__ = (
@@ -72,6 +72,7 @@ class Passage(Collector):
         "exchange",
         "finished_at",
         "held",
+        "last",
         "reason",
         "receive_message",
         "scope",
@@ -89,6 +90,7 @@ class Passage(Collector):
     exchange: Exchange | None
     finished_at: float
     held: Held
+    last: bytes
     reason: str
     receive_message: Receive
     scope: Scope
@@ -106,6 +108,11 @@ class Passage(Collector):
     def name(self) -> str:
         """The route's name; empty as long as it is not known."""
         return self.held.name if self.exchange is None else self.exchange.name
+
+    @property
+    def cache_status(self) -> str:
+        """The Cache-Status that the response got, where no exchange took over."""
+        return self.held.field[1].decode("latin-1") if self.reason == self.held.reason else ""
 
     def route(self) -> str:
         """The name of the route that answered, as far as the app has told by now."""
@@ -128,7 +135,7 @@ class Passage(Collector):
                 self.finished_at = perf_counter()
             if self.begun is not None:
                 begun, self.begun = self.begun, None
-                return send_both(self.cycle, self.send_message, begun, message)
+                return send_both(self.cycle, self.send_message, begun, message, self.last)
         elif kind == _START:
             held = self.held
             status = self.status = message["status"]
@@ -138,11 +145,10 @@ class Passage(Collector):
             if status == held.status and held.count is not None:
                 self.tally = held.count
             self.reason = held.reason
-            if len(message) == 3:
-                message = {"type": _START, "status": status, "headers": held.sent.copy()}
-            else:
-                message = {**message, "headers": held.sent.copy()}
-            return self._started(message, held.sized)
+            if held.last and (cycle := cycle_of(self.send_message)) is not None:
+                self.begun, self.cycle, self.last = {**message, "headers": held.seen}, cycle, held.last
+                return WAITS
+            return self.send_message({**message, "headers": [*headers, held.field]})
         elif kind == _PATHSEND:
             self.finished_at = perf_counter()
             if self.begun is not None:
@@ -152,7 +158,7 @@ class Passage(Collector):
     def _started(self, message: Message, sized: bool) -> Awaitable[None]:
         """A start may wait for the first of the body: no server has to send it before (ASGI 3.0)."""
         if sized and (cycle := cycle_of(self.send_message)) is not None:
-            self.begun, self.cycle = message, cycle
+            self.begun, self.cycle, self.last = message, cycle, b""
             return WAITS
         return self.send_message(message)
 
@@ -160,6 +166,8 @@ class Passage(Collector):
         """A message that is no body: the start that waits goes first."""
         assert self.begun is not None
         begun, self.begun = self.begun, None
+        if self.last:
+            begun["headers"] = [*begun["headers"], self.held.field]
         await self.send_message(begun)
         await self.send_message(message)
 
@@ -172,10 +180,10 @@ class Passage(Collector):
         if verdict is None:
             return self._hand_over(message)
         self.reason = reason = verdict.reason
-        sent = [*headers, _passed.get(reason) or _pass(reason)]
+        field = _passed.get(reason) or _pass(reason)
         if held.seen is None and held.reason == reason:
-            held.remember(headers, sent.copy())
-        return self._started({**message, "headers": sent}, is_sized(headers))
+            held.remember(headers, field)
+        return self._started({**message, "headers": [*headers, field]}, is_sized(headers))
 
     def _hand_over(self, message: Message) -> Awaitable[None]:
         """This response has to be judged: let a full exchange do that, and see to the rest of it."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from perfmw.asgi.types import HeaderList
+from perfmw.http.messages import Header
 from perfmw.http.storing import Storing
 from perfmw.settings import CacheRule
 
@@ -26,21 +27,22 @@ class Held:
 
     ``until`` is 0 where something is stored all the same: then the store has to be asked, but nobody waits
     until ``queueless``. ``control`` is a Cache-Control value that forbade storing by itself, and ``verdict``
-    what it came to. ``seen`` are the fields of its first response, and ``sent`` what was made of them: the
-    same fields come to the same again. ``sized``: they tell the length of the body.
+    what it came to. ``seen`` are the fields of its first response, a list that nobody changes, and ``field``
+    is the Cache-Status they got: the same fields come to the same again. ``last`` is that as the end of a
+    head, where they tell the length of the body; else it is empty.
     """
 
     __slots__ = (
         "control",
         "count",
+        "field",
         "key",
+        "last",
         "name",
         "queueless",
         "reason",
         "rule",
         "seen",
-        "sent",
-        "sized",
         "status",
         "until",
         "verdict",
@@ -58,8 +60,8 @@ class Held:
         self.control: bytes | None = None
         self.verdict: Storing | None = None
         self.seen: HeaderList | None = None
-        self.sent: HeaderList = []
-        self.sized = False
+        self.field: Header = (b"", b"")
+        self.last = b""
 
     def counted(self, status: int, reason: str, name: str, count: Callable[[float], None]) -> None:
         """How a response was counted."""
@@ -67,10 +69,11 @@ class Held:
             self.seen = None
         self.status, self.reason, self.name, self.count = status, reason, name, count
 
-    def remember(self, seen: HeaderList, sent: HeaderList) -> None:
-        """``sent`` is what came of the response fields ``seen``; lists that nobody changes."""
+    def remember(self, seen: HeaderList, field: Header) -> None:
+        """``field`` is what the response fields ``seen`` came to."""
         if sum(len(name) + len(value) for name, value in seen) <= _LONGEST:
-            self.seen, self.sent, self.sized = seen, sent, is_sized(seen)
+            self.seen, self.field = seen, field
+            self.last = b"%b: %b\r\n\r\n" % field if is_sized(seen) else b""
 
 
 class Passing:

@@ -198,7 +198,8 @@ class RequestTracing:
             kit.detach(token)
             watch = self._looked(span._context[0], looked)
             route = named(told)[0]
-            kit.describe(span, route=route, status=noted.status, cache_status=noted.cache, error=error)
+            cache = noted.cache or (getattr(told[0], "cache_status", None) if told else None)
+            kit.describe(span, route=route, status=noted.status, cache_status=cache, error=error)
             span._end_time = started + int(seconds * 1e9)
             if told or error is not None or sink.starters:  # what was asked of the dashboard is no request
                 sink.send(span)
