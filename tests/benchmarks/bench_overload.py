@@ -9,8 +9,10 @@ one of 20 places behind it and holds it for 50 ms; ``cpu`` takes 10 ms of the pr
 
 Where one thread computes and refuses, refusals take their time from those served. ``left by refusals in
 uvicorn`` is what goodput an app would have that refuses at once, in uvicorn without perfmw. ``BENCH_HTTP``
-(``h11``, ``httptools``) and ``BENCH_LOOP`` (``asyncio``, ``uvloop``) say what uvicorn uses. The processes
-ask for priority (Linux, root); on a busy machine without it the figures say more about the neighbours.
+(``h11``, ``httptools``) and ``BENCH_LOOP`` (``asyncio``, ``uvloop``) say what uvicorn uses;
+``BENCH_CONNECTIONS=fresh`` has clients connect anew for each request. The peak is that before and after,
+without the limiter at 95% of the capacity. The processes ask for priority (Linux, root); on a busy machine
+without it the figures say more about the neighbours.
 """
 
 from __future__ import annotations
@@ -42,7 +44,8 @@ CAPACITY = {"io": 400.0} | {kind: 1.0 / seconds for kind, seconds in COMPUTES.it
 PATIENCE = 1.0
 HOLD = 0.25
 MOST_CONNECTIONS = 3000
-AHEAD = 600
+FRESH = "connection: close\r\n" * (os.environ.get("BENCH_CONNECTIONS") == "fresh")
+AHEAD = 0 if FRESH else 600
 PATHS = ("/low", "/normal", "/high")
 
 
@@ -146,8 +149,7 @@ class Connection(asyncio.Protocol):
 
     def ask(self, request: list[Any]) -> None:
         self.request, self._data = request, b""
-        path = PATHS[request[1]]
-        self.transport.write(f"GET {path} HTTP/1.1\r\nhost: x\r\n\r\n".encode())
+        self.transport.write(f"GET {PATHS[request[1]]} HTTP/1.1\r\nhost: x\r\n{FRESH}\r\n".encode())
 
     def data_received(self, data: bytes) -> None:
         self._data += data
@@ -158,7 +160,10 @@ class Connection(asyncio.Protocol):
         if len(body) >= length:
             self.request[2:] = [int(head[9:12]), time.perf_counter()]
             self.request = None
-            self.generator.idle.append(self)
+            if FRESH or b"connection: close" in head.lower():
+                self.transport.close()
+            else:
+                self.generator.idle.append(self)
 
     def connection_lost(self, error: Exception | None) -> None:
         self.generator.connections -= 1
@@ -315,32 +320,39 @@ def refusing_in_uvicorn(rate: float) -> float:
 def overload(kind: str) -> None:
     capacity = CAPACITY[kind]
     with server(kind, "off") as (port, _):
-        requests = run(port, [(0.5 * capacity, CALM), (0.95 * capacity, OVER)])
-        unloaded, peak = phase(requests, 1, CALM), phase(requests, CALM + 2, CALM + OVER)
+        unloaded, before = at_best(port, capacity)
         without = phase(run(port, [(2 * capacity, OVER)]), 3, OVER)
-    print(f"{kind}: unloaded (half of capacity) p99 {unloaded.p99 * 1e3:.0f} ms", end="; ")
-    print(f"peak {peak.goodput:.0f}/s; without a limiter at 2x {without.goodput:.0f}/s")
     with server(kind, "on") as (port, _):
         phases = [(0.5 * capacity, CALM)]
         for load in LOADS:
             phases += [(load * capacity, OVER), (0.5 * capacity, REST)]
         requests = run(port, phases)
         calm = phase(requests, 1, CALM)
-        share = calm.refused / max(1, calm.refused + len(calm.served))
-        figure(f"{kind} refused without overload", 100 * share, "<= 1 %", share <= 0.01, "%")
-        for number, load in enumerate(LOADS):
-            judge(kind, load, requests, CALM + number * (OVER + REST), unloaded, peak)
-        print(f"{kind}: limit at the end {told(port)['groups'][0]['limit']}")
+        limit = told(port)["groups"][0]["limit"]
+    with server(kind, "off") as (port, _):
+        peak = (before + at_best(port, capacity)[1]) / 2.0
+    print(f"{kind}: unloaded (half of capacity) p99 {unloaded.p99 * 1e3:.0f} ms", end="; ")
+    print(f"peak {peak:.0f}/s; without a limiter at 2x {without.goodput:.0f}/s; limit at the end {limit}")
+    share = calm.refused / max(1, calm.refused + len(calm.served))
+    figure(f"{kind} refused without overload", 100 * share, "<= 1 %", share <= 0.01, "%")
+    for number, load in enumerate(LOADS):
+        judge(kind, load, requests, CALM + number * (OVER + REST), unloaded, peak)
     if kind in COMPUTES:
         what_is_left(kind, requests)
 
 
+def at_best(port: int, capacity: float) -> tuple[Phase, float]:
+    """At half of the capacity, and the goodput just below it."""
+    requests = run(port, [(0.5 * capacity, CALM), (0.95 * capacity, OVER)])
+    return phase(requests, 1, CALM), phase(requests, CALM + 2, CALM + OVER).goodput
+
+
 def judge(
-    kind: str, load: int, requests: Sequence[Sequence[float]], at: float, unloaded: Phase, peak: Phase
+    kind: str, load: int, requests: Sequence[Sequence[float]], at: float, unloaded: Phase, peak: float
 ) -> None:
     one = phase(requests, at + 1, at + OVER)
     back = recovery(requests, at + OVER, at + OVER + REST, 3 * unloaded.p99)
-    share, slower = one.goodput / max(1.0, peak.goodput), one.p99 / unloaded.p99
+    share, slower = one.goodput / max(1.0, peak), one.p99 / unloaded.p99
     print(
         f"{kind} {load}x: {one.goodput:.0f}/s, p99 {one.p99 * 1e3:.0f} ms, "
         f"refused {one.refused}, unanswered {one.failed}"
