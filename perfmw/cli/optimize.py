@@ -314,7 +314,9 @@ def _run_text(state: dict[str, Any]) -> str:
     if not last or not last["steps"]:
         return "nothing was worth trying"
     gain, kept = last["performance_improvement"], last["successful_steps"]
-    said = f"{kept} of {len(last['steps'])} kept"
+    if not last["steps_executed"]:
+        return "nothing was tried"
+    said = f"{kept} of {last['steps_executed']} kept"
     return f"{said}; mean latency of what they concern: {-gain:+.0%}" if kept and gain is not None else said
 
 

@@ -191,9 +191,12 @@ class PerformanceOptimizationEngine:
     def reject(self, entry_id: int, *, who: str = "user", why: str = "rejected") -> LedgerEntry:
         """Refuse what waits in a ledger entry: it is not proposed again, unless it is approved.
 
-        Raises KeyError for an unknown entry, ValueError when it does not wait.
+        Raises KeyError for an unknown entry, ValueError when it does not wait, or is rejected already.
         """
-        return self.ledger.append("rejected", self.pending(entry_id), who=who, why=why)
+        opportunity = self.pending(entry_id)
+        if opportunity.id in self.ledger.rejected():
+            raise ValueError(f"entry {entry_id} is rejected already")
+        return self.ledger.append("rejected", opportunity, who=who, why=why)
 
     # --- looking after what was kept ---
 
@@ -425,14 +428,9 @@ class PerformanceOptimizationEngine:
             self._keep(run, opportunity, result)
         return result
 
-    def _keep(self, run: Run, opportunity: OptimizationOpportunity, result: OptimizationStepResult) -> None:
+    def _keep(self, run: Run, one: OptimizationOpportunity, result: OptimizationStepResult) -> None:
         applied = AppliedOptimization(
-            opportunity.id,
-            opportunity.type,
-            opportunity.target,
-            opportunity.parameters,
-            self._host.clock(),
-            result,
+            one.id, one.type, one.target, one.parameters, self._host.clock(), result
         )
         run.applied.append(applied)
         self._tell("applied", applied)

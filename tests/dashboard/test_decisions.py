@@ -13,7 +13,7 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
-from perfmw import PerfMiddleware, Settings
+from perfmw import PerfMiddleware
 from perfmw.contracts import (
     Controls,
     OptimizationOpportunity,
@@ -24,6 +24,7 @@ from perfmw.dashboard.api import ENDPOINTS
 from perfmw.dashboard.figures import duration
 from perfmw.dashboard.report_files import make
 from perfmw.optimization.survey import Survey
+from tests.dashboard.conftest import observed, open_client
 
 pytestmark = pytest.mark.anyio
 API = "/_perfmw/api/v1"
@@ -37,24 +38,15 @@ async def page(request: Request) -> Response:
 
 @pytest.fixture
 async def app() -> AsyncIterator[PerfMiddleware]:
-    settings = Settings.load(
-        env={},
-        cwd="/",
-        dashboard="loopback",
-        plugins=(),
-        concurrency_limit="observe",
-        quotas=[{"name": "visitors", "scope": "application", "limit": 1_000, "window": 60}],
-    )
-    app = PerfMiddleware(Starlette(routes=[Route("/{n}", page)]), settings=settings)
-    await app.runtime.start()
-    yield app
-    await app.runtime.stop()
+    quotas = [{"name": "visitors", "scope": "application", "limit": 1_000, "window": 60}]
+    site = Starlette(routes=[Route("/{n}", page)])
+    async with observed(site, concurrency_limit="observe", quotas=quotas) as app:
+        yield app
 
 
 @pytest.fixture
 async def client(app: PerfMiddleware) -> AsyncIterator[httpx.AsyncClient]:
-    transport = httpx.ASGITransport(app=app, client=("127.0.0.1", 1))
-    async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
+    async with open_client(app) as client:
         for n in range(3):
             await client.get(f"/{n}")
         yield client
@@ -81,6 +73,8 @@ async def test_what_waits_is_shown_and_refused_once(app: PerfMiddleware, client:
     assert (await client.get(f"{API}/waiting")).json()["total"] == 0
     last = app.runtime.ledger.entries()[-1]
     assert (last.kind, last.who) == ("rejected", "dashboard")
+    again = await post(client, f"/ledger/{entry}/reject")
+    assert (again.status_code, "already" in again.json()["detail"]) == (409, True)
     assert "Waiting for approval" not in (await client.get("/_perfmw/optimization")).text
 
 
