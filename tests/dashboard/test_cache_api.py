@@ -12,7 +12,8 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
-from perfmw import CacheRule, PerfMiddleware, Settings, cached
+from perfmw import CacheRule, PerfMiddleware, cached
+from tests.dashboard.conftest import observed, open_client
 
 pytestmark = pytest.mark.anyio
 API = "/_perfmw/api/v1"
@@ -35,18 +36,14 @@ async def load(number: int) -> str:
 @pytest.fixture
 async def app() -> AsyncIterator[PerfMiddleware]:
     rules = [CacheRule(path="/account", ttl=60, vary=["cookie"])]
-    settings = Settings.load(env={}, cwd="/", dashboard="loopback", plugins=(), cache_rules=rules)
     site = Starlette(routes=[Route("/items/{id}", item), Route("/account", account)])
-    app = PerfMiddleware(site, settings=settings)
-    await app.runtime.start()
-    yield app
-    await app.runtime.stop()
+    async with observed(site, cache_rules=rules) as app:
+        yield app
 
 
 @pytest.fixture
 async def client(app: PerfMiddleware) -> AsyncIterator[httpx.AsyncClient]:
-    transport = httpx.ASGITransport(app=app, client=("127.0.0.1", 1))
-    async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
+    async with open_client(app) as client:
         for _ in range(3):
             await client.get("/items/7?token=abc123")
         yield client

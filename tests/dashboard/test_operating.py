@@ -17,6 +17,7 @@ from starlette.routing import Route
 from perfmw import PerfMiddleware, Settings, hookimpl
 from perfmw.contracts import DashboardPanel
 from perfmw.dashboard.api import ENDPOINTS
+from tests.dashboard.conftest import observed, open_client
 
 pytestmark = pytest.mark.anyio
 API = "/_perfmw/api/v1"
@@ -45,17 +46,14 @@ async def item(request: Request) -> Response:
 
 @pytest.fixture
 async def app() -> AsyncIterator[PerfMiddleware]:
-    settings = Settings.load(env={}, cwd="/", dashboard="loopback", plugins=(), trace_ratio=1.0)
-    app = PerfMiddleware(Starlette(routes=[Route("/items/{id}", item)]), settings=settings, plugins=[Stock()])
-    await app.runtime.start()
-    yield app
-    await app.runtime.stop()
+    site = Starlette(routes=[Route("/items/{id}", item)])
+    async with observed(site, [Stock()], trace_ratio=1.0) as app:
+        yield app
 
 
 @pytest.fixture
 async def client(app: PerfMiddleware) -> AsyncIterator[httpx.AsyncClient]:
-    transport = httpx.ASGITransport(app=app, client=("127.0.0.1", 1))
-    async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
+    async with open_client(app) as client:
         for number in range(6):
             await client.get(f"/items/{number % 2}")
         app.runtime.tick(time.time())

@@ -15,9 +15,11 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
-from perfmw import CacheRule, PerfMiddleware, Settings, cached, tag
+from perfmw import CacheRule, PerfMiddleware, cached, tag
 from perfmw.dashboard.api import ENDPOINTS
 from perfmw.dashboard.pages import PAGES
+from perfmw.testing import Client
+from tests.dashboard.conftest import observed, open_client
 
 pytestmark = pytest.mark.anyio
 BASE = "/_perfmw"
@@ -63,22 +65,16 @@ async def app() -> AsyncIterator[PerfMiddleware]:
         CacheRule(path="/orders", ttl=60, vary=["cookie", "authorization", "x-session-token"]),
         CacheRule(path="/mine/**", ttl=60),
     ]
-    settings = Settings.load(
-        env={}, cwd="/", dashboard="loopback", plugins=(), cache_rules=rules, trace_ratio=1.0,
-        usage_pattern_learning=True, predictive_prefetching=True,
-    )  # fmt: skip
     site = Starlette(routes=[Route("/orders", orders), Route("/mine/{mail}", mine), Route("/of/{x}", plain)])
     site.state.tracer = TracerProvider().get_tracer("shop")
-    app = PerfMiddleware(site, settings=settings)
-    await app.runtime.start()
-    yield app
-    await app.runtime.stop()
+    learnt = {"usage_pattern_learning": True, "predictive_prefetching": True}
+    async with observed(site, cache_rules=rules, trace_ratio=1.0, **learnt) as app:
+        yield app
 
 
 @pytest.fixture
 async def client(app: PerfMiddleware) -> AsyncIterator[httpx.AsyncClient]:
-    transport = httpx.ASGITransport(app=app, client=("127.0.0.1", 1))
-    async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
+    async with open_client(app) as client:
         for number in range(6):
             await client.get(URL, headers=SECRETS)
             await client.get(f"/mine/{ADDRESS}?code=CODE-4711&fail={number}", headers=SECRETS)
@@ -109,9 +105,20 @@ async def everything(client: httpx.AsyncClient) -> AsyncIterator[tuple[str, str]
         yield f"explain {url}", str(told)
 
 
+async def first_event(app: PerfMiddleware) -> str:
+    visitor = Client(app, base_url="http://127.0.0.1")
+    async with visitor.stream("GET", f"{BASE}/api/v1/events") as stream:
+        text = b""
+        while b"\n\n" not in text.partition(b"\ndata: ")[2]:
+            text += (await stream.next() or {"body": b"\ndata: the stream ended\n\n"}).get("body", b"")
+    assert b'"routes"' in text
+    return text.decode()
+
+
 async def test_they_show_up_nowhere(app: PerfMiddleware, client: httpx.AsyncClient) -> None:
     app.runtime.rounds.tick(2e9)
     looked = [(path, text) async for path, text in everything(client)]
+    looked.append(("api/v1/events", await first_event(app)))
     assert sum(path.startswith("api/v1/cache/entry") for path, _ in looked) >= 3
     told = {
         path: found[0]

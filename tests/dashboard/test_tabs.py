@@ -15,11 +15,12 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
-from perfmw import CacheRule, PerfMiddleware, Settings
+from perfmw import CacheRule, PerfMiddleware
 from perfmw.profiles import profile_id
 from perfmw.profiles.breakdown import Breakdown, Part, Repeated
 from perfmw.profiles.flames import Flame
 from perfmw.profiles.traces import Trace
+from tests.dashboard.conftest import observed, open_client
 from tests.dashboard.fake import EVIL
 
 pytestmark = pytest.mark.anyio
@@ -39,20 +40,14 @@ async def fails(request: Request) -> Response:
 @pytest.fixture
 async def app() -> AsyncIterator[PerfMiddleware]:
     rules = [CacheRule(path="/items/7", ttl=60)]
-    settings = Settings.load(
-        env={}, cwd="/", dashboard="loopback", plugins=(), trace_ratio=1.0, cache_rules=rules
-    )
-    routes = [Route("/items/{id}", item), Route("/fails", fails)]
-    app = PerfMiddleware(Starlette(routes=routes), settings=settings)
-    await app.runtime.start()
-    yield app
-    await app.runtime.stop()
+    site = Starlette(routes=[Route("/items/{id}", item), Route("/fails", fails)])
+    async with observed(site, trace_ratio=1.0, cache_rules=rules) as app:
+        yield app
 
 
 @pytest.fixture
 async def client(app: PerfMiddleware) -> AsyncIterator[httpx.AsyncClient]:
-    transport = httpx.ASGITransport(app=app, client=("127.0.0.1", 1))
-    async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
+    async with open_client(app) as client:
         yield client
 
 

@@ -14,9 +14,10 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from perfmw import PerfMiddleware, Settings
+from perfmw import PerfMiddleware
 from perfmw.contracts import OptimizationOpportunity, OptimizationStepResult
 from perfmw.dashboard.api import ENDPOINTS
+from tests.dashboard.conftest import observed, open_client
 
 pytestmark = pytest.mark.anyio
 OWN = {"origin": "http://localhost", "content-type": "application/json"}
@@ -28,17 +29,13 @@ async def item(request: Request) -> Response:
 
 @pytest.fixture
 async def app() -> AsyncIterator[PerfMiddleware]:
-    settings = Settings.load(env={}, cwd="/", dashboard="loopback", plugins=())
-    app = PerfMiddleware(Starlette(routes=[Route("/items/{id}", item)]), settings=settings)
-    await app.runtime.start()
-    yield app
-    await app.runtime.stop()
+    async with observed(Starlette(routes=[Route("/items/{id}", item)])) as app:
+        yield app
 
 
 @pytest.fixture
 async def client(app: PerfMiddleware) -> AsyncIterator[httpx.AsyncClient]:
-    transport = httpx.ASGITransport(app=app, client=("127.0.0.1", 1))
-    async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
+    async with open_client(app) as client:
         for _ in range(3):
             await client.get("/items/7")
         yield client
