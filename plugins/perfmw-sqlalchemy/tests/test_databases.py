@@ -10,6 +10,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -283,6 +284,34 @@ async def test_a_pool_of_psycopg_is_given_another_size(postgres: str) -> None:
         await asyncio.sleep(0)
         await asyncio.wait_for(_use_psycopg(connections), 10.0)
         assert pool.sample(3.0).capacity == 1.0
+
+
+@pytest.mark.anyio
+async def test_who_waits_for_psycopg_already_is_served_by_a_pool_that_grows(postgres: str) -> None:
+    psycopg_pool = pytest.importorskip("psycopg_pool")
+    async with psycopg_pool.AsyncConnectionPool(postgres, min_size=1, max_size=1, open=False) as connections:
+        pool = DatabasePool("reports", [connections])
+        async with connections.connection():
+            waiting = asyncio.create_task(_use_psycopg(connections))
+            while not pool.sample(1.0).waiting:  # noqa: ASYNC110 - told by sampling alone
+                await asyncio.sleep(0)
+            pool.resize(2)
+            await asyncio.wait_for(waiting, 10.0)
+
+
+def test_who_waits_for_a_sync_pool_of_psycopg_is_served_too(postgres: str) -> None:
+    psycopg_pool = pytest.importorskip("psycopg_pool")
+    with (
+        psycopg_pool.ConnectionPool(postgres, min_size=1, max_size=1) as connections,
+        ThreadPoolExecutor(1) as thread,
+    ):
+        pool = DatabasePool("reports", [connections])
+        with connections.connection():
+            waiting = thread.submit(lambda: connections.putconn(connections.getconn(timeout=10.0)))
+            while not pool.sample(1.0).waiting:
+                time.sleep(0.001)
+            pool.resize(2)
+            waiting.result(10.0)
 
 
 def test_a_sync_pool_of_psycopg_is_given_another_size(postgres: str) -> None:

@@ -220,18 +220,20 @@ class Psycopg:
         return self._pool() is not None
 
     def resize(self, capacity: int) -> None:
-        """An async pool has its new size when the event loop gets to it."""
+        """An async pool has its new size when the event loop gets to it. So have those who wait already."""
         pool = self._pool()
         if pool is None:
             raise ValueError("this pool is gone")
         if not iscoroutinefunction(pool.resize):
             pool.resize(min(pool.min_size, capacity), capacity)
+            if _is_waited_for(pool):
+                pool.check()  # it grows by this alone, and by the next who asks
             return
         try:
             loop = asyncio.get_running_loop()
         except RuntimeError:
             raise ValueError("an async pool is given another size in its event loop") from None
-        task = loop.create_task(pool.resize(min(pool.min_size, capacity), capacity))
+        task = loop.create_task(_resize(pool, capacity))
         self._resizing.add(task)
         task.add_done_callback(self._resized)
 
@@ -239,3 +241,14 @@ class Psycopg:
         self._resizing.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
             log.warning("a pool of psycopg could not be given another size", exc_info=error)
+
+
+async def _resize(pool: Any, capacity: int) -> None:
+    await pool.resize(min(pool.min_size, capacity), capacity)
+    if _is_waited_for(pool):
+        await pool.check()
+
+
+def _is_waited_for(pool: Any) -> bool:
+    waiting: int = pool.get_stats().get("requests_waiting", 0)
+    return waiting > 0
