@@ -90,7 +90,7 @@ def vital_reports(host: Host, rows: Iterable[VitalsRow]) -> dict[str, int]:
 
 
 def traces_of(host: Host) -> Traces | None:
-    """The kept traces of this worker, if it keeps any."""
+    """The kept traces of this host, if this worker keeps any."""
     tracing = host.tracing
     return tracing.traces if tracing is not None else None
 
@@ -108,7 +108,7 @@ def trace_of(host: Host, trace_id: str) -> Trace:
     traces = traces_of(host)
     trace = traces.find(trace_id) if traces is not None else None
     if trace is None:
-        raise ProblemError(404, f"No trace {trace_id!r} is kept, or another worker keeps it.")
+        raise ProblemError(404, f"No trace {trace_id!r} is kept, or another worker keeps it and has not told yet.")
     return trace
 
 

@@ -66,6 +66,7 @@ settings = Settings(
     trace_ratio=1.0,
     usage_pattern_learning=True,
     dashboard="loopback",
+    dashboard_token="an operator's 7114-SECRET",
     vitals_path="/_vitals",
     plugins=(),
 )

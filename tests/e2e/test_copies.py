@@ -6,6 +6,8 @@ import json
 import shutil
 import subprocess
 import sys
+import urllib.error
+import urllib.request
 from typing import Any
 
 import pytest
@@ -63,7 +65,23 @@ Copied = list[tuple[str, str, str]]
 """(page and panel, kind, text) of every panel."""
 
 
+SECRET = "7114-SECRET"
+
+
+def plant(shop: Shop) -> None:
+    """What visitors keep to themselves, in all that comes with a request; the shop has a token as well."""
+    for path in ("/items/3", "/fails", "/basket"):
+        url = f"{shop.url}{path}?token=QUERY-{SECRET}"
+        headers = {"cookie": f"sid=COOKIE-{SECRET}", "authorization": f"Bearer {SECRET}", "x-api-key": SECRET}
+        request = urllib.request.Request(url, headers=headers)
+        try:
+            urllib.request.urlopen(request, timeout=30).close()
+        except urllib.error.HTTPError as refused:
+            refused.close()
+
+
 def copied(browser: Any, shop: Shop) -> Copied:
+    plant(shop)
     shop.vitals()
     visit = opened(browser)
     found = []
@@ -87,6 +105,11 @@ def are_complete(copied: Copied) -> None:
     assert kinds.count("curl") == kinds.count("json") == kinds.count("python") >= len(panels)
     told = [json.loads(text) for _, kind, text in copied if kind == "json"]
     assert sum(bool(one) for one in told) > 40
+
+
+def tell_no_secrets(copied: Copied) -> None:
+    assert [(title, kind) for title, kind, text in copied if SECRET in text] == []
+    assert any("is a secret, from " in text for _, kind, text in copied if kind == "python")
 
 
 def curls_run_in_a_shell(copied: Copied) -> None:
@@ -115,5 +138,6 @@ def test_what_every_panel_lets_people_copy_runs_where_it_is_pasted(browser: Any,
     """One test, as each of its parts needs every page to have been gone through."""
     found = copied(browser, shop)
     are_complete(found)
+    tell_no_secrets(found)
     curls_run_in_a_shell(found)
     settings_run_in_an_interpreter(found)

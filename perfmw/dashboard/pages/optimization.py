@@ -17,7 +17,7 @@ ROWS = 50
 
 
 def automatic(host: Any) -> bool:
-    """Whether the workers of this host optimize without being asked."""
+    """Whether perfmw optimizes without being asked."""
     optimizing = getattr(host, "optimizing", None)
     return bool(optimizing.automatic if optimizing is not None else host.settings.auto_optimization)
 
@@ -35,6 +35,7 @@ async def show(context: Context, request: Request) -> Response:
         ledger=outcomes(host.ledger, LEDGER_LINES),
         standing=[entry.opportunity.title for entry in host.ledger.kept()],
         automatic=automatic(host),
+        shared=host.settings.state_dir is not None,
         waiting=waiting(host.ledger),
         level=host.settings.optimization_level,
     )
