@@ -108,11 +108,20 @@ class RateQuota:
             self._times[key] -= self._step
 
 
+class Ask(NamedTuple):
+    """To raise the common count of window ``number`` by ``tickets``; ``known`` are told to it already."""
+
+    number: int
+    tickets: int
+    known: int
+
+
 class Leases:
     """One key's share of a limit that several processes count together, in windows by the clock.
 
     Tickets are taken from the common count a few at a time, so that it is asked seldom: what a process has
-    taken and not used when a window ends is the only error, and always to the safe side.
+    taken and not used when a window ends is the only error, and always to the safe side. What was let through
+    while nobody could be asked is told with the next question, and so is what the common count forgot.
 
     :param limit: of a window, over all processes. :param window: in seconds of unix time.
     """
@@ -124,26 +133,42 @@ class Leases:
         self.chunk = max(1, limit // self._SHARE)
         """How many tickets are taken at once."""
         self._number = -1
-        self._left = self._common = 0
+        self._left = self._common = self._told = self._untold = 0
         self._used_up = False
 
-    def number(self, now: float) -> int:
-        """Which window it is; the common count is kept for each."""
-        return int(now // self._window)
-
     def take(self, now: float) -> Verdict | None:
-        """A verdict, or None if the common count has to be asked first: raise it by ``chunk``."""
+        """A verdict, or None if the common count has to be asked first: raise it by ``ask``."""
         self._turn(now)
         if self._left > 0:
             self._left -= 1
             return self._verdict(True, now)
         return self._verdict(False, now) if self._used_up else None
 
-    def granted(self, now: float, number: int, count: int) -> None:
-        """The common count of window ``number`` was raised by ``chunk``, to ``count``."""
+    def ask(self, now: float) -> Ask:
+        """How to raise the common count: by a few tickets, and by what it does not know of."""
         self._turn(now)
-        if number != self._number:
+        untold, self._untold = self._untold, 0
+        return Ask(self._number, self.chunk + untold, self._told)
+
+    def unanswered(self, now: float, ask: Ask) -> None:
+        """The common count could not be raised."""
+        self._turn(now)
+        if ask.number == self._number:
+            self._untold += ask.tickets - self.chunk
+
+    def alone(self, now: float) -> None:
+        """One was let through without the common count."""
+        self._turn(now)
+        self._untold += 1
+
+    def granted(self, now: float, ask: Ask, count: int) -> None:
+        """The common count was raised to ``count``."""
+        self._turn(now)
+        if ask.number != self._number:
             return
+        if count < ask.known + ask.tickets:  # it was begun anew, as by a server that restarted
+            self._untold, self._told = self._untold + ask.known, max(0, self._told - ask.known)
+        self._told += ask.tickets
         self._common = count
         got = max(0, min(self.chunk, self._limit - (count - self.chunk)))
         self._left += got
@@ -154,13 +179,14 @@ class Leases:
         self._left += 1
 
     def _turn(self, now: float) -> None:
-        number = self.number(now)
+        number = int(now // self._window)
         if number != self._number:
-            self._number, self._left, self._common, self._used_up = number, 0, 0, False
+            self._number, self._used_up = number, False
+            self._left = self._common = self._told = self._untold = 0
 
     def _verdict(self, allowed: bool, now: float) -> Verdict:
         """What remains is as of when the common count was last asked: others may have taken of it since."""
-        reset = (self.number(now) + 1) * self._window - now
+        reset = (self._number + 1) * self._window - now
         remaining = self._left + max(0, self._limit - self._common)
         return Verdict(allowed, remaining, reset, 0.0 if allowed else reset)
 

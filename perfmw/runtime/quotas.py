@@ -95,7 +95,10 @@ class QuotaCount:
             if shared is not None:
                 return shared
         reserve = 0.0 if priority is Priority.HIGH else self.quota.reserve
-        return self._rate.take(key, time.monotonic(), reserve)
+        verdict = self._rate.take(key, time.monotonic(), reserve)
+        if verdict.allowed and self._layer is not None:
+            self._leases[key].alone(time.time())
+        return verdict
 
     async def _together(self, key: str, layer: FarLayer) -> Verdict | None:
         """By the common count; None where that cannot be asked, and each process counts for itself."""
@@ -104,12 +107,13 @@ class QuotaCount:
         if leases is None:
             leases = self._leases[key] = Leases(self.quota.limit, self.quota.window)
         while (verdict := leases.take(now := time.time())) is None:
-            number = leases.number(now)
-            name = f"{self.quota.name}:{key}:{number}"
-            count = await layer.count(name, leases.chunk, 2.0 * self.quota.window + 1.0)
+            ask = leases.ask(now)
+            name = f"{self.quota.name}:{key}:{ask.number}"
+            count = await layer.count(name, ask.tickets, 2.0 * self.quota.window + 1.0)
             if count is None:
+                leases.unanswered(time.time(), ask)
                 return None
-            leases.granted(time.time(), number, count)
+            leases.granted(time.time(), ask, count)
         return verdict
 
     def give_back(self, key: str) -> None:

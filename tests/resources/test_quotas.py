@@ -115,8 +115,9 @@ def test_several_processes_together_never_exceed_the_limit_and_waste_little(
     for worker in order:
         lease = workers[worker]
         while (verdict := lease.take(5.0)) is None:
-            common += lease.chunk
-            lease.granted(5.0, lease.number(5.0), common)
+            ask = lease.ask(5.0)
+            common += ask.tickets
+            lease.granted(5.0, ask, common)
         passed += verdict.allowed
     assert passed <= limit
     assert passed >= min(len(order), limit) - 3 * lease.chunk
@@ -126,20 +127,21 @@ def test_several_processes_together_never_exceed_the_limit_and_waste_little(
 def test_a_lease_ends_with_its_window() -> None:
     lease = Leases(1, 60.0)
     assert lease.take(59.0) is None
-    lease.granted(59.0, 0, 1)
+    lease.granted(59.0, lease.ask(59.0), 1)
     first = lease.take(59.0)
     assert first is not None
     assert first.allowed
     assert lease.take(59.5) is None
-    lease.granted(59.5, 0, 2)
+    late = lease.ask(59.5)
+    lease.granted(59.5, late, 2)
     second = lease.take(59.5)
     assert second is not None
     assert not second.allowed
     assert second.retry == pytest.approx(0.5)
     assert lease.take(60.5) is None
-    lease.granted(60.5, 0, 3)  # an answer that is too late counts for nothing
+    lease.granted(60.5, late, 3)  # an answer that is too late counts for nothing
     assert lease.take(60.5) is None
-    lease.granted(60.5, 1, 1)
+    lease.granted(60.5, lease.ask(60.5), 1)
     lease.give_back()
     assert [verdict.allowed for _ in range(2) if (verdict := lease.take(61.0))] == [True, True]
 
@@ -157,3 +159,53 @@ def test_the_heaviest_are_never_missed_and_never_counted_too_low(keys: list[str]
     assert len(told) <= 4
     assert all(count >= exact[key] for key, count in told.items())
     assert all(key in told for key, count in exact.items() if count > len(keys) / 4)
+
+
+class Common:
+    """A common count that may be gone for a while, and may have forgotten everything when it comes back."""
+
+    def __init__(self) -> None:
+        self.there, self.count = True, 0
+
+    def take(self, lease: Leases) -> bool:
+        """A request: by the common count, or alone, where everything is let through."""
+        while (verdict := lease.take(5.0)) is None:
+            ask = lease.ask(5.0)
+            if not self.there:
+                lease.unanswered(5.0, ask)
+                lease.alone(5.0)
+                return True
+            self.count += ask.tickets
+            lease.granted(5.0, ask, self.count)
+        return verdict.allowed
+
+
+@pytest.mark.parametrize("forgets", [False, True])
+@pytest.mark.parametrize(("limit", "alone", "passed"), [(40, 5, 40), (40, 20, 61), (4000, 600, 4000)])
+def test_what_was_let_through_alone_counts_when_the_common_count_is_back(
+    limit: int, alone: int, passed: int, *, forgets: bool
+) -> None:
+    common, workers = Common(), [Leases(limit, 60.0) for _ in range(2)]
+    before = sum(common.take(one) for _ in range(limit // 4) for one in workers)
+    common.there = False
+    during = sum(common.take(one) for _ in range(alone) for one in workers)
+    common.there, common.count = True, 0 if forgets else common.count
+    after = sum(common.take(one) for _ in range(limit) for one in workers)
+    slip = 4 * workers[0].chunk
+    assert passed - slip <= before + during + after <= passed + slip
+
+
+def test_what_was_let_through_alone_counts_for_its_window_only() -> None:
+    lease = Leases(100, 60.0)
+    lease.alone(59.0)
+    assert [lease.ask(at).tickets for at in (59.5, 59.6)] == [2, 1]
+    lease.alone(59.7)
+    assert lease.ask(60.0).tickets == 1
+
+
+def test_answers_that_overtake_each_other_do_not_look_like_a_count_begun_anew() -> None:
+    lease = Leases(100, 60.0)
+    first, second, third = (lease.ask(5.0) for _ in range(3))
+    for ask, count in ((third, 3), (first, 1), (second, 2)):
+        lease.granted(5.0, ask, count)
+    assert lease.ask(5.0).tickets == 1
