@@ -214,6 +214,12 @@ class PerfMiddleware:
             self._twin._cache.app = limited(metered(self.app), self.runtime.limits)
         return self._twin
 
+    def serves(self, scope: Scope) -> bool:
+        """Whether a request is for perfmw's own pages, and none of the app's."""
+        if self._vitals is not None and self._vitals.wants(scope):
+            return True
+        return self._mount is not None and _below(self._mount, scope) is not None
+
     async def _other(self, scope: Scope, receive: Receive, send: Send) -> None:
         runtime = self.runtime
         if scope["type"] == "http":

@@ -11,6 +11,7 @@ import os
 import secrets
 import socket
 import sqlite3
+import threading
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -30,6 +31,8 @@ FORGOTTEN_AFTER: Final = 30 * 86_400.0
 """Seconds after which a profile that nobody asked for and nothing was counted for is dropped."""
 LONGEST_WINDOW: Final = 86_400.0
 """Seconds after which nothing of a profile's windows is of use."""
+MOST_TRACES: Final = 400
+"""Kept traces in the file; the oldest leave."""
 
 _SCHEMA: Final = """
 CREATE TABLE IF NOT EXISTS workers (
@@ -46,6 +49,7 @@ CREATE TABLE IF NOT EXISTS extras (
     worker TEXT NOT NULL, id TEXT NOT NULL, data BLOB NOT NULL, seq INTEGER NOT NULL, PRIMARY KEY (worker, id)
 ) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS windows (id TEXT PRIMARY KEY, at REAL NOT NULL, data BLOB NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS traces (seq INTEGER NOT NULL, worker TEXT NOT NULL, data BLOB NOT NULL);
 CREATE TABLE IF NOT EXISTS sequence (one INTEGER PRIMARY KEY CHECK (one = 1), seq INTEGER NOT NULL);
 INSERT OR IGNORE INTO sequence VALUES (1, 0);
 CREATE INDEX IF NOT EXISTS counts_seq ON counts (seq);
@@ -87,10 +91,13 @@ class News:
     workers: dict[str, bytes] = field(default_factory=dict)
     extras: list[tuple[str, str, bytes]] = field(default_factory=list)
     """(worker, profile id, packed): what is known of sampled requests and of browsers."""
+    traces: list[bytes] = field(default_factory=list)
+    """Traces that others keep."""
 
 
 class Archive:
-    """One worker's door to the file. Its calls block; they are for one thread at a time.
+    """One worker's door to the file. Its calls block, and wait for each other: who gave up waiting for one
+    leaves its thread at work.
 
     :param path: the file; its directory is made if missing, readable by its owner alone.
     :param worker: who this is, for one that was here before.
@@ -101,6 +108,7 @@ class Archive:
         self.worker = worker or f"{os.getpid()}-{secrets.token_hex(4)}"
         self._host = socket.gethostname()
         self._seen = -1
+        self._using = threading.Lock()
         path = Path(path)
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._db = sqlite3.connect(path, timeout=5.0, isolation_level=None, check_same_thread=False)
@@ -120,7 +128,7 @@ class Archive:
     def _make_tables(self) -> None:
         version = self._db.execute("PRAGMA user_version").fetchone()[0]
         if version not in (0, FORMAT):
-            for table in ("workers", "profiles", "counts", "extras", "windows", "sequence"):
+            for table in ("workers", "profiles", "counts", "extras", "windows", "traces", "sequence"):
                 self._db.execute(f"DROP TABLE IF EXISTS {table}")
         for statement in _SCHEMA.split(";"):
             self._db.execute(statement)
@@ -154,6 +162,7 @@ class Archive:
         now: float,
         windows: Iterable[tuple[str, bytes]] = (),
         extras: Iterable[tuple[str, bytes]] = (),
+        traces: Iterable[bytes] = (),
     ) -> News:
         """Write what this worker knows, and read what the others wrote since the last call.
 
@@ -161,7 +170,7 @@ class Archive:
 
         :raises sqlite3.Error: the file cannot be used at the moment; nothing was written.
         """
-        with self._writing(self._db):
+        with self._using, self._writing(self._db):
             seq = self._next()
             self._db.execute(
                 "INSERT OR REPLACE INTO workers VALUES (?, ?, ?, ?, ?)",
@@ -180,10 +189,18 @@ class Archive:
             self._db.executemany(
                 "INSERT OR REPLACE INTO windows VALUES (?, ?, ?)", ((id, now, data) for id, data in windows)
             )
+            self._put_traces(traces, seq)
             self._bury(seq, now)
             news = self._news()
         self._seen = seq
         return news
+
+    def _put_traces(self, traces: Iterable[bytes], seq: int) -> None:
+        if rows := [(seq, self.worker, data) for data in traces]:
+            self._db.executemany("INSERT INTO traces VALUES (?, ?, ?)", rows)
+            self._db.execute(
+                "DELETE FROM traces WHERE rowid <= (SELECT max(rowid) FROM traces) - ?", (MOST_TRACES,)
+            )
 
     def _next(self) -> int:
         self._db.execute("UPDATE sequence SET seq = seq + 1")
@@ -257,11 +274,21 @@ class Archive:
             "SELECT worker, id, data FROM extras WHERE seq > ? AND worker != ?", (self._seen, self.worker)
         ).fetchall()
         workers = self._db.execute("SELECT id, info FROM workers WHERE id != ?", (self.worker,))
-        return News(found, [CountRow(*row) for row in counts], dict(workers.fetchall()), extras)
+        traces = self._db.execute(
+            "SELECT data FROM traces WHERE seq > ? AND worker != ? ORDER BY rowid", (self._seen, self.worker)
+        )
+        return News(
+            found,
+            [CountRow(*row) for row in counts],
+            dict(workers.fetchall()),
+            extras,
+            [data for (data,) in traces],
+        )
 
-    def windows(self) -> Iterator[tuple[str, bytes]]:
+    def windows(self) -> list[tuple[str, bytes]]:
         """The windows that were kept, by profile."""
-        yield from self._db.execute("SELECT id, data FROM windows")
+        with self._using:
+            return self._db.execute("SELECT id, data FROM windows").fetchall()
 
     def join(self) -> bool:
         """This worker is at work; whether its rows of before, if it had any, are still its own."""
@@ -272,7 +299,8 @@ class Archive:
     def close(self) -> None:
         """Close the file. The next one to look leaves what this worker counted to nobody."""
         _here.discard(self.worker)
-        self._db.close()
+        with self._using:
+            self._db.close()
 
     def __del__(self) -> None:
         """Whoever lets go of it without closing it leaves no open file behind."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 import traceback
-from collections.abc import Container, Mapping, MutableMapping, Sequence
+from collections.abc import Mapping, MutableMapping, Sequence
 from random import getrandbits
 from time import time_ns
 from typing import Any, Final
@@ -21,6 +21,7 @@ from opentelemetry.sdk.trace import Event, ReadableSpan, SpanProcessor, TracerPr
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SimpleSpanProcessor
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 from opentelemetry.trace import SpanContext, SpanKind, Status, StatusCode, TraceFlags
+from opentelemetry.trace.propagation import _SPAN_KEY
 
 from perfmw.profiles.covered import open_server_span
 
@@ -35,6 +36,8 @@ _IDLE_AT_START: Final = (BatchSpanProcessor, SimpleSpanProcessor)
 """What these do when a span starts is nothing."""
 _NO_CONTEXT: Final = otel_context.Context()
 _TRACEPARENT: Final = b"traceparent"
+_HOST, _AGENT, _CARRIER = range(3)
+"""What a request field tells a span."""
 
 
 class RequestSpan(trace.Span, ReadableSpan):
@@ -134,7 +137,7 @@ class SpanSink:
     def __init__(self, own: SpanProcessor | None = None, resource: Resource | None = None) -> None:
         self._own = own
         self._own_resource = resource or Resource.create({})
-        self._fields: tuple[object, frozenset[bytes]] = (None, frozenset())
+        self._fields: tuple[object, dict[bytes, int]] = (None, {})
         self.starters: list[SpanProcessor] = []
         self.enders: list[SpanProcessor] = []
         self.resource = self._own_resource
@@ -156,7 +159,7 @@ class SpanSink:
     def open(self, scope: Mapping[str, Any], start_time: int) -> tuple[RequestSpan, Any]:
         """A span for a request that begins, and the OpenTelemetry context it is current in."""
         span, context = self._begun(scope, start_time)
-        context = trace.set_span_in_context(span, context)
+        context = otel_context.Context({**context, _SPAN_KEY: span})
         for processor in self.starters:
             processor.on_start(span, context)  # type: ignore[arg-type]
         return span, context
@@ -209,10 +212,12 @@ class SpanSink:
             return context, parent if parent.is_valid else None
         return _NO_CONTEXT, None
 
-    def _propagated(self) -> frozenset[bytes]:
+    def _propagated(self) -> dict[bytes, int]:
+        """The request fields to look at, those that the host's propagators read among them."""
         propagator = propagate.get_global_textmap()
         if self._fields[0] is not propagator:
-            self._fields = (propagator, frozenset(name.lower().encode() for name in propagator.fields))
+            carriers = {name.lower().encode(): _CARRIER for name in propagator.fields}
+            self._fields = (propagator, {b"host": _HOST, b"user-agent": _AGENT} | carriers)
         return self._fields[1]
 
     def send(self, span: RequestSpan) -> None:
@@ -234,9 +239,9 @@ def detach(token: Any) -> None:
         otel_context.attach(_NO_CONTEXT)
 
 
-def asked(scope: Mapping[str, Any], propagated: Container[bytes]) -> tuple[dict[str, Any], bool]:
+def asked(scope: Mapping[str, Any], known_fields: Mapping[bytes, int]) -> tuple[dict[str, Any], bool]:
     """What a request that begins tells, as attributes by the stable HTTP semantic conventions (1.26); and
-    whether it has one of the ``propagated`` fields.
+    whether it has a field of a caller's trace, by what ``known_fields`` says of names.
     """
     method, carried = scope["method"], False
     known = method in _METHODS
@@ -251,11 +256,14 @@ def asked(scope: Mapping[str, Any], propagated: Container[bytes]) -> tuple[dict[
     if scope.get("query_string"):
         attributes["url.query"] = _SECRET.sub(r"\1=REDACTED", scope["query_string"].decode("latin-1"))
     for name, value in scope["headers"]:
-        if name == b"host":
+        kind = known_fields.get(name)
+        if kind is None:
+            continue
+        if kind is _HOST:
             _name_host(attributes, value.decode("latin-1"))
-        elif name == b"user-agent":
+        elif kind is _AGENT:
             attributes["user_agent.original"] = value.decode("latin-1")
-        elif name in propagated:
+        else:
             carried = True
     client = scope.get("client")
     if client:

@@ -19,6 +19,7 @@ from perfmw.profiles.packing import pack, unpack
 from perfmw.profiles.reading import Reading
 from perfmw.profiles.store import ProfileStore
 from perfmw.profiles.telling import Telling
+from perfmw.profiles.traces import Traces
 from perfmw.profiles.tracked import Tracked
 
 INTERVAL: Final = 1.0
@@ -63,12 +64,20 @@ class Sharing:
 
     :param info: says something of this worker that the others may want to know, as JSON.
     :param path: the archive's file.
+    :param traces: gives the kept traces, if this worker keeps any.
     """
 
-    def __init__(self, store: ProfileStore, path: str | Path, info: Callable[[], bytes] = bytes) -> None:
+    def __init__(
+        self,
+        store: ProfileStore,
+        path: str | Path,
+        info: Callable[[], bytes] = bytes,
+        traces: Callable[[], Traces | None] = lambda: None,
+    ) -> None:
         self._store = store
         self._path = Path(path)
         self._info = info
+        self._traces = traces
         self._archive: Archive | None = None
         self._published: dict[str, object] = {}
         self._revisions: dict[str, int] = {}
@@ -80,7 +89,7 @@ class Sharing:
         self._telling = Telling()
         self._took_up = self._last = False
         self._first = True
-        self._busy = False
+        self._exchanging = asyncio.Lock()
         self.peers: dict[str, bytes] = {}
         """The other workers that are there, with their ``info``."""
         self.failures = 0
@@ -101,6 +110,7 @@ class Sharing:
             return True
         try:
             self._archive = await asyncio.to_thread(_opened, self._path, self._worker)
+            self._exchanging = asyncio.Lock()
         except (OSError, sqlite3.Error) as error:
             _log.warning("profiles cannot be kept in %s: %s", self._path, error)
             return False
@@ -115,9 +125,10 @@ class Sharing:
 
     async def _take_up(self) -> None:
         """Go on with the windows that were kept, aged by the time that nobody was there."""
-        assert self._archive is not None
+        if self._archive is None:
+            return
         try:
-            rows = await asyncio.to_thread(lambda: list(self._archive.windows()))  # type: ignore[union-attr]
+            rows = await asyncio.to_thread(self._archive.windows)
             for number, (id, data) in enumerate(rows):
                 tracked = self._store.tracked(id)
                 if tracked is not None:
@@ -145,31 +156,38 @@ class Sharing:
 
     async def exchange(self) -> None:
         """Write what is new here, and take in what is new elsewhere."""
-        archive = self._archive
-        if archive is None:
+        if self._exchanging.locked() and not self._last:
             return
-        if self._busy:
-            return
-        self._busy = True
+        async with self._exchanging:
+            if self._archive is not None:
+                await self._exchange(self._archive)
+
+    async def _exchange(self, archive: Archive) -> None:
+        states, counts = self._changed_states(), await self._changed_counts()
+        rows = [(id, data) for id, (data, _) in counts.items()]
+        now, extras = time.time(), list(self._telling.news(self._store.everything()))
+        windows, kept = list(self._windows(now)), self._traces()
+        told = kept.untold() if kept is not None else ()
         try:
-            states, counts = self._changed_states(), await self._changed_counts()
-            rows = [(id, data) for id, (data, _) in counts.items()]
-            now, extras = time.time(), list(self._telling.news(self._store.everything()))
-            windows = list(self._windows(now))
+            news = await asyncio.to_thread(
+                archive.exchange, states, rows, self._info(), now, windows, extras, told
+            )
+        except sqlite3.Error as error:
+            self._telling.tell_again()
+            self._failed(error)
+            return
+        self._remember(counts)
+        self._revisions.update({row.id: self._revision(row.id) for row in states})
+        self._gone.clear()
+        self._hear(kept, news.traces)
+        await self._take_in(news)
+
+    def _hear(self, kept: Traces | None, told: list[bytes]) -> None:
+        if kept is not None:
             try:
-                news = await asyncio.to_thread(
-                    archive.exchange, states, rows, self._info(), now, windows, extras
-                )
-            except sqlite3.Error as error:
-                self._telling.tell_again()
+                kept.hear(told)
+            except ValueError as error:
                 self._failed(error)
-                return
-            self._remember(counts)
-            self._revisions.update({row.id: self._revision(row.id) for row in states})
-            self._gone.clear()
-            await self._take_in(news)
-        finally:
-            self._busy = False
 
     def _windows(self, now: float) -> Iterable[tuple[str, bytes]]:
         """One worker writes them for all: each knows what the others counted."""
@@ -186,6 +204,8 @@ class Sharing:
                 self._published[id] = activity
 
     def _failed(self, error: Exception) -> None:
+        if self._archive is None:
+            return  # closed meanwhile: nothing is lost
         self.failures += 1
         if self.failures == 1:
             _log.warning("profiles could not be exchanged through %s: %s", self._path, error)

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import Sequence
+from collections import deque
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from math import frexp
 from typing import Final, NamedTuple
+
+import msgspec
 
 from perfmw.profiles.breakdown import Breakdown, Part
 
 ROUTES: Final = 200
 SLOWEST: Final = 5
 """Slow traces kept of a route, and as many failed ones."""
+MOST_TOLD: Final = 20
+"""Traces that a worker tells the others of at a time; of more, the last."""
 FRESH: Final = 3600.0
 """Seconds after which a slow trace makes way for whatever comes."""
 
@@ -49,7 +54,10 @@ class Exemplar(NamedTuple):
 
 
 class Traces:
-    """The slowest and the last failed traces of each route, and exemplars by powers of two."""
+    """The slowest and the last failed traces of each route, and exemplars by powers of two.
+
+    The workers of a host tell each other of theirs, so that each keeps the slowest of all.
+    """
 
     def __init__(self, routes: int = ROUTES, slowest: int = SLOWEST) -> None:
         self._routes = routes
@@ -57,6 +65,7 @@ class Traces:
         self._slow: dict[str, list[tuple[float, float, Trace]]] = {}
         self._failed: dict[str, list[Trace]] = {}
         self._exemplars: dict[str, dict[int, Exemplar]] = {}
+        self._untold: deque[Trace] = deque(maxlen=MOST_TOLD)
 
     def wants(self, route: str, seconds: float, failed: bool, at: float) -> bool:
         """Whether a trace of so many seconds, which began ``at`` (unix seconds), would be kept."""
@@ -66,7 +75,25 @@ class Traces:
         return kept is None or len(kept) < self._most or seconds > kept[0][0] or at - kept[0][1] >= FRESH
 
     def keep(self, trace: Trace) -> None:
-        """Keep a trace if it is among the slowest of its route, or failed."""
+        """Keep a trace if it is among the slowest of its route, or failed; and let other workers know it."""
+        self._untold.append(trace)
+        self._keep(trace)
+
+    def untold(self) -> list[bytes]:
+        """The traces kept since the last call, for other workers to ``hear``."""
+        told = [msgspec.json.encode(trace) for trace in self._untold]
+        self._untold.clear()
+        return told
+
+    def hear(self, told: Iterable[bytes]) -> None:
+        """Keep what is worth it of what other workers kept.
+
+        :raises ValueError: it is damaged.
+        """
+        for data in told:
+            self._keep(msgspec.json.decode(data, type=Trace))
+
+    def _keep(self, trace: Trace) -> None:
         if trace.status >= 500 or trace.status == 0:
             failed = _of(self._failed, trace.route, self._routes)
             failed.append(trace)
@@ -90,6 +117,12 @@ class Traces:
         known = kept.get(bucket)
         if known is None or exemplar.kept or not known.kept or exemplar.at - known.at > FRESH:
             kept[bucket] = exemplar
+
+    def pointed(self, route: str, seconds: float, at: float) -> bool:
+        """Whether another request of the last second stands for the bucket already."""
+        kept = self._exemplars.get(route)
+        known = kept.get(frexp(max(seconds, 1e-9))[1]) if kept is not None else None
+        return known is not None and at - known.at < 1.0
 
     def slow(self, route: str | None = None) -> list[Trace]:
         """The slowest traces of a route, or of all, the slowest first."""

@@ -36,7 +36,7 @@ class Answers(Protocol):
     """Answers requests, and tells by what: a response that was stored, or who has a name and a status.
 
     ``observed`` does the same and tells ``breakdown.watched`` when the app runs. ``plain`` is what they have
-    found out about the scope.
+    found out about the scope. ``serves``: whether a request is for pages of their own, which get no span.
     """
 
     async def __call__(
@@ -45,6 +45,8 @@ class Answers(Protocol):
 
     @property
     def observed(self) -> Answers: ...
+
+    def serves(self, scope: Any) -> bool: ...
 
 
 def named(told: list[object]) -> tuple[str, int]:
@@ -178,10 +180,13 @@ class RequestTracing:
     # ---- sampled
 
     async def _traced(self, answers: Answers, scope: Scope, receive: Any, send: Messages, plain: Any) -> None:
+        sink, kit = self.sink, self._kit
+        if (self.foreign or sink.starters) and answers.serves(scope):
+            await answers(scope, receive, send, [])
+            return
         if self.foreign:
             await self._by_others(answers, scope, receive, send)
             return
-        sink, kit = self.sink, self._kit
         started, begun = time.time_ns(), perf_counter()
         span, context = sink.open(scope, started)
         noted, looked = _Noted(send), self._look(span._context[0], begun)
@@ -201,7 +206,7 @@ class RequestTracing:
             cache = noted.cache or (getattr(told[0], "cache_status", None) if told else None)
             kit.describe(span, route=route, status=noted.status, cache_status=cache, error=error)
             span._end_time = started + int(seconds * 1e9)
-            if told or error is not None or sink.starters:  # what was asked of the dashboard is no request
+            if told or error is not None:  # what was asked of the dashboard is no request
                 sink.send(span)
             if route:
                 self._note(scope, span._context, started / 1e9, route, noted.status, seconds, watch)
@@ -261,7 +266,8 @@ class RequestTracing:
     ) -> None:
         """Keep what is worth it of a request with a span of ``context`` that began ``at`` unix seconds."""
         kept = self.traces.wants(route, seconds, status >= 500 or status == 0, at)
-        self.traces.point_at(route, Exemplar(context[0], context[1], seconds, at, kept))
+        if kept or not self.traces.pointed(route, seconds, at):
+            self.traces.point_at(route, Exemplar(context[0], context[1], seconds, at, kept))
         breakdown = None
         if watch is not None:
             queueing = queued_seconds(scope["headers"], at)

@@ -457,7 +457,7 @@ class Runtime:
             return None
         from perfmw.profiles.sharing import Sharing
 
-        return Sharing(self.profiles, path, partial(said_by, self))
+        return Sharing(self.profiles, path, partial(said_by, self), lambda: self.spans.kept())
 
     def heard(self, name: str, detail: object) -> None:
         """Pass on an event of the engine."""

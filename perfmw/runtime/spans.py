@@ -12,6 +12,7 @@ from perfmw.runtime.accesslogs import AccessLogs
 
 if TYPE_CHECKING:
     from perfmw.profiles.flames import Flame
+    from perfmw.profiles.traces import Traces
     from perfmw.profiles.tracing import HostSpans, RequestTracing
     from perfmw.runtime.controls import RuntimeControls
     from perfmw.runtime.runtime import Runtime
@@ -59,6 +60,10 @@ class RuntimeSpans:
 
             self._host = HostSpans(self._runtime.profiles, self._classifier(), _is_counted)
         return self._host.attach()
+
+    def kept(self) -> Traces | None:
+        """The kept traces, where somebody wants spans."""
+        return self._runtime.tracing.traces if self._runtime.tracing is not None else None
 
     async def profile_route(self, route: str, requests: int, seconds: float, memory: bool = False) -> Flame:
         """See ``Runtime.profile_route``."""

@@ -7,6 +7,7 @@ import sqlite3
 import struct
 import subprocess
 import sys
+import threading
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -16,11 +17,12 @@ import pytest
 
 from perfmw.contracts import AlertThreshold, PerformanceBaseline, PerformanceProfileConfig, PerformanceTargets
 from perfmw.profiles import ProfileStore, profile_id
-from perfmw.profiles.archive import Archive
-from perfmw.profiles.breakdown import Breakdown, Repeated
+from perfmw.profiles.archive import MOST_TRACES, Archive
+from perfmw.profiles.breakdown import Breakdown, Part, Repeated
 from perfmw.profiles.keeping import Kept
 from perfmw.profiles.packing import unpack
 from perfmw.profiles.sharing import Sharing
+from perfmw.profiles.traces import Trace, Traces
 
 pytestmark = pytest.mark.anyio
 
@@ -30,7 +32,8 @@ A = profile_id("component", "GET /a")
 class Worker:
     def __init__(self, path: Path, max_profiles: int = 100) -> None:
         self.store = ProfileStore(max_profiles=max_profiles)
-        self.sharing = Sharing(self.store, path)
+        self.traces = Traces(slowest=2)
+        self.sharing = Sharing(self.store, path, traces=lambda: self.traces)
 
     def serve(self, count: int, name: str = "GET /a", seconds: float = 0.1) -> None:
         for _ in range(count):
@@ -446,3 +449,82 @@ async def test_a_runtime_that_starts_again_keeps_its_samples_once(path: Path) ->
     assert known is not None
     assert known.sampled == 2
     await worker.sharing.close()
+
+
+def trace(name: str, seconds: float, status: int = 200) -> Trace:
+    parts = (Part("query", "SELECT 1", 1.0, 1.5, span_id=7, parent_id=3),)
+    breakdown = Breakdown(seconds, database=0.5, repeated=(Repeated("SELECT 1", 5, 0.5),))
+    return Trace(name, "ab", "GET /a", 1.0, seconds, status, breakdown, parts)
+
+
+async def test_every_worker_keeps_the_slowest_traces_of_all(path: Path) -> None:
+    one, two = Worker(path), Worker(path)
+    for worker in (one, two):
+        assert await worker.sharing.start()
+    for number, seconds in enumerate((1.0, 4.0, 2.0)):
+        one.traces.keep(trace(f"one {number}", seconds))
+    two.traces.keep(trace("two", 3.0))
+    two.traces.keep(trace("failed", 0.1, 500))
+    await sync(one, two)
+    for worker in (one, two):
+        assert [kept.trace_id for kept in worker.traces.slow("GET /a")] == ["one 1", "two"]
+        assert [kept.trace_id for kept in worker.traces.failed()] == ["failed"]
+        found = worker.traces.find("one 1")
+        assert found is not None
+        assert (found.breakdown, tuple(found.parts)) == (trace("", 4.0).breakdown, trace("", 4.0).parts)
+        await worker.sharing.close()
+    again = Worker(path)
+    assert await again.sharing.start()  # they outlive the workers
+    assert len(again.traces.slow()) == 2
+    assert again.traces.untold() == []  # what was heard is not told again
+    await again.sharing.close()
+
+
+async def test_traces_in_the_file_are_bounded(path: Path) -> None:
+    archive = Archive(path)
+    for _ in range(30):
+        archive.exchange([], [], b"", 1.0, traces=[b"trace"] * 20)
+    archive.close()
+    with closing(sqlite3.connect(path)) as db:
+        assert db.execute("SELECT count(*) FROM traces").fetchone()[0] == MOST_TRACES
+
+
+async def test_who_stops_while_it_starts_is_told_of_no_failure(
+    path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The thread that reads the file is still at work when it is closed."""
+    reading, going_on = threading.Event(), threading.Event()
+    windows = Archive.windows
+
+    def slow(archive: Archive) -> Any:
+        reading.set()
+        going_on.wait(5.0)
+        return windows(archive)
+
+    monkeypatch.setattr(Archive, "windows", slow)
+    worker = Worker(path)
+    starting = asyncio.create_task(worker.sharing.start())
+    await asyncio.to_thread(reading.wait, 5.0)
+    worker.serve(3)
+    await worker.sharing.close()
+    going_on.set()
+    assert await starting
+    assert (worker.sharing.failures, caplog.messages) == (0, [])
+
+
+async def test_an_exchange_under_way_ends_before_the_file_is_closed(
+    path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    worker = Worker(path)
+    assert await worker.sharing.start()
+    worker.serve(2)
+    under_way = asyncio.create_task(worker.sharing.exchange())
+    await asyncio.sleep(0)
+    worker.serve(3)
+    await worker.sharing.close()
+    await under_way
+    assert (worker.sharing.failures, caplog.messages) == (0, [])
+    again = Worker(path)
+    assert await again.sharing.start()
+    assert again.counts() == {"GET /a": 5}
+    await again.sharing.close()
