@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 _FIRST, _LAST = -7, 5
 CELLS = _LAST - _FIRST + 2
@@ -104,6 +104,7 @@ def best_ttl(
     price: float,
     age: float = UNKNOWN,
     factors: Sequence[float] = (1.0,) * CELLS,
+    ahead: Iterable[tuple[float, float]] = (),
 ) -> tuple[float, float]:
     """The TTL, in seconds, with the least misses and stale reads, and the stale reads it lets through.
 
@@ -115,8 +116,24 @@ def best_ttl(
     :param price: what a stale read costs, in misses.
     :param age: time since the last change, in mean times between changes.
     :param factors: the hazard by age, as ``AgeHazard.factors``.
+    :param ahead: spans from now on, in seconds, and how many times as likely a change is in each; 1 after.
     """
-    cycle, at = _Cycle(reads, price), _cell(age)
+    cycle = _Cycle(reads, price)
+    for width, times in ahead:
+        while width > 0.0 and cycle.danger < _CERTAIN:
+            at, rate = _cell(age), changes * times
+            hazard, to_edge = factors[at] * rate, (EDGES[at + 1] - age) / rate
+            step = min(width, to_edge)
+            if cycle.after(step, hazard)[1]:
+                return cycle.end(step, hazard)
+            cycle.grow(step, hazard)
+            age = EDGES[at + 1] if step == to_edge else age + step * rate
+            width -= step
+    return _in_the_end(cycle, changes, age, factors)
+
+
+def _in_the_end(cycle: _Cycle, changes: float, age: float, factors: Sequence[float]) -> tuple[float, float]:
+    at = _cell(age)
     while at < CELLS - 1 and cycle.danger < _CERTAIN:
         hazard, width = factors[at] * changes, (EDGES[at + 1] - age) / changes
         if cycle.after(width, hazard)[1]:

@@ -10,6 +10,7 @@ import math
 from collections.abc import Callable, Hashable
 
 from perfmw.learning.hazard import AgeHazard, best_ttl
+from perfmw.learning.hours import Hours
 from perfmw.learning.keypatterns import key_pattern
 from perfmw.learning.shocks import Shocks
 
@@ -27,22 +28,26 @@ _SPENT = 50.0
 _GAPS, _EVENTS = 64.0, 40.0
 _KEY_PRIOR, _POOL_PRIOR = 0.35, 2.0
 _CALM, _RECENT, _USUAL = 5.0, 80.0, 1.5
+_PROFILES = 64
+"""So many patterns have hours of their own, the others those of one more."""
 
 
 class _Pool:
     """Changes seen in a pattern of keys, the time that was watched for them, and what they share."""
 
-    __slots__ = ("events", "exposure", "reads", "shocks")
+    __slots__ = ("events", "exposure", "hours", "reads", "shocks")
 
-    def __init__(self) -> None:
+    def __init__(self, hours: Hours) -> None:
         self.events = self.exposure = 0.0
         self.reads = 0
         self.shocks = Shocks()
+        self.hours = hours
 
 
 class _Key:
     __slots__ = (
         "changed_at",
+        "even",
         "events",
         "expires",
         "exposure",
@@ -62,6 +67,8 @@ class _Key:
         self.gaps = self.gap = 0.0
         self.events = self.exposure = 0.0
         self.changed_at: float | None = None
+        """By the clock of the pool's hours, as ``even``, which is when it was fetched."""
+        self.even = 0.0
         self.forget_fetch()
 
     def forget_fetch(self) -> None:
@@ -84,7 +91,7 @@ class _Key:
             self.gap /= 2
         if self.fetched is not None:
             self.reads += 1
-            self.offsets += now - self.fetched
+            self.offsets += self.pool.hours.at(now) - self.even
 
     def changes(self, events: float, exposure: float) -> None:
         self.events += events
@@ -228,7 +235,7 @@ class AdaptiveTTL:
         self._pattern = pattern
         self._keys: dict[Hashable, _Key] = {}
         self._pools: dict[str, _Pool] = {}
-        self._all = _Pool()
+        self._all = _Pool(Hours())
         self._budget = _Budget(max_stale)
         self._hazard = AgeHazard()
         self._ageless = [2.0, 2.0]
@@ -283,9 +290,10 @@ class AdaptiveTTL:
         known = self._keys.get(key)
         if known is None or known.fetched is None:
             return
-        span, reads = now - known.fetched, known.reads - 1
+        span, reads = known.pool.hours.at(now) - known.even, known.reads - 1
         self._budget.settle(known.pending)
-        if span > 0:
+        if now > known.fetched:
+            span = max(span, 0.0)  # what is known of the hours may have changed since
             offset = (known.offsets - span) / reads if reads > 0 else 0.0
             offset = min(max(offset, 0.0), span)  # outside where accesses and fetches were told out of order
             self._learn(known, now, span, changed=changed, reads=reads, offset=offset)
@@ -297,15 +305,20 @@ class AdaptiveTTL:
         if known is None or known.fetched is None:
             return
         self._budget.settle(known.pending)
-        self._count(known, max(now - known.fetched, 0.0), known.fetched, changed=1.0)
-        known.changed_at = now
+        hours = known.pool.hours
+        hours.observe(known.fetched, now, self._changes(known) or 0.0, changed=False)
+        hours.change(now)
+        even = hours.at(now)
+        self._count(known, max(even - known.even, 0.0), known.even, changed=1.0)
+        known.changed_at = even
         known.forget_fetch()
 
     def ttl(self, key: Hashable, now: float) -> float:
         """How long, in seconds, the value fetched now may be served. 0 while nothing is known."""
         known = self._keys.get(key) or self._add(key, now)
         known.forget_fetch()
-        known.fetched = now
+        hours = known.pool.hours
+        known.fetched, known.even = now, hours.at(now)
         price = self._budget.price() if self._budget.reads else 0.0
         if self._first is None or now <= self._first or not price:
             return 0.0
@@ -314,10 +327,11 @@ class AdaptiveTTL:
             return self._max_stale / reads
         changes *= self._pace.unrest
         if known.changed_at is None:
-            ttl, stale = best_ttl(reads, changes * self._ageless[0] / self._ageless[1], price)
+            changes *= self._ageless[0] / self._ageless[1]
+            ttl, stale = best_ttl(reads, changes, price, ahead=hours.ahead(now))
         else:
-            age = max(now - known.changed_at, 0.0) * changes
-            ttl, stale = best_ttl(reads, changes, price, age, self._hazard.factors)
+            age = max(known.even - known.changed_at, 0.0) * changes
+            ttl, stale = best_ttl(reads, changes, price, age, self._hazard.factors, hours.ahead(now))
         longest = min(self._budget.largest_risk() / reads, ttl / _SPENT if self._budget.is_spent else ttl)
         if ttl > longest:
             ttl, stale = longest, stale * (longest / ttl) ** 2
@@ -334,11 +348,16 @@ class AdaptiveTTL:
         pool = self._pools.get(pattern)
         if pool is None:
             # beyond the bound, patterns share the pool of all
-            pool = (
-                self._pools.setdefault(pattern, _Pool()) if len(self._pools) < self._max_keys else self._all
-            )
+            pool = self._pooled(pattern)
         known = self._keys[key] = _Key(pool, now)
         return known
+
+    def _pooled(self, pattern: str) -> _Pool:
+        if len(self._pools) >= self._max_keys:
+            return self._all
+        hours = Hours() if len(self._pools) < _PROFILES else self._all.hours
+        pool = self._pools[pattern] = _Pool(hours)
+        return pool
 
     def _forget(self) -> None:
         """An eighth of the keys at once, so that sorting them costs little for each."""
@@ -363,25 +382,26 @@ class AdaptiveTTL:
     def _learn(
         self, known: _Key, now: float, span: float, *, changed: bool, reads: int, offset: float
     ) -> None:
-        fetched = now - span
-        whole = max(self._danger(known, fetched, span), 1e-9)
+        fetched, since = known.fetched or now, known.even
+        whole = max(self._danger(known, since, span), 1e-9)
         shared, shocks = self._shared(known, fetched, now, whole, changed=changed)
+        known.pool.hours.observe(fetched, now, whole / max(span, 1e-9), changed=changed)
         self._pace.saw(changed * (1.0 - shared), -math.expm1(-whole))
         whole *= self._pace.unrest
         if not changed:
-            self._count(known, span, fetched, changed=0.0)
+            self._count(known, span, since, changed=0.0)
             return
         self._budget.changed()
         if reads > 0:
-            part = self._danger(known, fetched, offset) * self._pace.unrest
+            part = self._danger(known, since, offset) * self._pace.unrest
             alone = math.expm1(-part) / math.expm1(-whole)
             share = shocks.stale_part(fetched, alone)
             self._budget.spend(reads, alone + shared * (share - alone))
         within = span * _mean_position(whole)
-        self._count(known, within + shared * (span - within), fetched, changed=1.0 - shared)
+        self._count(known, within + shared * (span - within), since, changed=1.0 - shared)
         if shared < 0.5:
             # seen from the end, the last change is as far away as the first is from the beginning
-            known.changed_at = now - within
+            known.changed_at = since + span - within
 
     def _shared(
         self, known: _Key, fetched: float, now: float, expected: float, *, changed: bool
