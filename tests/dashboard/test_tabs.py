@@ -185,6 +185,23 @@ async def test_what_comes_after_the_first_screen_is_whole_by_itself(client: http
                 assert opened == rest.count(f"</{name}>"), (path, name)
 
 
+async def test_the_first_screen_is_small_however_much_there_is(
+    client: httpx.AsyncClient, app: PerfMiddleware
+) -> None:
+    """What the browser has to lay out before its first picture; a screen shows some two hundred things."""
+    await traffic(client)
+    for number in range(300):
+        app.runtime.profiles.recorder(f"GET /r/{number}").origin(0.001, 200, "uri-miss")
+    sizes = {}
+    for path in (*TABS, "?window=86400", "fleet", "alerts", "plugins", "settings", f"profile?id={ITEM}"):
+        page = (await client.get(f"/_perfmw/{path}")).text
+        sizes[path] = len(
+            re.findall(r"<[a-z]", re.sub(r"<noscript>.*?</noscript>", "", page, flags=re.DOTALL))
+        )
+    assert sizes.pop("profiles") <= 700, "25 rows"
+    assert max(sizes.values()) <= 420, sizes
+
+
 async def test_every_page_of_many_profiles_is_reached(
     client: httpx.AsyncClient, app: PerfMiddleware, monkeypatch: pytest.MonkeyPatch
 ) -> None:
