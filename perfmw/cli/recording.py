@@ -144,10 +144,17 @@ def _key(scope: Scope) -> str:
 
 
 def _outcome(headers: HeaderList) -> str:
-    """``hit`` or ``stored`` by the Cache-Status (RFC 9211) of perfmw, the last one; "" for neither."""
-    fields = [value for name, value in headers if name.lower() == b"cache-status"]
-    words = {part.strip() for part in fields[-1].rsplit(b",", 1)[-1].split(b";")} if fields else set()
-    return next((word.decode() for word in (b"hit", b"stored") if word in words), "")
+    """``hit`` or ``stored`` by the Cache-Status (RFC 9211) of perfmw; "" for neither.
+
+    The last one is of the perfmw around the app, and one of the same name before it of the app's own, which
+    keeps what rules of the app say.
+    """
+    fields = b",".join(value for name, value in headers if name.lower() == b"cache-status")
+    caches = [[part.strip() for part in cache.split(b";")] for cache in reversed(fields.split(b","))]
+    for name, *words in caches:
+        if name == caches[0][0] and (found := {b"hit", b"stored"} & set(words)):
+            return "hit" if b"hit" in found else "stored"
+    return ""
 
 
 def _hashing(key: bytes) -> Callable[[str], str]:

@@ -152,6 +152,35 @@ async def test_plain_keys_keep_no_query(tmp_path: Path) -> None:
     assert access[1] == 10 + len(b"cache-status" + b"other; fwd=miss, perfmw; fwd=uri-miss; stored")
 
 
+@pytest.mark.anyio
+@pytest.mark.parametrize(
+    ("fields", "recorded"),
+    [
+        (["perfmw; fwd=uri-miss; stored"], True),
+        (["perfmw; hit; ttl=9", "perfmw; fwd=uri-miss; detail=no-freshness"], True),
+        (["perfmw; hit; ttl=9, perfmw; fwd=uri-miss"], True),
+        (["elsewhere; hit", "perfmw; fwd=uri-miss"], False),
+        ([], False),
+    ],
+)
+async def test_an_app_with_a_perfmw_of_its_own_is_recorded(
+    fields: list[str], recorded: bool, tmp_path: Path
+) -> None:
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        headers = [(b"cache-status", value.encode()) for value in fields]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        await send({"type": "http.response.body", "body": b"x"})
+
+    async def nothing(_: Message | None = None) -> Message:
+        return {"type": "http.request"}
+
+    file = TraceFile(tmp_path / "trace.txt", 10_000)
+    scope: Scope = {"type": "http", "method": "GET", "path": "/", "headers": []}
+    await Recorder(app, file, b"secret")(scope, nothing, nothing)  # type: ignore[arg-type]
+    file.close()
+    assert bool((tmp_path / "trace.txt").read_text()) is recorded
+
+
 def test_lines_of_traces() -> None:
     assert parse_line("# a comment\n") is None
     assert parse_line("key 12 0.5 1700000000.0") == WorkloadEvent("key", 12, 1_700_000_000.0, seconds=0.5)
