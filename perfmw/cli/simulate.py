@@ -17,7 +17,9 @@ if TYPE_CHECKING:
     from perfmw.cache.simulation import Access, Simulation
     from perfmw.contracts import WorkloadEvent
 
-DEFAULT_SIZES = "1000"
+DEFAULT_ENTRIES = 1_000
+DEFAULT_SHARES = 0.02, 0.1, 0.5
+"""Of the bytes of all keys together: what is small depends on the trace."""
 _STEP = 1_000
 """Accesses between two looks of the progress bar, which would cost more than they do."""
 
@@ -26,7 +28,10 @@ _STEP = 1_000
 @click.argument("trace", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.option("--policy", "policies", default="lru,s3fifo", show_default=True, help="Policies, by commas.")
 @click.option(
-    "--size", "sizes", default=DEFAULT_SIZES, show_default=True, help='Sizes, by commas: 1000 or "64MiB".'
+    "--size",
+    "sizes",
+    default="",
+    help='Sizes, by commas: 1000 or "64MiB".  [default: 1000, or with sizes 2%, 10% and 50% of all bytes]',
 )
 @click.option(
     "--by",
@@ -72,7 +77,7 @@ def simulate(
         return
     accesses = [(event.key, event.size) for event in _read(trace)]
     unit: Literal["entries", "bytes"] = "bytes" if _counts_bytes(accesses, by) else "entries"
-    results = list(_run(accesses, _names(policies), _sizes(sizes), unit))
+    results = list(_run(accesses, _names(policies), _sizes(sizes, accesses, unit), unit))
     if as_json:
         print_json([asdict(result) for result in results])
         return
@@ -109,14 +114,16 @@ def _learned(
     if learn == "ttl":
         return rehearsing.ttl(_events(trace), changes, max_stale)
     if learn == "strategy":
-        most = _sizes(sizes)[0] if sizes != DEFAULT_SIZES else None
+        most = _sizes(sizes, [], "bytes")[0] if sizes else None
         return rehearsing.strategy(_events(trace), most, max_stale)
     events = _read(trace)
     accesses = [(event.key, event.size) for event in events]
     if learn == "partition":
-        return rehearsing.partition(accesses, _sizes(sizes))
+        return rehearsing.partition(accesses, _sizes(sizes, accesses, "entries"))
     prices = prices_of(load_settings())
-    return rehearsing.curve(events, _sizes(sizes), sized=_counts_bytes(accesses, by), prices=prices)
+    sized = _counts_bytes(accesses, by)
+    measured = _sizes(sizes, accesses, "bytes" if sized else "entries")
+    return rehearsing.curve(events, measured, sized=sized, prices=prices)
 
 
 def _tell(found: dict[str, Any], *, as_json: bool) -> None:
@@ -213,9 +220,15 @@ def _names(text: str) -> list[str]:
     return names
 
 
-def _sizes(text: str) -> list[int]:
+def _sizes(text: str, accesses: list[Access], unit: Literal["entries", "bytes"]) -> list[int]:
+    """Those of ``text``; where it is empty those that suit the accesses."""
     from perfmw.settings.kinds import parse_size
 
+    if not text and unit == "entries":
+        return [DEFAULT_ENTRIES]
+    if not text:
+        together = sum(dict(accesses).values())
+        return [max(1, int(together * share)) for share in DEFAULT_SHARES]
     words = [word.strip() for word in text.split(",") if word.strip()]
     try:
         sizes = [parse_size(word) for word in words]

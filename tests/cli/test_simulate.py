@@ -27,6 +27,15 @@ def trace(tmp_path: Path) -> str:
     return str(path)
 
 
+def test_sizes_that_nobody_names_suit_the_trace(trace: str, tmp_path: Path) -> None:
+    (entries, *_) = json.loads(simulate(trace, "--json").stdout)
+    assert (entries["by"], entries["size"]) == ("entries", 1_000)
+    sized = tmp_path / "sized.txt"
+    sized.write_text("".join(f"key{number % 20} 5000\n" for number in range(100)))
+    rows = json.loads(simulate(str(sized), "--policy", "lru", "--json").stdout)
+    assert [(row["by"], row["size"]) for row in rows] == [("bytes", part) for part in (2_000, 10_000, 50_000)]
+
+
 def test_every_policy_and_size_gives_a_row(trace: str) -> None:
     result = simulate(trace, "--policy", "lru,fifo", "--size", "2,3", "--json")
     assert result.exit_code == 0, result.output
