@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ctypes
 import logging
+import sys
 from collections import deque
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
@@ -23,6 +25,26 @@ _MOST = 1000
 _GIB = 1024**3
 
 
+class _Bounds:
+    """Those of a layer before it was made smaller, and what it held then.
+
+    A bound may be far above what there is memory for: half of it would give nothing back.
+    """
+
+    def __init__(self, layer: MemoryLayer) -> None:
+        self._layer = layer
+        self._most = layer.max_entries, layer.max_bytes
+        self._held = len(layer), layer.bytes
+
+    def give(self, share: float) -> None:
+        """Let it have that share of what it held; at 1 its bounds are what they were."""
+        entries, size = (
+            bound if bound is None or share == 1.0 else max(1, int(min(bound, held or 0) * share))
+            for bound, held in zip(self._most, self._held, strict=True)
+        )
+        self._layer.resize(max_entries=entries, max_bytes=size)
+
+
 class Guard:
     """Watches what this process may run out of. One step a round; memory is bounded."""
 
@@ -30,7 +52,7 @@ class Guard:
         self._runtime = runtime
         high = runtime.settings.memory_limit
         self._mark = Watermark(high) if high else None
-        self._bounds: dict[int, tuple[MemoryLayer, int | None, int | None]] = {}
+        self._bounds: dict[int, _Bounds] = {}
         self._cpu: deque[tuple[float, float]] = deque(maxlen=_MOST)
         self._began: float | None = None
         self._pools: Sequence[PoolSample] = ()
@@ -62,13 +84,11 @@ class Guard:
                 "%.0f%% of the memory there is are used: caches may use %.0f%%", 100 * used, 100 * share
             )
         for layer in self._layers():
-            _, entries, size = self._bounds.setdefault(id(layer), (layer, layer.max_entries, layer.max_bytes))
-            layer.resize(
-                max_entries=None if entries is None else max(1, int(entries * share)),
-                max_bytes=None if size is None else max(1, int(size * share)),
-            )
+            self._bounds.setdefault(id(layer), _Bounds(layer)).give(share)
         if share == 1.0:
             self._bounds.clear()  # what somebody makes of the bounds from now on holds
+        else:
+            _trim()
 
     def _layers(self) -> Iterator[MemoryLayer]:
         for cache in self._runtime.spaces.caches.values():
@@ -112,3 +132,10 @@ class Guard:
 
 def _finding(name: str, message: str, details: dict[str, float], grave: bool) -> Finding:
     return Finding(f"resources:{name}", "resources", "high" if grave else "medium", message, name, details)
+
+
+def _trim() -> None:
+    """Have glibc hand freed memory back: what it keeps for later counts as used by this process."""
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None) if sys.platform == "linux" else None
+    if trim is not None:
+        trim(0)

@@ -27,13 +27,28 @@ def test_caches_shrink_when_memory_is_short_and_grow_back() -> None:
         memory.set_nowait(str(number), b"x" * 500)
     used = ResourceUsageMetrics()
     guard.tick(0.0, [pool("memory", 0.95)], used)
-    assert memory.max_bytes == 500_000
-    assert (memory.bytes or 0) <= 500_000
+    assert (memory.bytes or 0) <= (memory.max_bytes or 0) <= 500_000
     assert guard.share == 0.5
     for number in range(1, 20):
         guard.tick(number * 10.0, [pool("memory", 0.3)], used)
     assert memory.max_bytes == 1_000_000
     assert guard.share == 1.0
+
+
+def test_a_cache_whose_bound_is_more_than_there_is_gives_back_half_of_what_it_holds() -> None:
+    runtime = Runtime(Settings(memory_max_bytes=2_000_000_000, plugins=[]))
+    guard, memory = Guard(runtime), runtime.cache.memory
+    assert memory is not None
+    for number in range(1000):
+        memory.set_nowait(str(number), b"x" * 500)
+    before, used = memory.bytes or 0, ResourceUsageMetrics()
+    guard.tick(0.0, [pool("memory", 0.95)], used)
+    assert 0 < (memory.bytes or 0) <= before / 2
+    guard.tick(10.0, [pool("memory", 0.95)], used)
+    assert (memory.bytes or 0) <= before / 4
+    for number in range(2, 30):
+        guard.tick(number * 10.0, [pool("memory", 0.3)], used)
+    assert memory.max_bytes == 2_000_000_000
 
 
 def test_zero_never_shrinks() -> None:
