@@ -101,9 +101,11 @@ class Ledger:
         self._standing: dict[str, LedgerEntry] = {}
         self._asked: OrderedDict[str, LedgerEntry] = OrderedDict()
         self._last_id = 0
+        self._news: deque[LedgerEntry] = deque(maxlen=max_entries)
         self._file = _File(Path(state_dir) / FILE_NAME) if state_dir is not None else None
         if self._file is not None:
             self._open(self._file)
+            self._news.clear()
 
     def append(
         self,
@@ -153,6 +155,17 @@ class Ledger:
         """The changes that stand, by the entry that kept each, the oldest first."""
         return sorted(self._standing.values(), key=lambda entry: entry.id)
 
+    def news(self) -> list[LedgerEntry]:
+        """Entries by which other processes kept a change, or undid one that stood, since the last call."""
+        if self._file is not None:
+            try:
+                self._look(self._file)
+            except OSError as error:
+                log.warning("the optimization ledger could not be read: %s", error)
+        told = list(self._news)
+        self._news.clear()
+        return told
+
     def waiting(self) -> list[LedgerEntry]:
         """What waits for somebody's approval, the oldest first."""
         return [entry for entry in self._asked.values() if entry.kind == "waiting"]
@@ -185,6 +198,13 @@ class Ledger:
         except OSError as error:
             self.write_errors += 1
             log.warning("the optimization ledger could not be read: %s", error)
+
+    def _look(self, file: _File) -> None:
+        """Take in what is new, where anything is."""
+        now = file.path.stat()
+        if (now.st_ino, now.st_size) != (file.inode, file.offset):
+            with _locked(file.path):
+                self._catch_up(file)
 
     def _write(self, file: _File, make: Callable[[], LedgerEntry]) -> LedgerEntry:
         with _locked(file.path) as stream:
@@ -224,7 +244,10 @@ class Ledger:
             if entry is None:
                 self.bad_lines += count_bad and bool(line.strip())
             elif entry.id > self._last_id:
+                before = len(self._standing)
                 self._take(entry)
+                if len(self._standing) != before:
+                    self._news.append(entry)
 
     def _rotate(self, file: _File) -> None:
         """Start a new file with the changes that stand, so that dropping the oldest loses none of them."""

@@ -109,6 +109,7 @@ class Optimizing:
             return
         self.switch = switch
         if switch.ended:
+            self._runtime.cancel_optimization()
             self.preparing.revert("kill switch")
 
     def start(self) -> None:
@@ -131,6 +132,8 @@ class Optimizing:
         runtime = self._runtime
         if not runtime.settings.optimizations_enabled:
             return
+        if runtime.settings.state_dir is not None and runtime.optimization_state()["status"] != "running":
+            self._follow()
         if self._due(now):
             self._looked_at, self._seen = now, runtime.profiles.whole.stamp
             yield from runtime.engine.survey()
@@ -142,6 +145,17 @@ class Optimizing:
             self._work(now)
         elif not self.switch.ended and now - self._optimized_at >= OPTIMIZE_SECONDS:
             self._work_for_some(now)
+
+    def _follow(self) -> None:
+        """Do here what another worker of the host kept or undid: a change stands in all or in none."""
+        runtime = self._runtime
+        for entry in runtime.ledger.news():
+            change = entry.opportunity
+            try:
+                optimizer = runtime.engine.optimizers[change.optimizer]
+                (optimizer.apply if entry.kind == "kept" else optimizer.revert)(change, runtime.controls)
+            except Exception as error:
+                log.warning("what another worker did to %s could not be done here: %r", change.id, error)
 
     def _due(self, now: float) -> bool:
         """Whether to look what could be done."""

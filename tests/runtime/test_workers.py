@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from perfmw import PerfMiddleware, Settings, hookimpl
-from perfmw.contracts import PoolSample
+from perfmw.contracts import OptimizationOpportunity, PoolSample
 from perfmw.runtime.workers import merged_limits, merged_pools
 from perfmw.testing import Client
 
@@ -154,3 +154,33 @@ async def test_all_workers_follow_the_switch_of_automatic_optimization(tmp_path:
             for one in (first, second):
                 one.runtime.rounds.tick(time.time())
             assert states() == [wanted] * 2, what
+
+
+@pytest.mark.anyio
+async def test_a_change_stands_in_all_workers_or_in_none(tmp_path: Path) -> None:
+    """What one kept another applies, shows and can undo; also after the file was rotated."""
+    settings = Settings(state_dir=str(tmp_path), dashboard="loopback", sample_interval=3_600.0, plugins=())
+    first, second = PerfMiddleware(no_app, settings), PerfMiddleware(no_app, settings)
+    own = [("origin", "http://127.0.0.1"), ("content-type", "application/json")]
+    rule = {"rule_id": "c1", "path": "/items/*", "ttl": 30.0}
+    change = OptimizationOpportunity("c1", "cache_route", "GET /items/{id}", "Cache", "cache_route", rule)
+
+    def rules() -> list[list[str]]:
+        for one in (first, second):
+            one.runtime.optimizing.tick(time.time())
+        return [[row["path"] for row in one.runtime.snapshot().cache_rules] for one in (first, second)]
+
+    async with opened(first, second) as (_, page):
+        engine = first.runtime.engine
+        engine.optimizers["cache_route"].apply(change, first.runtime.controls)
+        entry = first.runtime.ledger.append("kept", change, who="user", why="faster", run="r")
+        assert rules() == [["/items/*"], ["/items/*"]]
+        assert "Cache" in (await page.get("/_perfmw/optimization")).body.decode()
+        answer = await page.post(f"/_perfmw/api/v1/ledger/{entry.id}/rollback", own, b"{}")
+        assert answer.status == 200, answer.body
+        assert rules() == [[], []]
+        first.runtime.ledger._max_bytes = 1
+        engine.optimizers["cache_route"].apply(change, first.runtime.controls)
+        first.runtime.ledger.append("kept", change, who="user", why="faster", run="r")
+        assert rules() == [["/items/*"], ["/items/*"]]
+        assert [len(one.runtime.ledger.kept()) for one in (first, second)] == [1, 1]
