@@ -84,7 +84,7 @@ async def send_both(cycle: Cycle, send: Send, start: Message, body: Message, las
     cycle.transport = Cork(transport, kept)
     try:
         await send(start)
-        if last and kept:
+        if last and kept and kept[0].endswith(b"\r\n\r\n"):  # a head, and nothing after it
             kept[0] = kept[0][:-2] + last
         await send(body)
     finally:

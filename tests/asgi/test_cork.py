@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -14,7 +15,8 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
 
 from perfmw import PerfMiddleware, Settings
-from perfmw.asgi.cork import LARGEST, Cork, cycle_of
+from perfmw.asgi.cork import LARGEST, Cork, cycle_of, send_both
+from perfmw.asgi.types import Message
 
 pytestmark = pytest.mark.anyio
 PROTOCOLS = [HttpToolsProtocol, H11Protocol]
@@ -126,6 +128,19 @@ async def test_a_field_that_the_server_never_saw_is_in_the_head(site: Site) -> N
     assert (head + b"\r\n").endswith(b"\r\n" + field)
     assert head.lower().count(b"cache-status") == 1
     assert body == b"xxxxx"
+
+
+@pytest.mark.parametrize("head", [b"HTTP/1.1 200 OK\r\n", b"HTTP/1.1 200 OK\r\n\r\nbody"])
+async def test_what_is_not_just_a_head_is_left_as_it_is(head: bytes) -> None:
+    wire = Wire()
+    cycle = SimpleNamespace(transport=wire)
+
+    async def send(message: Message) -> None:
+        cycle.transport.write(head if message["type"] == "http.response.start" else b"more")
+
+    start, body = {"type": "http.response.start"}, {"type": "http.response.body"}
+    await send_both(cycle, send, start, body, b"x: y\r\n\r\n")
+    assert wire.writes == [head + b"more"]
 
 
 @pytest.mark.parametrize("path", ["/kept", "/passed"])
