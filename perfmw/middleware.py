@@ -107,9 +107,8 @@ class PerfMiddleware:
         if tracing is not None:
             parent = plain[2] if plain is not None else parent_of(scope)
             drawn = random() < tracing.chance
-            if (drawn or parent is not None or open_server_span.get() is not None) and tracing.takes(
-                parent, drawn
-            ):
+            asked_for = drawn or parent is not None or open_server_span.get() is not None
+            if asked_for and tracing.takes(parent, drawn):
                 await tracing.run(self, scope, receive, send, plain)
                 return
         started = perf_counter()
@@ -118,12 +117,12 @@ class PerfMiddleware:
             held = self._held.get(key)
             if held is not None and started < held.until:
                 if conditions is None:  # a plain GET of a URL whose responses can not be stored
-                    passage = Passage()
-                    passage.cache = cache = self._cache
-                    passage.epoch, passage.held, passage.disconnected = cache.tags.epoch, held, False
+                    passage, cache = Passage(), self._cache
+                    passage.cache, passage.epoch, passage.held = cache, cache.tags.epoch, held
                     passage.scope, passage.receive_message, passage.send_message = scope, receive, send
-                    passage.started, passage.finished_at, passage.status = started, 0.0, 0
-                    passage.tally, passage.exchange, passage.begun, passage.reason = unusual, None, None, ""
+                    passage.started, passage.finished_at, passage.disconnected = started, 0.0, False
+                    passage.tally, passage.exchange, passage.begun = unusual, None, None
+                    passage.status, passage.reason = 0, ""
                     enter(passage)
                     if told is not None:
                         told.append(passage)

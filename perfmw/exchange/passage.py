@@ -8,7 +8,7 @@ one measurement. If the response could be stored after all, a full exchange take
 from __future__ import annotations
 
 import time
-from collections.abc import Awaitable, Callable, Generator
+from collections.abc import Awaitable, Callable
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, Final
 
@@ -26,14 +26,11 @@ if TYPE_CHECKING:
     from perfmw.exchange.cache import HttpCache
 
 
-class _Nothing:
-    """To be awaited where there is nothing to wait for."""
+class _Nothing(tuple[()]):
+    """To be awaited where there is nothing to wait for: an empty iterator, without a frame of its own."""
 
     __slots__ = ()
-
-    def __await__(self) -> Generator[Any, Any, None]:
-        return
-        yield
+    __await__: Any = tuple.__iter__
 
 
 WAITS: Final = _Nothing()

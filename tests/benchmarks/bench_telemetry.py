@@ -32,8 +32,11 @@ from typing import Any
 import served
 from verdicts import told
 
-BLOCK, WARM, ROUNDS, PACED, PACERS, TRIALS = 8_000, 1_500, 36, 1_600, 4, 5
-SETTLING = 8.0
+BLOCK, WARM, ROUNDS, PACED, PACERS, TRIALS = 2_000, 400, 16, 1_600, 4, 5
+STARTS = 6
+"""How often the servers are started anew: where a process's memory happens to lie makes it some percent faster
+or slower for all its life."""
+SETTLING = 3.0
 SO_TIMESTAMPNS = 35
 """Linux: tell when each packet came, in CLOCK_REALTIME."""
 HELLO, HELLO_ANSWER = served.request("/hello"), served.Answer(len("hello, world"))
@@ -145,7 +148,11 @@ def block(one: served.Server, requests: int) -> served.Rates:
     return one.rates(HELLO, HELLO_ANSWER, requests)
 
 
-def in_turns(servers: Sequence[str], requests: int, rounds: int) -> list[dict[str, served.Rates]]:
+def in_turns(servers: Sequence[str], requests: int) -> list[dict[str, served.Rates]]:
+    return [row for _ in range(STARTS) for row in started(servers, requests, ROUNDS)]
+
+
+def started(servers: Sequence[str], requests: int, rounds: int) -> list[dict[str, served.Rates]]:
     with ExitStack() as stack:
         there = {which: stack.enter_context(served.server(__file__, which)) for which in servers}
         for one in there.values():
@@ -155,13 +162,13 @@ def in_turns(servers: Sequence[str], requests: int, rounds: int) -> list[dict[st
 
 
 def observing() -> dict[str, float]:
-    rows = in_turns(OFTEN, BLOCK, ROUNDS)
+    rows = in_turns(OFTEN, BLOCK)
     figures = {which: statistics.median(row[which].cpu for row in rows) for which in OFTEN}
     return figures | ratios("without_spans", rows, *OFTEN[1::-1]) | ratios("observing", rows, *OFTEN[2::-2])
 
 
 def recording() -> dict[str, float]:
-    rows = in_turns(SELDOM, BLOCK // 4, ROUNDS)
+    rows = in_turns(SELDOM, BLOCK // 2)
     figures = {which: statistics.median(row[which].cpu for row in rows) for which in SELDOM}
     return figures | ratios("recording", rows, *SELDOM)
 
