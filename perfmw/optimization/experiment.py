@@ -140,12 +140,12 @@ def _beside_control(blocks: Sequence[Block], on: bool, gates: Gates) -> list[flo
 def judge(blocks: Sequence[Block], gates: Gates | None = None) -> Verdict:
     """The verdict on a finished experiment. Blocks that hold too few requests drop their pair."""
     gates = gates or Gates()
-    soft = gates.soft * fmean([block.mean for block in blocks]) if blocks else 0.0
     used = _usable(blocks, gates)
     pairs = len(used) // 2
     if pairs < gates.min_pairs:
         wanted = f"{gates.min_pairs} pairs of blocks with at least {gates.min_requests} requests each"
         return Verdict("not_enough_data", f"needs {wanted}, had {pairs}", pairs)
+    soft = gates.soft * fmean(block.mean for block in used)
     usual = fmean(block.mean for block in used if not block.on)
     effect = effect_of([math.log(block.mean + soft) for block in used], [block.on for block in used])
     mean = effect.mean

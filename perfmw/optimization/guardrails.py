@@ -31,12 +31,17 @@ FIRST = 3.0
 """How many times the evidence a level that rose needs in the first block with the change: it wanders, too."""
 CLEAR = -4.0
 """The evidence of harm, in nats, below which there is none to wait for."""
+NO_WORSE, HIGHER = -1.0, 2.0
+"""What raised an alarm was load if, of the next block without the change, the evidence that the one with it
+was worse is at most ``NO_WORSE`` nats, and that this one is worse than those before it at least ``HIGHER``.
+"""
 LEAST_FOR_MEDIAN = 20
 """Requests in a window."""
 MOST_MOVED = 1.5
 """What load may do to the median."""
 FAR = 0.985
 """Which quantile moves with the median: the p99 of some thousand requests may be off by a third itself."""
+_ROSE = "rose: {on:.1%} of requests took longer than it, {off:.1%} before"
 _LATEST = 0.25
 """What a window weighs in the level of late."""
 
@@ -135,6 +140,39 @@ class RateGuard:
     counts: dict[bool, list[tuple[int, int]]] = field(default_factory=lambda: {True: [], False: []})
     blocks: dict[bool, list[tuple[int, int]]] = field(default_factory=lambda: {True: [], False: []})
     before: tuple[float, float] = (0.0, 0.0)
+    began: dict[bool, int] = field(default_factory=lambda: {True: 0, False: 0})
+
+    def begin(self, on: bool) -> None:
+        """A block begins, with the change or without."""
+        self.began[on] = len(self.counts[on])
+
+    def lately(self) -> float:
+        """The evidence of the latest block of each side alone."""
+        return self._alone(self.counts[True][self.began[True] :], self.counts[False][self.began[False] :])
+
+    def higher(self) -> float:
+        """The evidence that the latest block without the change is worse than what was without it before."""
+        off, began = self.counts[False], self.began[False]
+        return self._alone(off[began:], off[:began], self.before)
+
+    def _alone(
+        self,
+        seen: Sequence[tuple[int, int]],
+        beside: Sequence[tuple[int, int]],
+        before: tuple[float, float] = (0.0, 0.0),
+    ) -> float:
+        guard = RateGuard(self.ratio, self.margin, self.least, self.wander, before=before)
+        for on, windows in ((True, seen), (False, beside)):
+            for requests, events in windows:
+                guard.see(on, requests, events)
+        return guard.evidence()
+
+    def forget(self) -> None:
+        """Leave the latest block with the change out: it was not the change."""
+        kept = self.counts[True][: self.began[True]]
+        self.counts[True], self.blocks[True] = [], []
+        for requests, events in kept:
+            self.see(True, requests, events)
 
     def see(self, on: bool, requests: int, events: int) -> None:
         if requests <= 0:
@@ -248,12 +286,35 @@ class Guardrails:
         self.late = RateGuard(limits.late_ratio, 0.0, limits.dispersion, limits.wander)
         self.far = RateGuard(limits.far_ratio, 0.0, limits.dispersion, limits.wander)
         self.reference(*before)
+        self._rates = self.errors, self.stale, self.slow, self.late, self.far
         self._memory: dict[bool, list[int]] = {True: [], False: []}
         self._blocks = 0
+        self._raised: RateGuard | None = None
 
     def begin(self, on: bool) -> None:
         """A block begins, with the change or without."""
         self._blocks += on
+        for guard in self._rates:
+            guard.begin(on)
+
+    def was_load(self) -> bool | None:
+        """Whether what raised the latest alarm went on in the block without the change that came after.
+
+        None as long as that can not be told. Memory does not come back at once: of an alarm about it, nothing
+        that comes after tells.
+        """
+        guard = self._raised
+        if guard is None:
+            return False
+        lately, higher = guard.lately(), guard.higher()
+        if lately <= NO_WORSE and higher >= HIGHER:
+            return True
+        return False if lately > 0.0 and higher < 0.0 else None
+
+    def forget(self) -> None:
+        """Leave the latest block with the change out: it was not the change."""
+        for guard in self._rates:
+            guard.forget()
 
     def reference(self, requests: int, slow: int, late: int, far: int) -> None:
         """How many requests were slow, late, and far, before the trial."""
@@ -271,21 +332,19 @@ class Guardrails:
             self._memory[window.on].append(window.memory)
 
     def alarm(self) -> str | None:
-        """Why the trial must stop now, or None. May be asked at any time."""
-        needed = -math.log(self._limits.alpha)
-        if self.errors.evidence() >= needed:
-            return f"errors rose to {self.errors.share(True):.1%} of requests from {_usual(self.errors)}"
-        first = FIRST if self._blocks <= 1 else 1.0
-        for guard, what, needs in (
-            (self.far, f"p{100 * FAR:g} beside the median", 1.0),
-            (self.slow, "p99", first),
-            (self.late, "p95", first),
+        """Why the trial must stop now, or None; ``confirmed`` asks again later. May be asked at any time."""
+        needed, first = -math.log(self._limits.alpha), FIRST if self._blocks <= 1 else 1.0
+        for guard, needs, words in (
+            (self.errors, 1.0, "errors rose to {on:.1%} of requests from {off:.1%}"),
+            (self.far, 1.0, f"p{100 * FAR:g} beside the median {_ROSE}"),
+            (self.slow, first, f"p99 {_ROSE}"),
+            (self.late, first, f"p95 {_ROSE}"),
+            (self.stale, 1.0, "stale answers rose to {on:.1%} of requests from {off:.1%}"),
         ):
             if guard.evidence() >= needs * needed:
-                share = guard.share(True)
-                return f"{what} rose: {share:.1%} of requests took longer than it, {_usual(guard)} before"
-        if self.stale.evidence() >= needed:
-            return f"stale answers rose to {self.stale.share(True):.1%} of requests from {_usual(self.stale)}"
+                self._raised = guard
+                return words.format(on=guard.share(True), off=guard.share(False))
+        self._raised = None
         return self._grown(self._memory[False], self._memory[True])
 
     def memory(self, on: bool) -> int | None:
@@ -307,7 +366,3 @@ class Guardrails:
         if least <= allowed:
             return None
         return f"memory rose to {least / 2**20:.0f} MiB from {max(off) / 2**20:.0f} MiB"
-
-
-def _usual(guard: RateGuard) -> str:
-    return f"{guard.share(False):.1%}"

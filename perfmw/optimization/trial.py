@@ -84,7 +84,7 @@ class Trial:
             self.progress(done + number, planned)
             self.switch(on)
             stop = await self._measure(on)
-            if stop:
+            if stop and await self._confirmed(on):
                 return _stopped(stop, decide(self.blocks, self.gates))
         self.progress(planned, planned)
         return decide(self.blocks, self.gates)
@@ -103,7 +103,25 @@ class Trial:
         readings = [reading for state, reading in self.measured if state is on]
         return _measurement(readings, self.rails.memory(on)) if readings else None
 
-    async def _measure(self, on: bool) -> str | None:
+    async def _confirmed(self, on: bool) -> bool:
+        """Whether what raised an alarm goes without the change.
+
+        One more block tells, which counts for that alone; where it does not go, the block that was cut short
+        counts for nothing.
+        """
+        if not self.opportunity.toggles:
+            return True
+        self.switch(False)
+        await self._measure(False, asking=False)
+        self.blocks.pop()
+        self.measured.pop()
+        if not self.rails.was_load():
+            return True
+        self.rails.forget()
+        self.blocks[-1] = Block(on, 0, 0.0)
+        return False
+
+    async def _measure(self, on: bool, *, asking: bool = True) -> str | None:
         """One block, its head discarded; why the trial has to stop, which is asked several times a block."""
         target, gates = self.opportunity.target, self.gates
         head = self.request.block_seconds * gates.head
@@ -117,12 +135,12 @@ class Trial:
                 if not measured:
                     self._measured(on, before - began, others)
                     measured = True  # what follows is for the guardrails: it would bias the verdict
-                if not self._watches():
+                if not (self._watches() if asking else self.rails.was_load() is None):
                     break
             await self.host.sleep((self.request.block_seconds - head) / gates.windows)
             now = self.host.reading(target)
             self.rails.see(self._window(on, now - before))
-            before, stop = now, self.rails.alarm()
+            before, stop = now, self.rails.alarm() if asking else None
             if stop:
                 break
         if not measured:

@@ -139,6 +139,8 @@ def claims(result: OptimizationResult) -> Counter[str]:
     for step in result.steps:
         stopped, worse = step.reason.startswith("stopped"), "got worse" in step.reason
         found["stopped" if stopped else "worse" if worse else step.verdict] += 1
+        if stopped or worse or step.success:
+            print(f"  {step.step_id}: {step.reason}")
     return found
 
 

@@ -110,7 +110,20 @@ class Simulated:
         counts = [sum(seconds > limit for seconds in past) for limit in (p99, p95, far)]
         self.rails = Guardrails(self.gates.limits, (len(past), counts[0], counts[1], counts[2]))
 
-    def block(self, on: bool) -> str | None:
+    def blamed(self, on: bool) -> str | None:
+        """Why the trial has to stop, once a block without the change has confirmed it."""
+        why = self.block(on)
+        if why is None:
+            return None
+        self.block(False, asking=False)
+        self.blocks.pop()
+        if not self.rails.was_load():
+            return why
+        self.rails.forget()
+        self.blocks[-1] = Block(on, 0, 0.0)
+        return None
+
+    def block(self, on: bool, *, asking: bool = True) -> str | None:
         """Why the trial has to stop."""
         self.load.window(unchanged)  # the head, which is not counted
         self.rails.begin(on)
@@ -119,12 +132,13 @@ class Simulated:
         for number in range(LONGEST * self.gates.windows):
             if full(number / self.gates.windows, len(inside), self.wanted):
                 measured = measured or self._measured(on, inside)
-                if not (self.on_blocks <= WATCHED and self.rails.undecided()):
+                watched = self.on_blocks <= WATCHED and self.rails.undecided()
+                if not (watched if asking else self.rails.was_load() is None):
                     break
             latencies = self.load.window(self.effect if on else unchanged)
             inside += latencies
             self.rails.see(counted(on, latencies, self.usual))
-            if (why := self.rails.alarm()) is not None:
+            if asking and (why := self.rails.alarm()) is not None:
                 break
         else:
             why = None
@@ -145,7 +159,7 @@ def trial(load: Load, effect: Effect, blocks: int, seed: int, wanted: int = 0) -
     gates = Gates()
     simulated, legs = Simulated(load, effect, wanted, gates), [blocks, *[blocks // 2] * CONFIRMED]
     for number, leg in enumerate(legs):
-        why = next(filter(None, map(simulated.block, plan(leg, seed + number, gates))), None)
+        why = next(filter(None, map(simulated.blamed, plan(leg, seed + number, gates))), None)
         verdict = judge(simulated.blocks, gates)
         if why is not None or not doubtful(verdict, gates):
             break

@@ -100,6 +100,24 @@ async def test_a_change_that_breaks_requests_is_stopped_early(world: World) -> N
     assert world.controls.rules == {}
 
 
+@pytest.mark.parametrize("passes", [True, False])
+async def test_load_that_comes_with_the_change_is_not_blamed_on_it(world: World, passes: bool) -> None:
+    """An alarm stops the trial if a block without the change is well, and not if it is as bad."""
+    world.hit_share, world.rate, slow = {}, 200.0, list[float]()
+
+    def load_comes() -> None:
+        if world.controls.rules and not slow:
+            slow.append(world.now)
+        busy = bool(slow) and world.now - slow[0] < 25.0
+        world.level = 3.0 if busy and (world.controls.rules or passes) else 1.0
+
+    world.on_sleep = load_comes
+    await world.sleep(20.0)
+    result = await world.engine().optimize(OptimizationRequest(blocks=8, block_seconds=10.0))
+    assert ("stopped" in result.steps[0].reason) is not passes
+    assert world.controls.rules == {}
+
+
 async def test_a_failing_step_does_not_stop_the_rest(world: World) -> None:
     broken = FakeOptimizer([make_opportunity("b", optimizer="broken")], name="broken", fail_apply=True)
     engine = world.engine(broken, FakeOptimizer([make_opportunity("a", saved_seconds_per_day=1.0)]))

@@ -77,6 +77,22 @@ def test_a_fifth_faster_is_found_in_the_same_traffic() -> None:
     assert sum(run.verdict.outcome == "keep" for run in runs) >= 20
 
 
+@pytest.mark.parametrize("without", [400, 20])
+def test_what_goes_on_without_the_change_was_not_the_change(without: int) -> None:
+    guards, said = Guardrails(), list[str | None]()
+    for on, errors in ((False, 20), (True, 400), (False, without)):
+        guards.begin(on)
+        for _ in range(4):
+            guards.see(Window(on, 1_000, errors=errors))
+        said += [guards.alarm()] if len(said) < 2 else []
+    assert said[0] is None
+    assert "errors rose" in (said[1] or "")
+    assert guards.was_load() is (without == 400)
+    if guards.was_load():
+        guards.forget()
+    assert (guards.alarm() is None) is (without == 400)
+
+
 def test_errors_stop_it_at_once() -> None:
     healthy = Window(False, 500, errors=1)
     assert rails(healthy, Window(True, 500, errors=2)).alarm() is None

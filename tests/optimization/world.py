@@ -126,6 +126,7 @@ class World:
         self.random = Random(seed)
         self.rate = 40.0
         self.noise = 0.3
+        self.level = 1.0
         self.hit_share: dict[str, float] = {"a": 0.8}
         self.failing: dict[str, float] = {}
         self.slowing: dict[str, float] = {}
@@ -162,7 +163,7 @@ class World:
             recorder.traffic.stale += self.hits % 50 == 0
             return
         slower = math.prod(self.slowing.get(rule, 1.0) for rule in rules)
-        seconds = 0.05 * slower * math.exp(self.random.gauss(0, self.noise))
+        seconds = 0.05 * self.level * slower * math.exp(self.random.gauss(0, self.noise))
         failed = self.random.random() < max((self.failing.get(rule, 0.0) for rule in rules), default=0.0)
         recorder.origin(seconds, 500 if failed else 200, "no-freshness")
 
