@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+
 import psutil
 
 from perfmw.contracts.resources import PoolSample
@@ -16,8 +18,8 @@ class DescriptorPool:
         self._process = psutil.Process()
 
     def sample(self, now: float) -> PoolSample:
-        used = float(self._process.num_fds()) if hasattr(self._process, "num_fds") else 0.0
         capacity = _limit()
+        used = self._used(capacity or 0.0)
         return PoolSample(
             name=self.name,
             unit="descriptors",
@@ -26,6 +28,15 @@ class DescriptorPool:
             utilization=min(1.0, used / capacity) if capacity else None,
             sampled_at=now,
         )
+
+    def _used(self, capacity: float) -> float:
+        """To count them takes one: where none is left, all are in use."""
+        try:
+            return float(self._process.num_fds()) if hasattr(self._process, "num_fds") else 0.0
+        except OSError as error:
+            if error.errno != errno.EMFILE:
+                raise
+            return capacity
 
 
 def _limit() -> float | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from os import PathLike
 
 import psutil
@@ -20,12 +21,19 @@ class ProcessUsage:
         self._process = psutil.Process()
         self._at: float | None = None
         self._cpu = 0.0
+        self._last = ResourceUsageMetrics()
 
     def sample(self, now: float) -> ResourceUsageMetrics:
         """Totals since the process began; ``cpu_utilization`` in cores since the last sample.
 
         ``average`` is the mean of the utilisations that are known. I/O is None where the system hides it.
+        Where nothing can be read, as without a file descriptor to read it by, what was read last.
         """
+        with suppress(OSError):
+            self._last = self._read(now)
+        return self._last
+
+    def _read(self, now: float) -> ResourceUsageMetrics:
         with self._process.oneshot():
             times = self._process.cpu_times()
             resident = self._process.memory_info().rss

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import subprocess
+import sys
 import time
 from collections import namedtuple
 from pathlib import Path
@@ -280,3 +282,23 @@ def test_the_disk_that_is_watched_is_that_of_the_cache_though_its_folder_is_stil
     file.parent.mkdir()
     pools["storage"].sample(2.0)
     assert asked == [str(tmp_path), str(file.parent)]
+
+
+def test_without_a_descriptor_left_all_are_in_use_and_the_last_figures_stay() -> None:
+    code = """
+import os, resource
+from perfmw.resources.descriptors import DescriptorPool
+from perfmw.resources.process import ProcessUsage
+pool, usage = DescriptorPool(), ProcessUsage()
+before = usage.sample(1.0)
+resource.setrlimit(resource.RLIMIT_NOFILE, (40, 40))
+try:
+    while True:
+        os.dup(0)
+except OSError:
+    pass
+found = pool.sample(2.0)
+assert (found.used, found.utilization) == (40.0, 1.0), found
+assert usage.sample(2.0) == before
+"""
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
