@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from copy import deepcopy
 from dataclasses import dataclass, field, replace
 
 from perfmw.contracts import Measurement, OptimizationOpportunity, OptimizationRequest, Optimizer
@@ -26,6 +27,10 @@ LONGEST = 8
 WATCHED = 2
 """Blocks with the change: up to the end of the last of them, and of the block after it, blocks go on while
 guardrails can not tell."""
+SLOWEST, STRETCHED, REQUESTS_FOR_SLOWEST = 0.995, 1.25, 1_000
+"""A change is not kept that makes this quantile of all blocks so many times what it is without, of so many
+requests on either side.
+"""
 CONFIRMED = 2
 """How often a gain that is not sure yet gets half as many blocks again."""
 
@@ -62,9 +67,21 @@ class Trial:
             if self._sure(verdict):
                 break
             verdict = await self._blocks(self.request.blocks // 2, again + 1)
-        if self._sure(verdict):
-            return verdict
-        return replace(verdict, outcome="roll_back", reason=f"not sure enough: {verdict.reason}")
+        if not self._sure(verdict):
+            return replace(verdict, outcome="roll_back", reason=f"not sure enough: {verdict.reason}")
+        stretched = self._stretched() if verdict.outcome == "keep" else None
+        return replace(verdict, outcome="roll_back", reason=stretched) if stretched else verdict
+
+    def _stretched(self) -> str | None:
+        """Why the slowest are worse off. As long as they are no more than before, no guardrail sees it."""
+        seen = [[reading for state, reading in self.measured if state is on] for on in (False, True)]
+        if min(sum(reading.count for reading in side) for side in seen) < REQUESTS_FOR_SLOWEST:
+            return None
+        pooled = (_together([reading.sketch for reading in side if reading.count > 0]) for side in seen)
+        off, on = ((sketch.quantile(SLOWEST) or 0.0) if sketch else 0.0 for sketch in pooled)
+        if on <= STRETCHED * off:
+            return None
+        return f"the slowest {1 - SLOWEST:.1%} take {on / off - 1:.0%} longer" if off else None
 
     def _sure(self, verdict: Verdict) -> bool:
         """What was proven before, or can only be measured once, is not asked for more."""
@@ -195,9 +212,12 @@ def _stopped(reason: str, judged: Verdict) -> Verdict:
 
 
 def _together(sketches: Sequence[SketchLike]) -> SketchLike | None:
+    if not sketches:
+        return None
+    whole = deepcopy(sketches[0])
     for other in sketches[1:]:
-        sketches[0].merge(other)
-    return sketches[0] if sketches else None
+        whole.merge(other)
+    return whole
 
 
 def _control(

@@ -100,6 +100,19 @@ async def test_a_change_that_breaks_requests_is_stopped_early(world: World) -> N
     assert world.controls.rules == {}
 
 
+@pytest.mark.parametrize("times", [1.0, 1.6])
+async def test_what_is_faster_on_the_whole_is_not_kept_if_the_slowest_take_longer(
+    world: World, times: float
+) -> None:
+    """Guardrails count slow requests: where the same ones are only slower, they see nothing."""
+    world.hit_share, world.slowing, world.stretching = {}, {"a": 0.8}, {"a": times / 0.8}
+    world.rate = 60.0
+    result = await world.engine().optimize(OptimizationRequest(blocks=12, block_seconds=10.0))
+    step = result.steps[0]
+    assert step.verdict == ("kept" if times == 1.0 else "rolled_back")
+    assert ("the slowest 0.5% take" in step.reason) is (times > 1.0)
+
+
 @pytest.mark.parametrize("passes", [True, False])
 async def test_load_that_comes_with_the_change_is_not_blamed_on_it(world: World, passes: bool) -> None:
     """An alarm stops the trial if a block without the change is well, and not if it is as bad."""

@@ -130,6 +130,8 @@ class World:
         self.hit_share: dict[str, float] = {"a": 0.8}
         self.failing: dict[str, float] = {}
         self.slowing: dict[str, float] = {}
+        self.stretching: dict[str, float] = {}
+        """How many times as long a rule makes the slowest hundredth take."""
         self.concerns: dict[str, str] = {}
         """The route that a rule is for; without an entry it is for all."""
         self.controls = RuleControls()
@@ -163,7 +165,10 @@ class World:
             recorder.traffic.stale += self.hits % 50 == 0
             return
         slower = math.prod(self.slowing.get(rule, 1.0) for rule in rules)
-        seconds = 0.05 * self.level * slower * math.exp(self.random.gauss(0, self.noise))
+        deviate = self.random.gauss(0, 1)
+        if deviate > 2.33:
+            slower *= math.prod(self.stretching.get(rule, 1.0) for rule in rules)
+        seconds = 0.05 * self.level * slower * math.exp(self.noise * deviate)
         failed = self.random.random() < max((self.failing.get(rule, 0.0) for rule in rules), default=0.0)
         recorder.origin(seconds, 500 if failed else 200, "no-freshness")
 
