@@ -22,7 +22,7 @@ PATHS = (*TABS, "fleet", "alerts", "plugins", "settings")
 WIRE: int = 40 * 1024
 PICTURES = os.environ.get("PERFMW_SCREENSHOTS")
 """A folder to leave pictures of the tabs in: ``docs/images`` for those of the documentation."""
-LOAD_SECONDS = float(os.environ.get("PERFMW_SCREENSHOT_SECONDS", "3" if PICTURES else "0.5"))
+LOAD_SECONDS = float(os.environ.get("PERFMW_SCREENSHOT_SECONDS", "45" if PICTURES else "0.5"))
 
 
 def every_page(shop: Shop) -> list[str]:
