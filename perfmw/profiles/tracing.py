@@ -132,14 +132,13 @@ class RequestTracing:
         except (IndexError, ValueError):
             return drawn
 
-    async def run(
+    def run(
         self, answers: Answers, scope: Scope, receive: Any, send: Messages, plain: Any = None
-    ) -> None:
-        """Have the request answered within a span, or watched by a profiler."""
+    ) -> Awaitable[None]:
+        """Have the request answered within a span, or watched by a profiler; to be awaited."""
         if self._flames is not None:
-            await self._profiled(self._flames, answers, scope, receive, send)
-        else:
-            await self._traced(answers, scope, receive, send, plain)
+            return self._profiled(self._flames, answers, scope, receive, send)
+        return self._traced(answers, scope, receive, send, plain)
 
     async def unsampled(self, scope: Scope, told: list[object], answer: Awaitable[None]) -> None:
         """Await ``answer``, which fills ``told``; if it was slow or failed, make its span afterwards."""
