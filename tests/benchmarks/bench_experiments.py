@@ -19,9 +19,12 @@ import argparse
 import json
 import math
 from collections.abc import Iterator
+from dataclasses import replace
+from itertools import accumulate
 from random import Random
 
-from perfmw.optimization.experiment import Block, Verdict, judge, plan
+from perfmw.optimization.experiment import Block, Verdict, doubtful, judge, plan
+from perfmw.optimization.trial import CONFIRMED
 from tests.benchmarks.verdicts import told
 from tests.optimization.load import (
     NOISES,
@@ -65,12 +68,25 @@ def claims(ran: Ran) -> bool:
 
 def verdicts(runs: int, noise: str, effect: float, seed: int) -> list[Verdict]:
     """Of blocks with that noise, and the share of latency that the change saves."""
-    random, found = Random(f"{noise} {effect} {seed}"), []
+    random, legs = Random(f"{noise} {effect} {seed}"), [BLOCKS, *[BLOCKS // 2] * CONFIRMED]
+    found = []
     for _ in range(runs):
-        order, levels = plan(BLOCKS, random.getrandbits(32)), NOISES[noise](random, BLOCKS)
+        order = [on for leg in legs for on in plan(leg, random.getrandbits(32))]
+        levels = NOISES[noise](random, len(order))
         means = [math.exp(level) * (1 - effect * on) for on, level in zip(order, levels, strict=True)]
-        found.append(judge([Block(on, 400, 0.05 * mean) for on, mean in zip(order, means, strict=True)]))
+        found.append(
+            settled([Block(on, 400, 0.05 * mean) for on, mean in zip(order, means, strict=True)], legs)
+        )
     return found
+
+
+def settled(blocks: list[Block], legs: list[int]) -> Verdict:
+    """A gain that is not sure after the first blocks gets those that are left, as in a trial."""
+    for end in accumulate(legs):
+        verdict = judge(blocks[:end])
+        if not doubtful(verdict):
+            return verdict
+    return replace(verdict, outcome="roll_back")
 
 
 def bounds(count: int, runs: int) -> tuple[float, float]:
