@@ -2,8 +2,9 @@
 
 uvloop accepts one connection in each turn of its loop. Where clients bring a new connection for each request
 and handlers compute, each turn then has one request, however many wait in the kernel. So whenever one is
-accepted, all that wait are (asyncio's own loop does so by itself); and one that is going to be refused and
-closed is so at once, without a transport and a parser of its own.
+accepted, some more are, and in overload all that wait (as by asyncio's own loop at any time); one that is
+going to be refused and closed is so at once, without a transport and a parser of its own. Some, since other
+workers may listen there too: who is free next should find somebody.
 """
 
 from __future__ import annotations
@@ -14,10 +15,11 @@ import socket
 from collections.abc import Callable, Coroutine, Generator, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from time import perf_counter
 from typing import Any, Final
 
-_MOST: Final = 1000
-"""Connections taken in at once."""
+_MOST, _SOME = 1000, 8
+"""Connections taken in at once, in overload and otherwise."""
 _LONGEST: Final = 8192
 _MOST_NAMES: Final = 64
 _ANYWHERE: Final = ("0.0.0.0", "::")  # noqa: S104 - compared with, never bound to
@@ -39,18 +41,19 @@ class Caller:
 class Backlog:
     """Who waits to be accepted where a connection was just made.
 
+    :param at_ease: whether nobody is refused at the moment.
     :param refuse: the whole answer to a request's bytes, for one that is refused and its connection closed;
         None for any other.
     """
 
-    def __init__(self, refuse: Refuse) -> None:
-        self._refuse = refuse
+    def __init__(self, at_ease: Callable[[float], bool], refuse: Refuse) -> None:
+        self._at_ease, self._refuse = at_ease, refuse
         self._listening: dict[Any, int | None] = {}
         self._tasks: set[asyncio.Task[Any]] = set()
 
     def take_in(self, made: Any) -> None:
-        """Accept all who wait beside ``made``, a protocol of uvicorn's, where uvloop leaves them waiting."""
-        if type(made.loop).__module__.partition(".")[0] != "uvloop":
+        """Accept who waits beside ``made``, a protocol of uvicorn's, where uvloop leaves them waiting."""
+        if made.fetched or type(made.loop).__module__.partition(".")[0] != "uvloop":
             return
         name = made.transport.get_extra_info("sockname")
         if name not in self._listening:
@@ -65,7 +68,7 @@ class Backlog:
                 if not _serves(listener, name):
                     del self._listening[name]  # closed since; the number may be another's by now
                     return
-                for _ in range(_MOST):
+                for _ in range(_SOME if self._at_ease(perf_counter()) else _MOST):
                     self._welcome(*listener.accept(), made)
         except OSError:  # nobody else waits, mostly
             return
@@ -101,9 +104,11 @@ class Backlog:
     @staticmethod
     async def _connect(caller: socket.socket, made: Any) -> None:
         def protocol() -> Any:
-            return type(made)(
+            one = type(made)(
                 config=made.config, server_state=made.server_state, app_state=made.app_state, _loop=made.loop
             )
+            one.fetched = True  # or each would bring others
+            return one
 
         with suppress(OSError):  # it left again, or speaks no TLS
             await made.loop.connect_accepted_socket(protocol, caller, ssl=made.config.ssl)

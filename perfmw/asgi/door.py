@@ -143,10 +143,11 @@ def guarded(base: Any, porter: Porter) -> type:
         head = heads[data] if data in heads else look(data)
         return answer(head, caller, now, closes=True) if head is not None else None
 
-    backlog = Backlog(refuse)
+    backlog = Backlog(at_ease, refuse)
 
     class Guarded(base):  # type: ignore[misc]
         _rearmed = 0.0
+        fetched = False
 
         def connection_made(self, transport: Any) -> None:
             super().connection_made(transport)

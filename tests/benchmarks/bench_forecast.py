@@ -7,7 +7,7 @@ series are a daily and weekly profile times lasting noise, with Poisson's spread
 load balancer's requests (two weeks), a blog's log and what two machines received.
 
 ``--definitions`` tells it by others too: of the second half of a series alone, against a day ago and against
-a week ago; and as Hyndman and Koehler (2006) scale it, by the naive error in what came before, the first half.
+a week ago; and as Hyndman and Koehler (2006) scale it, by the naive error in the first half.
 
 ``--bounds`` (needs NumPy) tells what could have been reached: the error of the best linear forecast, chosen
 with the whole series known, from fifteen facts (levels, the same time on the days before, profiles, medians).
