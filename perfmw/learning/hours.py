@@ -50,6 +50,10 @@ class Hours:
         cell = min(int(second / _WIDTH), CELLS - 1)
         return day * DAY + self._sums[cell] + (second - cell * _WIDTH) * self.factors[cell]
 
+    def busy(self) -> list[int]:
+        """The hours at which a change is at least twice as likely as on the mean."""
+        return [hour for hour, factor in enumerate(self.factors or ()) if factor >= 2.0]
+
     def ahead(self, now: float) -> Iterator[tuple[float, float]]:
         """Spans of time from ``now`` on, in seconds, and the factor of each; of some days."""
         factors = self.factors

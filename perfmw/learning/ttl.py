@@ -253,6 +253,12 @@ class AdaptiveTTL:
         """The estimated share of reads, 0..1, that were answered with an old value."""
         return self._budget._spent / max(self._budget.reads, 1)
 
+    @property
+    def hours(self) -> dict[str, list[int]]:
+        """By pattern of keys, the hours (UTC) at which changes are at least twice as many as on the mean."""
+        found = {name: pool.hours.busy() for name, pool in self._pools.items()}
+        return {name: hours for name, hours in found.items() if hours}
+
     def observe_access(self, key: Hashable, now: float) -> None:
         """A read of ``key``, answered from the cache or not."""
         self._budget.reads += 1

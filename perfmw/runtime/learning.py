@@ -219,7 +219,7 @@ class Learning:
         found: dict[str, Any] = {}
         if self.lifetimes is not None:
             found["lifetimes"] = {
-                name: {"keys": one.ttl.size, "stale_share": one.ttl.stale_share}
+                name: {"keys": one.ttl.size, "stale_share": one.ttl.stale_share, "hours": one.ttl.hours}
                 for name, one in self.lifetimes.items()
             }
         if self.prefetching is not None:

@@ -28,7 +28,7 @@ from perfmw.cache.simulation import Access, read_trace, simulate
 from tests.benchmarks.bench_prefetch import requests_of
 from tests.benchmarks.verdicts import told
 
-BUILT_IN = ("s3fifo", "arc", "wtinylfu", "gdsf", "lru")
+BUILT_IN = ("s3fifo", "arc", "wtinylfu", "gdsf", "lirs", "lru")
 TRACES = ("web07", "orm-night", "lirs_sprite", "lirs_multi1", "lirs_ps", "adapt_size")
 SHARES = (0.02, 0.1)
 MOST_REGRET = 3.0

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from perfmw.learning import AdaptiveTTL
 from perfmw.learning.hazard import best_ttl
 from perfmw.learning.hours import DAY, Hours
 
@@ -36,6 +37,7 @@ def test_a_nightly_batch_is_found() -> None:
     factors = taught(nightly()).factors
     assert factors is not None
     assert factors[1] + factors[2] > len(factors) / 2  # refreshes are five hours apart
+    assert set(taught(nightly()).busy()) <= {0, 1, 2, 3}
     assert sum(factors) == pytest.approx(len(factors))
 
 
@@ -84,6 +86,21 @@ def test_the_even_clock_does_not_go_back_and_has_days_as_long(now: float, more: 
     hours = EVEN
     assert hours.at(now + more) >= hours.at(now)
     assert hours.at(now + DAY) - hours.at(now) == pytest.approx(DAY, abs=1e-3)
+
+
+def test_lifetimes_tell_at_which_hours_values_change() -> None:
+    learned, chance, since = AdaptiveTTL(), random.Random(5), 0.0
+    changes = nightly()
+    while since < 150 * DAY:
+        until = since + chance.uniform(0.5, 10) * HOUR
+        learned.observe_access("/prices/1", since)
+        learned.ttl("/prices/1", since)
+        learned.observe_access("/prices/1", until)
+        learned.observe_refresh("/prices/1", until, any(since < at <= until for at in changes))
+        since = until
+    (pattern,) = learned.hours
+    assert pattern == "/prices/*"
+    assert int(NIGHT / HOUR) in learned.hours[pattern]
 
 
 EVEN = taught(nightly())

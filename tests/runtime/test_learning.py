@@ -128,6 +128,8 @@ async def walk(wrapped: PerfMiddleware, clock: Clock, visitors: int, **client: A
         clock.now += 1_000.0
         someone = Client(wrapped, client=(f"198.51.100.{number}", 1_000))
         await someone.get("/page", **client)
+        if wrapped.runtime.learning.prefetching is not None:
+            await idle(wrapped)  # or a prefetch may come after what it is for, and count as of no use
         clock.now += 1.0
         await someone.get("/style.css", **client)
 
