@@ -31,7 +31,7 @@ SLOWEST, STRETCHED, REQUESTS_FOR_SLOWEST = 0.995, 1.25, 1_000
 """A change is not kept that makes this quantile of all blocks so many times what it is without, of so many
 requests on either side.
 """
-CONFIRMED = 2
+CONFIRMED = 3
 """How often a gain that is not sure yet gets half as many blocks again."""
 
 
