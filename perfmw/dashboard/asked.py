@@ -108,7 +108,7 @@ def trace_of(host: Host, trace_id: str) -> Trace:
     traces = traces_of(host)
     trace = traces.find(trace_id) if traces is not None else None
     if trace is None:
-        raise ProblemError(404, f"No trace {trace_id!r} is kept, or another worker keeps it and has not told yet.")
+        raise ProblemError(404, f"No trace {trace_id!r} is kept, or its worker has yet to tell of it.")
     return trace
 
 

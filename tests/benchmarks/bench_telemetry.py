@@ -6,8 +6,8 @@ Servers, each in a process of its own, answer a Starlette hello that cannot be c
 under perfmw with 1% of spans; under perfmw with a recorded span for every request; and under
 opentelemetry-instrumentation-asgi as it comes, every request recorded. The SDK's batch processor takes the
 spans of both, and an exporter that throws them away. They are asked in turns, each with 16 requests under
-way, in blocks that begin with requests that do not count, since a process that slept is slow at first; a
-figure is the median of the blocks' ratios with its 95% interval, of requests per second of the server's own
+way, in short blocks that begin with requests that do not count, since a process that slept is slow at first.
+A figure is the median of the blocks' ratios with its 95% interval, of requests per second of the server's own
 CPU time and, beside it, by the clock. Then routes of varying speed are asked by a load generator, and their
 p50, p95 and p99 are compared with those that perfmw reports; the median of five trials.
 """
@@ -34,8 +34,8 @@ from verdicts import told
 
 BLOCK, WARM, ROUNDS, PACED, PACERS, TRIALS = 2_000, 400, 16, 1_600, 4, 5
 STARTS = 6
-"""How often the servers are started anew: where a process's memory happens to lie makes it some percent faster
-or slower for all its life."""
+"""How often the servers are started anew: where a process's memory happens to lie makes it some percent
+faster or slower for all its life."""
 SETTLING = 3.0
 SO_TIMESTAMPNS = 35
 """Linux: tell when each packet came, in CLOCK_REALTIME."""

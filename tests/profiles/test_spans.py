@@ -375,7 +375,8 @@ assert store.names() == ["job"]
 
 def test_the_host_may_set_its_tracing_up_late() -> None:
     plain = {name: value for name, value in os.environ.items() if not name.startswith("OTEL_")}
-    done = subprocess.run([sys.executable, "-c", LATE], capture_output=True, text=True, check=False, env=plain)
+    command = [sys.executable, "-c", LATE]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=plain)
     assert done.returncode == 0, (done.returncode, done.stdout, done.stderr)
 
 
