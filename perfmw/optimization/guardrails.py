@@ -130,7 +130,7 @@ class RateGuard:
     :param margin: and so frequent beside: a share of requests.
     :param least: the smallest dispersion that is assumed.
     :param wander: the square of the relative deviation of their rate from window to window, as assumed at
-        first; such a guard leaves the worst window out, since one pause of the process is no harm.
+        first; such a guard leaves the worst stretch of windows out, since a pause of the process is no harm.
     """
 
     ratio: float = 1.0
@@ -221,8 +221,8 @@ class RateGuard:
         exposure, events = self.totals(True)
         if not self.wander or not self.counts[True]:
             return exposure, events
-        worst = max(self.counts[True], key=lambda window: window[1] / window[0])
-        return exposure - worst[0], events - worst[1]
+        requests, worst = _worst_stretch(self.counts[True])
+        return exposure - requests, events - worst
 
     def dispersion(self) -> float:
         """Variance over mean of the events of a window; 1 for Poisson counts.
@@ -238,6 +238,13 @@ class RateGuard:
 
 def _sum(windows: Sequence[tuple[int, int]]) -> tuple[int, int]:
     return sum(n for n, _ in windows), sum(k for _, k in windows)
+
+
+def _worst_stretch(windows: Sequence[tuple[int, int]]) -> tuple[int, int]:
+    """Requests and events of the worst neighbouring windows: a quarter of all, a block at most."""
+    length = min(max(1, len(windows) // BLOCK), BLOCK)
+    stretches = (_sum(windows[first : first + length]) for first in range(len(windows) - length + 1))
+    return max(stretches, key=lambda stretch: stretch[1] / stretch[0])
 
 
 def _clumps(sides: Collection[Sequence[tuple[int, int]]]) -> float:

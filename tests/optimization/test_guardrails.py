@@ -43,6 +43,14 @@ def test_one_pause_of_the_process_is_no_harm() -> None:
     assert rails(*quiet, pause, pause, pause, before=(2_000, 20, 100, 30)).alarm()
 
 
+def test_a_pause_of_several_small_windows_is_no_harm_either() -> None:
+    quiet, calm = [Window(False, 5, timed=5)] * 16, [Window(True, 5, timed=5)] * 8
+    pause = [Window(True, 5, slow=4, late=5, far=5, timed=5)] * 4
+    before = (2_000, 20, 100, 30)
+    assert rails(*quiet, *calm, *pause, *calm, before=before).alarm() is None
+    assert rails(*quiet, *calm, *pause, *calm, *pause, before=before).alarm()  # it came again
+
+
 def test_a_level_that_rose_is_watched_longer_before_it_is_harm() -> None:
     quiet = [Window(False, 200, slow=2, late=10, far=2, timed=200)] * 8
     higher = [Window(True, 200, slow=9, late=40, far=2, timed=200)]
