@@ -339,7 +339,7 @@ class Guardrails:
             self._memory[window.on].append(window.memory)
 
     def alarm(self) -> str | None:
-        """Why the trial must stop now, or None; ``confirmed`` asks again later. May be asked at any time."""
+        """Why the trial must stop now, or None; see ``was_load``. May be asked at any time."""
         needed, first = -math.log(self._limits.alpha), FIRST if self._blocks <= 1 else 1.0
         for guard, needs, words in (
             (self.errors, 1.0, "errors rose to {on:.1%} of requests from {off:.1%}"),

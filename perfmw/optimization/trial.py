@@ -123,8 +123,8 @@ class Trial:
     async def _confirmed(self, on: bool) -> bool:
         """Whether what raised an alarm goes without the change.
 
-        One more block tells, which counts for that alone; where it does not go, the block that was cut short
-        counts for nothing.
+        One more block tells, which counts for that alone; where it does not go, the latest block with the
+        change counts for nothing, nor the pair of the one that was cut short.
         """
         if not self.opportunity.toggles:
             return True
@@ -135,7 +135,8 @@ class Trial:
         if not self.rails.was_load():
             return True
         self.rails.forget()
-        self.blocks[-1] = Block(on, 0, 0.0)
+        del self.measured[max(place for place, (state, _) in enumerate(self.measured) if state)]
+        self.blocks[-1] = Block(on, 0, 0.0)  # keeps its place, so that pairs stay pairs
         return False
 
     async def _measure(self, on: bool, *, asking: bool = True) -> str | None:

@@ -127,8 +127,12 @@ async def test_load_that_comes_with_the_change_is_not_blamed_on_it(world: World,
     world.on_sleep = load_comes
     await world.sleep(20.0)
     result = await world.engine().optimize(OptimizationRequest(blocks=8, block_seconds=10.0))
-    assert ("stopped" in result.steps[0].reason) is not passes
+    step = result.steps[0]
+    assert ("stopped" in step.reason) is not passes
     assert world.controls.rules == {}
+    assert step.before is not None
+    assert step.after is not None
+    assert (step.after.p95 < step.before.p95) is passes, "a block that load spoilt counts for nothing"
 
 
 async def test_a_failing_step_does_not_stop_the_rest(world: World) -> None:
