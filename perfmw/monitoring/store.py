@@ -37,12 +37,14 @@ class MonitoringStore:
     """Every method does I/O of some milliseconds: call it in a thread. It may be called from several.
 
     A file that cannot be opened or is damaged is named in the log, and memory takes its place: monitoring
-    goes on. ``failures`` counts operations that failed later; they change nothing.
+    goes on. ``failures`` counts operations that failed later; they change nothing. After ``close`` nothing is
+    kept and nothing found: a thread of a round that was cancelled may still ask.
     """
 
     def __init__(self, state_dir: str | None = None) -> None:
         self._lock = threading.Lock()
         self.failures = 0
+        self._closed = False
         self._version: object = None
         self._database = self._open(state_dir)
 
@@ -58,6 +60,7 @@ class MonitoringStore:
 
     def close(self) -> None:
         with self._lock, suppress(sqlite3.Error):
+            self._closed = True
             self._database.close()
 
     def __del__(self) -> None:
@@ -68,6 +71,8 @@ class MonitoringStore:
     def _do(self, *steps: tuple[str, Sequence[Any]]) -> list[tuple[Any, ...]]:
         """The rows of the last step; all steps or none."""
         with self._lock:
+            if self._closed:
+                return []
             try:
                 with self._database:
                     rows: list[tuple[Any, ...]] = []

@@ -84,6 +84,7 @@ class Watching:
         self._store: MonitoringStore | None = None
         self._boxes = [self._new_box(channel) for channel in runtime.plugins.alert_channels.values()]
         self._tasks: list[asyncio.Task[Any]] = []
+        self._keeping: set[asyncio.Task[Any]] = set()
         self._restored = False
         self.reports = Reports(runtime)
         runtime.spaces.on_invalidate(self._purged)
@@ -160,7 +161,7 @@ class Watching:
         await asyncio.gather(*(box.flush(seconds) for box, seconds in zip(self._boxes, times, strict=True)))
         for task in self._tasks:
             task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.gather(*self._tasks, *self._keeping, return_exceptions=True)
         for box in self._boxes:
             await box.close()
         if self._runtime.leads:
@@ -364,7 +365,9 @@ class Watching:
         annotation = self.timeline.add(Annotation(time.time() if at is None else at, kind, text, who))
         if self._store is not None:
             keep = asyncio.to_thread(self._store.annotate, annotation)
-            self._runtime.spawn(keep, name="perfmw-annotation")
+            task = self._runtime.spawn(keep, name="perfmw-annotation")
+            self._keeping.add(task)
+            task.add_done_callback(self._keeping.discard)
         return annotation
 
     def _purged(self, keys: Collection[str], tags: Collection[str], prefix: str | None, soft: bool) -> None:

@@ -14,6 +14,7 @@ import pytest
 
 from perfmw import PerfMiddleware, Runtime, Settings, hookimpl
 from perfmw.contracts import Alert, AlertThreshold, PerformanceProfileConfig
+from perfmw.monitoring.store import MonitoringStore
 from tests.monitoring.receiver import receiving
 
 pytestmark = pytest.mark.anyio
@@ -264,3 +265,20 @@ async def test_alerts_and_channels_by_the_api(client: httpx.AsyncClient) -> None
     assert (await client.get("alerts", params={"state": "x"})).status_code == 422
     (channel,) = (await client.get("alerts/channels")).json()["items"]
     assert (channel["name"], channel["healthy"], channel["waiting"]) == ("log", True, 0)
+
+
+async def test_what_is_noted_right_before_the_end_is_kept(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    for name in ("v1", "v2", "v3"):
+        runtime = Runtime(Settings.load(env={}, cwd="/", plugins=(), state_dir=str(tmp_path)))
+        await runtime.start()
+        await runtime.rounds.watching.start()
+        runtime.rounds.watching.annotate("deploy", name)
+        await runtime.stop()
+    store = MonitoringStore(str(tmp_path))
+    assert [one.text for one in store.annotations() if one.kind == "deploy"] == ["v1", "v2", "v3"]
+    store.close()
+    assert store.annotations() == []
+    assert store.failures == 0
+    assert "closed database" not in caplog.text
