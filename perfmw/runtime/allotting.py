@@ -185,7 +185,7 @@ class _Bound:
 
     def wanted(self) -> dict[str, Any]:
         limiter, name = self._gate.limiter, self._gate.name
-        refused, admitted = self._gate.refused.total(), self._gate.admitted.total()
+        refused, admitted = sum(self._gate.refused), sum(self._gate.admitted)
         lately = perf_counter() - limiter.refused_at < _LATELY
         why = f"limit of {name}: {limiter.limit} of at most {limiter.most}"
         if not lately or limiter.limit < limiter.most:

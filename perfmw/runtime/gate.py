@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import heapq
-from collections import Counter
-from functools import partial
 from time import perf_counter
 from typing import Any
 
@@ -44,8 +42,8 @@ class Gate:
             algorithm=algorithm, split=split, initial=initial, least=least, most=most
         )
         self.wait = bounds.queue
-        self.refused: Counter[Priority] = Counter()
-        self.admitted: Counter[Priority] = Counter()
+        self.refused, self.admitted = [0] * len(Priority), [0] * len(Priority)
+        """By class, since the start."""
         self._turns = turns
         self._longest = bounds.queue_length
         self._queue: list[Waiting] = []
@@ -135,28 +133,25 @@ class Gate:
         """
         now = perf_counter()
         self._moving[ticket.priority] -= 1
-        if not measured:
-            self._turns.at_end(now, partial(self._cancel, ticket))
-        else:
-            self._turns.at_end(now, partial(self._done, ticket, now))
+        self._turns.at_end(self._done if measured else self._cancel, ticket, now)
 
     def _done(self, ticket: Ticket, now: float) -> None:
         self._moving[ticket.priority] += 1
         self.limiter.done(ticket, now)
         self._latency += _SMOOTHING * (now - ticket.begun - self._latency)
-        self._let_in()
+        if self._queue:
+            self._let_in()
 
-    def _cancel(self, ticket: Ticket) -> None:
+    def _cancel(self, ticket: Ticket, now: float) -> None:
         self._moving[ticket.priority] += 1
         self.limiter.cancel(ticket)
-        self._let_in()
+        if self._queue:
+            self._let_in()
 
     def _let_in(self) -> None:
         """Those who wait, in their order. Where places are split, one that is not for the first may be for
         another.
         """
-        if not self._queue:
-            return
         now, waiting = perf_counter(), sorted(self._queue)
         for rank, _, future, who in waiting:
             if future.done():

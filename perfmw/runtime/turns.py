@@ -8,9 +8,12 @@ when its turn does, and its slot is free again only when the turn in which it en
 from __future__ import annotations
 
 import asyncio
+from asyncio import get_running_loop
 from collections.abc import Callable
 
-Ended = Callable[[], None]
+from perfmw.resources.concurrency import Ticket
+
+Ended = Callable[[Ticket, float], None]
 
 
 class Turns:
@@ -20,23 +23,23 @@ class Turns:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._open = False
         self._begun = 0.0
-        self._ending: list[Ended] = []
+        self._ending: list[tuple[Ended, Ticket, float]] = []
 
     def begun(self, now: float) -> float:
         """When the present turn began, as far as it had to do with requests."""
-        loop = asyncio.get_running_loop()
+        loop = get_running_loop()
         if not self._open or loop is not self._loop:
             self._loop, self._open, self._begun = loop, True, now
             loop.call_soon(self._close)
         return self._begun
 
-    def at_end(self, now: float, ended: Ended) -> None:
-        """Have ``ended`` called once the turn is over."""
+    def at_end(self, ended: Ended, ticket: Ticket, now: float) -> None:
+        """Have ``ended`` called with ``ticket`` and ``now`` once the turn is over."""
         self.begun(now)
-        self._ending.append(ended)
+        self._ending.append((ended, ticket, now))
 
     def _close(self) -> None:
         self._open = False
         ending, self._ending = self._ending, []
-        for ended in ending:
-            ended()
+        for ended, ticket, now in ending:
+            ended(ticket, now)

@@ -23,6 +23,7 @@ class Priority(IntEnum):
     HIGH = 2
 
 
+_HIGHEST: Final = int(Priority.HIGH)
 _SHARES: Final = (0.75, 0.9, 1.0)
 """Of the limit, what each class may fill."""
 _LEAST_HIGH: Final = 4
@@ -87,12 +88,14 @@ class ConcurrencyLimiter:
         self._algorithm = algorithm or Gradient()
         self._split = split
         self._least, self._most = least, most
-        self._limit = float(initial)
         self.in_flight = 0
         self.refused = 0
         """Since the start."""
         self._under_way = [0] * len(Priority)
-        self._refused_at = [-inf] * len(Priority)
+        self.refused_at = -inf
+        """When a request was last refused."""
+        self._held_until = [-inf] * len(Priority)
+        """By class: until then nobody of it is let in, for one who goes before was refused."""
         self._window = _Measured()
         self._lows: deque[float] = deque(maxlen=_MEMORY)
         self._rates: deque[float] = deque(maxlen=_RATES)
@@ -101,11 +104,16 @@ class ConcurrencyLimiter:
         self._starting, self._was_full = True, False
         self._credit = 0.0
         """Requests that may go over the limit. Earned while it is half empty, so only bursts have any."""
+        self._set(float(initial))
 
-    @property
-    def limit(self) -> int:
+    def _set(self, limit: float) -> None:
+        """The limit from now on, and what follows from it: each decision reads these."""
+        self._limit = limit
+        self.limit = max(self._least if self._before_probe is None else 1, int(limit))
         """The requests that may be under way at once, now."""
-        return max(self._least if self._before_probe is None else 1, int(self._limit))
+        rooms = [max(1.0, self.limit * share) for share in _SHARES]
+        rooms[Priority.HIGH] = max(rooms[Priority.HIGH], min(_LEAST_HIGH, self._most))
+        self._rooms = rooms
 
     @property
     def most(self) -> int:
@@ -121,12 +129,7 @@ class ConcurrencyLimiter:
             raise ValueError(f"the limit is at least {self._least}, so it can not be {most} at most")
         self._starting |= self._most < most and self._limit >= self._most
         self._most = most
-        self._limit = min(self._limit, float(most))
-
-    @property
-    def refused_at(self) -> float:
-        """When a request was last refused; minus infinity if none was."""
-        return max(self._refused_at)
+        self._set(min(self._limit, float(most)))
 
     def admit(self, now: float, priority: int = Priority.NORMAL, who: str = "") -> Ticket | Refusal:
         """A ticket, or why not. ``who`` asks, where places are split fairly.
@@ -134,44 +137,36 @@ class ConcurrencyLimiter:
         A class sees those under way that are its equals or go before it, so that the lower ones never fill
         what a higher one may have.
         """
-        limit, split = self.limit, self._split
+        split = self._split
         if split is not None:
-            if not split.fits(now, limit, priority, who) and not self._may_burst(limit):
-                return self.refuse(now, priority, "limit" if self.in_flight >= limit else "priority")
+            if not split.fits(now, self.limit, priority, who) and not self._may_burst():
+                return self.refuse(now, priority, "limit" if self.in_flight >= self.limit else "priority")
             split.entered(priority, who)
-        elif priority < Priority.HIGH and self._held_back(now, priority):
+        elif now < self._held_until[priority]:
             return self.refuse(now, priority, "priority")
-        elif (ahead := self._seen_by(priority)) >= self._room(priority) and not self._may_burst(limit):
-            return self.refuse(now, priority, "limit" if ahead >= limit else "priority")
+        elif (ahead := self._seen_by(priority)) >= self._rooms[priority] and not self._may_burst():
+            return self.refuse(now, priority, "limit" if ahead >= self.limit else "priority")
         self.in_flight += 1
         self._under_way[priority] += 1
         if self.in_flight > self._window.most:
             self._window.most = self.in_flight
         return Ticket(now, priority, who)
 
-    def _may_burst(self, limit: int) -> bool:
+    def _may_burst(self) -> bool:
         """Whether one more may go over the limit, by what was earned."""
-        if self._credit < 1.0 or self.in_flight >= _BURST * limit:
+        if self._credit < 1.0 or self.in_flight >= _BURST * self.limit:
             return False
         self._credit -= 1.0
         return True
 
     def _seen_by(self, priority: int) -> int:
-        return self._under_way[priority] if priority == Priority.HIGH else self.in_flight
-
-    def _room(self, priority: int) -> float:
-        least = min(_LEAST_HIGH, self._most) if priority == Priority.HIGH else 1
-        return max(least, self.limit * _SHARES[priority])
-
-    def _held_back(self, now: float, priority: int) -> bool:
-        """Whether one who goes before was just refused."""
-        return any(now - at < _HOLD for at in self._refused_at[priority + 1 :])
+        return self._under_way[priority] if priority == _HIGHEST else self.in_flight
 
     def has_room(self, priority: int = Priority.NORMAL, who: str = "", now: float = 0.0) -> bool:
         """Whether one more of that class is within the limit."""
         if self._split is not None:
             return self._split.fits(now, self.limit, priority, who)
-        return self._seen_by(priority) < self._room(priority)
+        return self._seen_by(priority) < self._rooms[priority]
 
     def foresee(self, now: float, priority: int, who: str, coming: Sequence[int]) -> Refusal | None:
         """Why ``admit`` would refuse one more, once those are inside who are on their way; None if not.
@@ -179,22 +174,24 @@ class ConcurrencyLimiter:
         :param coming: how many more of each class will be under way by then; fewer where it is negative.
         """
         more, limit = sum(coming), self.limit
-        if self._split is None and priority < Priority.HIGH and self._held_back(now, priority):
+        if self._split is None and now < self._held_until[priority]:
             return "priority"
         if self._credit >= max(0, more) + 1.0 and self.in_flight + more < _BURST * limit:
             return None
         if self._split is not None:
             fits = self._split.fits(now, max(1, limit - more), priority, who)
             return None if fits else "limit"
-        ahead = self._seen_by(priority) + (coming[priority] if priority == Priority.HIGH else more)
-        if ahead < self._room(priority):
+        ahead = self._seen_by(priority) + (coming[priority] if priority == _HIGHEST else more)
+        if ahead < self._rooms[priority]:
             return None
         return "limit" if ahead >= limit else "priority"
 
     def refuse(self, now: float, priority: int, why: Refusal) -> Refusal:
         """Count a refusal; ``admit`` does so by itself. For a moment no lower class is let in."""
         self.refused += 1
-        self._refused_at[priority] = now
+        self.refused_at = now
+        for lower in range(priority):
+            self._held_until[lower] = now + _HOLD
         self._window.full = True
         return why
 
@@ -213,7 +210,7 @@ class ConcurrencyLimiter:
         """
         self.cancel(ticket)
         window = self._window
-        if not (window.full or self._was_full):
+        if not (window.full or self._was_full) and 2 * self.in_flight < self.limit:
             self._earn()
         if self._before_probe is not None and ticket.begun < window.begun:
             return  # it waited in what the probe is to look behind
@@ -226,7 +223,7 @@ class ConcurrencyLimiter:
 
     def _earn(self) -> None:
         """Handlers that compute leave the limit empty after each turn, so that says nothing in overload."""
-        if 2 * self.in_flight < self.limit and self._credit < _MOST_EARNED * self._limit:
+        if self._credit < _MOST_EARNED * self._limit:
             self._credit += _EARNED
 
     def _close(self, now: float) -> None:
@@ -244,7 +241,7 @@ class ConcurrencyLimiter:
         limit = max(self._algorithm.next(self._limit, measured), self._needed(unloaded))
         if self._starting:
             limit = self._start(limit, measured)
-        self._limit = max(float(self._least), min(float(self._most), limit))
+        self._set(max(float(self._least), min(float(self._most), limit)))
         self._maybe_probe(now)
 
     def _needed(self, unloaded: float) -> float:
@@ -271,12 +268,13 @@ class ConcurrencyLimiter:
             self._probed_at = now
         elif now - self._probed_at >= _PROBE_EVERY:
             self._before_probe = self._limit
-            self._limit = 1.0 if self._limit < _FEW else self._limit * _PROBE_SHARE
+            self._set(1.0 if self._limit < _FEW else self._limit * _PROBE_SHARE)
 
     def _end_probe(self, now: float, latency: float) -> None:
         self._lows.clear()
         self._lows.append(latency)
-        self._limit, self._before_probe, self._probed_at = self._before_probe or self._limit, None, now
+        before, self._before_probe, self._probed_at = self._before_probe or self._limit, None, now
+        self._set(before)
 
 
 class _Measured:
