@@ -63,7 +63,7 @@ def trials(runs: int, effect: Effect, load: dict[str, float], seed: int) -> list
 
 
 def claims(ran: Ran) -> bool:
-    return bool(ran.stopped) or ran.verdict.outcome == "keep" or "got worse" in ran.verdict.reason
+    return ran.stopped or ran.verdict.outcome == "keep" or "got worse" in ran.verdict.reason
 
 
 def verdicts(runs: int, noise: str, effect: float, seed: int) -> list[Verdict]:
@@ -120,7 +120,7 @@ def rows(what: str, runs: int, seed: int) -> Iterator[tuple[str, int, int, bool]
         if what in ("all", "p99"):
             for worse, effect in (("the slowest 5%", slower_tail(1.5)), ("every request", slower(1.5))):
                 found = trials(runs, effect, load, 10 * seed + 3)
-                soon = sum(bool(ran.stopped) and ran.on_blocks <= 2 for ran in found)
+                soon = sum(ran.stopped and ran.on_blocks <= 2 for ran in found)
                 yield f"{worse} half as long again, undone within 2 blocks; {name}", soon, runs, False
     for noise in NOISES if what in ("all", "verdicts") else ():
         cheap = _CHEAP * runs

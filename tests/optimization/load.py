@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import math
 from array import array
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from random import Random
+from typing import cast
 
-from perfmw.optimization.experiment import Block, Gates, Verdict, doubtful, judge, plan
-from perfmw.optimization.guardrails import FAR, Guardrails, Usual, Window
-from perfmw.optimization.trial import CONFIRMED, LONGEST, WATCHED, full
+from perfmw.contracts import Controls, OptimizationOpportunity, OptimizationRequest, RuntimeSnapshot
+from perfmw.optimization import EngineHost
+from perfmw.optimization.experiment import Verdict
+from perfmw.optimization.trial import Trial
 
 MEDIAN, SPREAD = 0.05, 0.5
 """Seconds; the standard deviation of the logarithm of a request's latency."""
@@ -74,98 +77,102 @@ class Load:
         return DEVIATES[first : first + count]
 
 
+class Exact(list[float]):
+    """Latencies, and what a sketch tells of them."""
+
+    def quantile(self, q: float) -> float | None:
+        return sorted(self)[int(q * len(self))] if self else None
+
+    def count_below(self, seconds: float) -> int:
+        return sum(it <= seconds for it in self)
+
+    merge = list.extend
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """The requests of a log between two places."""
+
+    log: list[float]
+    end: int
+    begin: int = 0
+    hits: int = 0
+    errors: int = 0
+    stale: int = 0
+
+    @property
+    def count(self) -> int:
+        return self.end - self.begin
+
+    @property
+    def sketch(self) -> Exact:
+        return Exact(self.log[self.begin : self.end])
+
+    @property
+    def seconds(self) -> float:
+        return sum(self.log[self.begin : self.end])
+
+    @property
+    def traffic(self) -> Seen:
+        return self
+
+    def __sub__(self, earlier: Seen) -> Seen:
+        return replace(self, begin=earlier.end)
+
+
+@dataclass(slots=True)
+class Simulated:
+    """A host where a window of requests comes whenever somebody sleeps; and the change that is on trial."""
+
+    load: Load
+    effect: Effect
+    log: list[float] = field(default_factory=list)
+    now: Effect = unchanged
+    name: str = "simulated"
+
+    async def sleep(self, _seconds: float) -> None:
+        self.log += self.load.window(self.now)
+
+    def propose(self, _snapshot: RuntimeSnapshot) -> Sequence[OptimizationOpportunity]:
+        return ()
+
+    def apply(self, _opportunity: OptimizationOpportunity, _controls: Controls) -> None:
+        self.now = self.effect
+
+    def revert(self, _opportunity: OptimizationOpportunity, _controls: Controls) -> None:
+        self.now = unchanged
+
+    def host(self) -> EngineHost:
+        return EngineHost(
+            snapshot=lambda: RuntimeSnapshot(0.0, 0.0),
+            reading=lambda _name: Seen(self.log, len(self.log)),
+            controls=cast(Controls, None),
+            ensure_profile=lambda _name, _kind: None,
+            sleep=self.sleep,
+        )
+
+
 @dataclass(slots=True)
 class Ran:
     """One simulated trial: what was decided, and after how many blocks with the change it was stopped."""
 
     verdict: Verdict
-    stopped: str | None
     on_blocks: int
     blocks: int
 
-
-def counted(on: bool, latencies: list[float], usual: Usual) -> Window:
-    """What the engine counts."""
-    count, median = len(latencies), sorted(latencies)[len(latencies) // 2]
-    slow, late, far = (sum(it > limit for it in latencies) for limit in usual.limits(on, count, median))
-    return Window(on, count, 0, slow, count, late=late, far=far)
-
-
-@dataclass(slots=True)
-class Simulated:
-    """A trial as ``perfmw.optimization.trial`` makes it, whose blocks wait for ``wanted`` requests."""
-
-    load: Load
-    effect: Effect
-    wanted: int
-    gates: Gates
-    blocks: list[Block] = field(default_factory=list)
-    usual: Usual = field(init=False)
-    rails: Guardrails = field(init=False)
-
-    def __post_init__(self) -> None:
-        past = sorted(seconds for _ in range(20) for seconds in self.load.window(unchanged))
-        p99, p95, far, median = (past[int(share * len(past))] for share in (0.99, 0.95, FAR, 0.5))
-        self.usual = Usual(p99, p95, far, median)
-        counts = [sum(seconds > limit for seconds in past) for limit in (p99, p95, far)]
-        self.rails = Guardrails(self.gates.limits, (len(past), counts[0], counts[1], counts[2]))
-
-    def blamed(self, on: bool) -> str | None:
-        """Why the trial has to stop, once a block without the change has confirmed it."""
-        why = self.block(on)
-        if why is None:
-            return None
-        self.block(False, asking=False)
-        self.blocks.pop()
-        if not self.rails.was_load():
-            return why
-        self.rails.forget()
-        self.blocks[-1] = Block(on, 0, 0.0)
-        return None
-
-    def block(self, on: bool, *, asking: bool = True) -> str | None:
-        """Why the trial has to stop."""
-        self.load.window(unchanged)  # the head, which is not counted
-        self.rails.begin(on)
-        inside: list[float] = []
-        why, measured = None, False
-        for number in range(LONGEST * self.gates.windows):
-            if full(number / self.gates.windows, len(inside), self.wanted):
-                measured = measured or self._measured(on, inside)
-                watched = self.on_blocks <= WATCHED and self.rails.undecided()
-                if not (watched if asking else self.rails.was_load() is None):
-                    break
-            latencies = self.load.window(self.effect if on else unchanged)
-            inside += latencies
-            self.rails.see(counted(on, latencies, self.usual))
-            if asking and (why := self.rails.alarm()) is not None:
-                break
-        else:
-            why = None
-        if not measured:
-            self._measured(on, inside)
-        return why
-
-    def _measured(self, on: bool, inside: list[float]) -> bool:
-        self.blocks.append(Block(on, len(inside), sum(inside) / len(inside)))
-        return True
-
     @property
-    def on_blocks(self) -> int:
-        return sum(block.on for block in self.blocks)
+    def stopped(self) -> bool:
+        return self.verdict.reason.startswith("stopped: ")
 
 
 def trial(load: Load, effect: Effect, blocks: int, seed: int, wanted: int = 0) -> Ran:
-    gates = Gates()
-    simulated, legs = Simulated(load, effect, wanted, gates), [blocks, *[blocks // 2] * CONFIRMED]
-    for number, leg in enumerate(legs):
-        why = next(filter(None, map(simulated.blamed, plan(leg, seed + number, gates))), None)
-        verdict = judge(simulated.blocks, gates)
-        if why is not None or not doubtful(verdict, gates):
-            break
-    else:
-        verdict = replace(verdict, outcome="roll_back")
-    return Ran(verdict, why, simulated.on_blocks, len(simulated.blocks))
+    """A trial after twenty windows of traffic, whose blocks wait for ``wanted`` requests."""
+    simulated = Simulated(load, effect, [seconds for _ in range(20) for seconds in load.window(unchanged)])
+    opportunity = OptimizationOpportunity("change", "cache_route", "GET /x", "a change", simulated.name)
+    request = OptimizationRequest(blocks=blocks, block_requests=wanted)
+    running = Trial(simulated.host(), simulated, opportunity, request, seed, lambda _done, _planned: None)
+    verdict = asyncio.run(running.run())
+    return Ran(verdict, sum(block.on for block in running.blocks), len(running.blocks))
 
 
 def correlated(random: Random, blocks: int, sigma: float = 0.15, correlation: float = 0.5) -> list[float]:

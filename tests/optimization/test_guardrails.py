@@ -24,7 +24,7 @@ def test_a_slower_tail_is_reverted_within_two_blocks() -> None:
     random = Random(5)
     for effect in (slower(1.5), slower_tail(1.5)):
         runs = [trial(Load(random, rate=250), effect, 16, seed) for seed in range(25)]
-        assert all(run.stopped and " rose: " in run.stopped for run in runs)
+        assert all(run.stopped and " rose: " in run.verdict.reason for run in runs)
         assert sum(run.on_blocks <= 2 for run in runs) >= 24
 
 
