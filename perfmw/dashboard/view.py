@@ -227,13 +227,15 @@ class TrialView:
 class RunView:
     """An optimization run: what is on trial, nothing while it looks for something.
 
-    ``verdicts`` are those of the run under way, else of the last one; ``finished``: there was a last one.
+    ``verdicts`` are those of the run under way, else of the last one; ``finished``: there was a last one;
+    ``worker``: the process that measures.
     """
 
     running: bool
     trials: list[TrialView]
     finished: bool
     verdicts: list[StepView]
+    worker: int | None
 
 
 def run_view(state: Mapping[str, Any], titles: Mapping[str, str] | None = None) -> RunView:
@@ -246,6 +248,7 @@ def run_view(state: Mapping[str, Any], titles: Mapping[str, str] | None = None) 
         trials=_trials(state) if running else [],
         finished=bool(last) and not running,
         verdicts=[_step_view(step, titles or {}) for step in steps],
+        worker=state.get("worker"),
     )
 
 

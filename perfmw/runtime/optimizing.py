@@ -12,6 +12,7 @@ from perfmw.contracts import Alert, OptimizationLevel, OptimizationRequest, Perf
 from perfmw.profiles import Reading, profile_id
 from perfmw.runtime.allotting import ADMISSION, Admission
 from perfmw.runtime.preparing import Preparing
+from perfmw.runtime.runs import Runs
 from perfmw.runtime.workers import Switch
 
 if TYPE_CHECKING:
@@ -93,6 +94,7 @@ class Optimizing:
         """How often requests had been counted at the last look."""
         self._optimized_at = self._rechecked_at = time.time()
         self.preparing = Preparing(runtime)
+        self.runs = Runs(runtime)
         runtime.listen(self._heard)
 
     @property
@@ -132,19 +134,24 @@ class Optimizing:
         runtime = self._runtime
         if not runtime.settings.optimizations_enabled:
             return
-        if runtime.settings.state_dir is not None and runtime.optimization_state()["status"] != "running":
+        if runtime.settings.state_dir is not None and not self.runs.own:
             self._follow()
         if self._due(now):
             self._looked_at, self._seen = now, runtime.profiles.whole.stamp
             yield from runtime.engine.survey()
             runtime.engine.withdraw()
-        elif runtime.optimization_state()["status"] == "running":
+        elif self.runs.own:
             return
         elif self.automatic:
             self.preparing.tick(now)
-            self._work(now)
-        elif not self.switch.ended and now - self._optimized_at >= OPTIMIZE_SECONDS:
+            if self._my_turn():
+                self._work(now)
+        elif not self.switch.ended and now - self._optimized_at >= OPTIMIZE_SECONDS and self._my_turn():
             self._work_for_some(now)
+
+    def _my_turn(self) -> bool:
+        """Of a host's workers one tries things unasked: two at a time would spoil both measurements."""
+        return self._runtime.leads and self._runtime.optimization_state()["status"] != "running"
 
     def _follow(self) -> None:
         """Do here what another worker of the host kept or undid: a change stands in all or in none."""

@@ -97,6 +97,7 @@ class Rounds:
         for said in others:
             self.resources.take_over(said.managers)
             self._runtime.optimizing.take_over(said.automatic)
+        self._runtime.optimizing.runs.take_over(said.run for said in others)
         return merged_pools(own, [said.pools for said in others])
 
     def tick(self, now: float) -> None:

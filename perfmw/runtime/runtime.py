@@ -117,7 +117,6 @@ class Runtime:
         self.started = False
         self._tasks: set[asyncio.Task[Any]] = set()
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._run: asyncio.Task[Any] | None = None
         self._listeners: list[Callable[[str, object], None]] = []
         if Runtime._process is None or Runtime._process() is None:
             Runtime._process = weakref.ref(self)
@@ -268,32 +267,18 @@ class Runtime:
     ) -> dict[str, Any]:
         """Begin an optimization run in the background; its state.
 
-        :raises RuntimeError: one is under way, or the setting ``optimizations_enabled`` is false.
+        :raises RuntimeError: the host has one under way, or the setting ``optimizations_enabled`` is false.
         :raises KeyError: for an unknown profile.
         """
-        if not self.settings.optimizations_enabled:
-            raise RuntimeError("optimizations are off: optimizations_enabled is false")
-        if self.optimization_state()["status"] == "running":
-            raise RuntimeError("an optimization run is under way; wait for it or cancel it")
-        if profile_id is None:
-            run = self.engine.optimize(request)
-        else:
-            if self.profiles.get(profile_id) is None:
-                raise KeyError(f"no profile {profile_id!r}")
-            run = self.engine.optimize_performance(profile_id, request)
-        self._run = self.spawn(run, name="perfmw-optimization")
-        return self.optimization_state()
+        return self.optimizing.runs.start(request, profile_id)
 
     def optimization_state(self) -> dict[str, Any]:
-        """Idle or running, the step and blocks of the run, and the last result; JSON values."""
-        state = self.engine.state()
-        if self._run is not None and not self._run.done():
-            state["status"] = "running"  # also before its task has had a first turn
-        return state
+        """Idle or running on this host, the step and blocks of the run, and the last result; JSON values."""
+        return self.optimizing.runs.state()
 
     def cancel_optimization(self) -> bool:
-        """Stop the run under way and revert its change; False when there is none."""
-        return self.engine.cancel()
+        """Stop the host's run under way and revert its change; False when there is none."""
+        return self.optimizing.runs.cancel()
 
     async def rollback(self, entry_id: int) -> LedgerEntry:
         """Undo the change a ledger entry is about.

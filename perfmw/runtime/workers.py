@@ -48,12 +48,25 @@ class Switch(msgspec.Struct, frozen=True):
     at: float = 0.0
 
 
+class RunSaid(msgspec.Struct):
+    """The optimization run of a worker, in its engine's words, and when its last one ended, in unix seconds.
+
+    ``unwanted``: the run that somebody asked this worker to end, if it is another worker's.
+    """
+
+    worker: int
+    state: dict[str, Any]
+    ended_at: float
+    unwanted: str = ""
+
+
 class Brief(msgspec.Struct):
     """The part of it that each round reads: decoding passes over the rest."""
 
     pools: list[PoolSample] = []
     managers: list[ManagerRecord] = []
     automatic: Switch | None = None
+    run: RunSaid | None = None
 
 
 class Said(Brief, kw_only=True):
@@ -79,6 +92,7 @@ def said_by(runtime: Runtime) -> bytes:
         limits=limited(runtime),
         managers=rounds.resources.records(),
         automatic=runtime.optimizing.switch,
+        run=runtime.optimizing.runs.said(),
     )
     return msgspec.json.encode(said)
 

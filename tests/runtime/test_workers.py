@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -12,9 +13,11 @@ from typing import Any
 import pytest
 
 from perfmw import PerfMiddleware, Settings, hookimpl
-from perfmw.contracts import OptimizationOpportunity, PoolSample
+from perfmw.contracts import Controls, OptimizationOpportunity, PoolSample, RuntimeSnapshot
 from perfmw.runtime.workers import merged_limits, merged_pools
 from perfmw.testing import Client
+
+API = "/_perfmw/api/v1"
 
 
 def pool(name: str, used: float, capacity: float | None, **more: Any) -> PoolSample:
@@ -184,3 +187,61 @@ async def test_a_change_stands_in_all_workers_or_in_none(tmp_path: Path) -> None
         first.runtime.ledger.append("kept", change, who="user", why="faster", run="r")
         assert rules() == [["/items/*"], ["/items/*"]]
         assert [len(one.runtime.ledger.kept()) for one in (first, second)] == [1, 1]
+
+
+async def until(done: Callable[[], bool]) -> None:
+    for _ in range(1_000):
+        if done():
+            return
+        await asyncio.sleep(0.01)
+
+
+class Idle:
+    """An optimizer whose changes change nothing."""
+
+    name = "idle"
+
+    def propose(self, snapshot: RuntimeSnapshot) -> list[OptimizationOpportunity]:
+        return []
+
+    def apply(self, opportunity: OptimizationOpportunity, controls: Controls) -> None: ...
+
+    def revert(self, opportunity: OptimizationOpportunity, controls: Controls) -> None: ...
+
+
+@pytest.mark.anyio
+async def test_a_run_is_told_and_ended_by_every_worker(tmp_path: Path) -> None:
+    """Pages do not depend on the worker that answers them, and two workers do not try things at a time."""
+    settings = Settings(state_dir=str(tmp_path), dashboard="loopback", sample_interval=3_600.0, plugins=())
+    first, second = workers = PerfMiddleware(no_app, settings), PerfMiddleware(no_app, settings)
+    own = [("origin", "http://127.0.0.1"), ("content-type", "application/json")]
+    change = OptimizationOpportunity("c1", "coalescing", "all", "Ask the app once", "idle")
+    first.runtime.engine.optimizers["idle"] = Idle()
+
+    async def told() -> list[dict[str, Any]]:
+        await exchange(first, second, first)
+        for one in workers:
+            one.runtime.rounds.tick(time.time())
+        return [(await page.get(f"{API}/optimization")).json() for page in pages]
+
+    async with opened(*workers) as pages:
+        page, other = pages
+        entry = first.runtime.ledger.append("waiting", change, who="test", why="asks").id
+        long = b'{"blocks": 2, "block_seconds": 60}'
+        assert (await page.post(f"{API}/ledger/{entry}/approve", own, long)).status == 202
+        await until(lambda: bool(first.runtime.optimization_state().get("step")))
+        one, same = await told()
+        assert (one["status"], one["step"]["title"]) == ("running", "Ask the app once")
+        assert (same["run"], same["trying"], same["worker"]) == (one["run"], one["trying"], one["worker"])
+        assert "Ask the app once</p>" in (await other.get("/_perfmw/optimization")).text
+        refused = await other.post(f"{API}/optimization/start", own, b"{}")
+        assert (refused.status, "under way" in refused.json()["detail"]) == (409, True)
+        assert not second.runtime.optimizing._my_turn()
+        assert (await other.post(f"{API}/optimization/cancel", own, b"{}")).status == 202
+        await told()
+        await until(lambda: not first.runtime.optimizing.runs.own)
+        one, same = await told()
+        assert [one["status"], same["status"]] == ["idle", "idle"]
+        assert one["last"]["steps"][0]["reason"] == "cancelled"
+        assert same["last"] == one["last"]
+        assert [one.runtime.optimizing._my_turn() for one in workers].count(True) == 1

@@ -242,7 +242,7 @@ ENDPOINTS = (
     Endpoint(
         "POST",
         "/optimization/automatic",
-        "Whether this worker optimizes without being asked",
+        "Whether this host's workers optimize without being asked",
         set_automatic,
         body=AUTOMATIC_SCHEMA,
     ),
