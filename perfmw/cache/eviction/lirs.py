@@ -2,55 +2,114 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict, deque
+from array import array
+from collections import deque
 from collections.abc import Callable, Hashable, Iterable
 
 _OUTER_SHARE = 0.02
 _TICKS = 512
 _SLACK = 64
+_WAYS = 4
+_LEAST_SLOTS = 1_024
+_MIX = 0x9E3779B97F4A7C15
+_MASK, _TIME = (1 << 64) - 1, (1 << 32) - 1
 
 
 class _Part:
-    """Keys from the least to the most recently read, and when that was."""
+    """Keys, when each was last read, and the order of that.
 
-    __slots__ = ("read", "used")
+    A key that is read again gets another place at the end; the one it had is passed over when it comes up, or
+    sifted out when half of them are such. That takes half the memory of an ordered dict.
+    """
+
+    __slots__ = ("_places", "_times", "read", "used")
 
     def __init__(self) -> None:
-        self.read: OrderedDict[Hashable, int] = OrderedDict()
+        self.read: dict[Hashable, int] = {}
         self.used = 0
+        self._places: deque[Hashable] = deque()
+        self._times: deque[int] = deque()
+        """When the key of each place was read; those whose key was read later are stale."""
+
+    def put(self, key: Hashable, read: int) -> None:
+        """``key``, here or not, was read then, and goes to the end."""
+        if self.read.get(key) == read:
+            return
+        self.read[key] = read
+        self._places.append(key)
+        self._times.append(read)
+        if len(self._places) > 2 * len(self.read) + _SLACK:
+            self.sift()
 
     def oldest(self) -> int:
         """When the first of them was read, -1 if there are none."""
-        return next(iter(self.read.values()), -1)
+        places, times, read = self._places, self._times, self.read
+        while times:
+            if read.get(places[0]) == times[0]:
+                return times[0]
+            places.popleft()
+            times.popleft()
+        return -1
+
+    def pop_oldest(self) -> tuple[Hashable, int]:
+        self.oldest()
+        key = self._places.popleft()
+        self._times.popleft()
+        return key, self.read.pop(key)
+
+    def sift(self) -> None:
+        """Keep one place of each key: its last."""
+        held = zip(self._places, self._times, strict=True)
+        kept = {key: time for key, time in held if self.read.get(key) == time}
+        self._places, self._times = deque(kept), deque(kept.values())
+
+    def keys(self) -> Iterable[Hashable]:
+        self.sift()
+        return self._places
 
 
 class _Gone:
-    """Who left, by hash alone, and when it was last read; in about the order of that."""
+    """When those who left were last read, in a table of some 8 to 16 bytes an entry of the cache.
 
-    __slots__ = ("_order", "_read")
+    A slot has 32 bits of a key's hash and 32 of the time. Where the slots for such a hash are taken, who was
+    read longest ago is forgotten. Two keys of one hash are taken for one, which may cost a wrong guess.
+    """
+
+    __slots__ = ("_slots",)
 
     def __init__(self) -> None:
-        self._read: dict[int, int] = {}
-        self._order: deque[int] = deque()
+        self._slots = array("Q", bytes(8 * _LEAST_SLOTS))
 
     def add(self, key: Hashable, read: int) -> None:
-        mark = hash(key)
-        self._read[mark] = read
-        self._order.append(mark)
-        if len(self._order) > 2 * len(self._read) + _SLACK:
-            self._order = deque(self._read)  # without the places of those who came back
+        self._put(_mark(key), read)
+
+    def _put(self, mark: int, read: int) -> None:
+        slots, start = self._slots, mark & -_WAYS & len(self._slots) - 1
+        times = [slot & _TIME for slot in slots[start : start + _WAYS]]
+        slots[start + times.index(min(times))] = mark << 32 | read & _TIME
 
     def recall(self, key: Hashable) -> int:
         """When ``key`` was last read, -1 if that is not known; it is not any more."""
-        return self._read.pop(hash(key), -1)
+        mark = _mark(key)
+        slots, start = self._slots, mark & -_WAYS & len(self._slots) - 1
+        for place, slot in enumerate(slots[start : start + _WAYS], start):
+            if slot >> 32 == mark:
+                slots[place] = 0
+                return slot & _TIME
+        return -1
 
-    def trim(self, since: int, most: int) -> None:
-        """Forget who was read before ``since``, and of the rest the oldest beyond ``most``."""
-        while self._order and (len(self._read) > most or self._read.get(self._order[0], -1) < since):
-            self._read.pop(self._order.popleft(), None)
+    def make_room(self, entries: int) -> None:
+        """For about as many as there are entries."""
+        if entries > len(self._slots):
+            held, self._slots = self._slots, array("Q", bytes(8 << entries.bit_length()))
+            for slot in held:
+                if slot:
+                    self._put(slot >> 32, slot & _TIME)
 
-    def __len__(self) -> int:
-        return len(self._read)
+
+def _mark(key: Hashable) -> int:
+    """32 bits of ``key``'s hash, never 0."""
+    return (hash(key) * _MIX & _MASK) >> 32 or 1
 
 
 class LIRSPolicy:
@@ -59,8 +118,8 @@ class LIRSPolicy:
     Nearly all room is for an inner part. A key enters it when it is read again while it was last read later
     than the oldest of the inner part, resident or not; that one then moves to the outer part, a queue, from
     whose head keys leave. Comparing times is what the stack of the publication is for. They are counted in
-    steps of a 512th of the entries, so that many keys share a number. As many who left are remembered as
-    there are entries.
+    steps of a 512th of the entries, so that many keys share a number. About as many who left are remembered
+    as there are entries.
     """
 
     def __init__(self, capacity: int) -> None:
@@ -83,18 +142,16 @@ class LIRSPolicy:
 
     def on_hit(self, key: Hashable) -> None:
         self._tick()
-        inner, outer = self._inner.read, self._outer.read
-        if key in inner:
-            inner[key] = self._now
-            inner.move_to_end(key)
-        elif outer[key] >= self._inner.oldest():
+        inner, outer = self._inner, self._outer
+        if key in inner.read:
+            inner.put(key, self._now)
+        elif outer.read[key] >= inner.oldest():
             size = self._size_of(key)
-            del outer[key]
-            self._outer.used -= size
+            del outer.read[key]
+            outer.used -= size
             self._enter(key, size)
         else:
-            outer[key] = self._now
-            outer.move_to_end(key)
+            outer.put(key, self._now)
 
     def on_insert(self, key: Hashable, size: int, cost: float) -> None:
         self._tick()
@@ -105,7 +162,7 @@ class LIRSPolicy:
         if self._filling or read >= self._inner.oldest() >= 0:
             self._enter(key, size)
         else:
-            self._outer.read[key] = self._now
+            self._outer.put(key, self._now)
             self._outer.used += size
 
     def on_update(self, key: Hashable, size: int, cost: float) -> None:
@@ -113,8 +170,7 @@ class LIRSPolicy:
         part.used += size - self._size_of(key)
         if self._sizes is not None:
             self._sizes[key] = size
-        part.read[key] = self._now
-        part.read.move_to_end(key)
+        part.put(key, self._now)
         self._even_out()
 
     def on_remove(self, key: Hashable) -> None:
@@ -129,12 +185,11 @@ class LIRSPolicy:
         part = self._outer if self._outer.read else self._inner
         if not part.read:
             raise LookupError("nothing is resident")
-        key, read = part.read.popitem(last=False)
+        key, read = part.pop_oldest()
         part.used -= self._forget(key)
-        since = self._inner.oldest()
-        if part is self._outer and read >= since:
+        if part is self._outer and read >= self._inner.oldest():
+            self._gone.make_room(len(self))
             self._gone.add(key, read)
-        self._gone.trim(since, len(self) + 1)
         return key
 
     def _tick(self) -> None:
@@ -144,7 +199,7 @@ class LIRSPolicy:
             self._now += 1
 
     def _enter(self, key: Hashable, size: int) -> None:
-        self._inner.read[key] = self._now
+        self._inner.put(key, self._now)
         self._inner.used += size
         self._even_out()
 
@@ -152,18 +207,17 @@ class LIRSPolicy:
         """Who is too much for the inner part moves to the outer one's end."""
         inner, outer = self._inner, self._outer
         while inner.used > self._capacity and len(inner.read) > 1:
-            key, read = inner.read.popitem(last=False)
+            key, read = inner.pop_oldest()
             size = self._size_of(key)
             inner.used -= size
-            outer.read[key] = read
+            outer.put(key, read)
             outer.used += size
 
     def _recall(self, key: Hashable) -> int:
         """When ``key`` was last read if it is remembered, else -1; asked before room is made for it."""
-        read = self._gone.recall(key)
-        if read >= 0:
-            self._returning = key, read
-        return self._returning[1] if self._returning is not None and self._returning[0] == key else -1
+        if self._returning is None or self._returning[0] != key:
+            self._returning = key, self._gone.recall(key)
+        return self._returning[1]
 
     def _forget(self, key: Hashable) -> int:
         size = self._size_of(key)
@@ -177,12 +231,14 @@ class LIRSPolicy:
 
     def close_gaps(self) -> None:
         """Make the tables anew, without the places of those who left."""
-        self._inner.read, self._outer.read = self._inner.read.copy(), self._outer.read.copy()
+        for part in (self._inner, self._outer):
+            part.sift()
+            part.read = dict(part.read)
         if self._sizes:
             self._sizes = dict(self._sizes)
 
     def keys(self) -> Iterable[Hashable]:
-        return [*self._outer.read, *self._inner.read]
+        return [*self._outer.keys(), *self._inner.keys()]
 
     def __len__(self) -> int:
         return len(self._inner.read) + len(self._outer.read)

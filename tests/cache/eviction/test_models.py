@@ -250,10 +250,6 @@ class _Lirs(_Lru):
         else:
             self.outer.remove(victim)
             self.gone += [victim] * (victim in self.stack)
-        others = [one for one in self.gone if one != incoming]
-        if len(others) > self.capacity:
-            self.gone.remove(others[0])
-            self.stack.remove(others[0])
 
     def _prune(self) -> None:
         while self.inner and self.stack[0] not in self.inner:
