@@ -197,7 +197,7 @@ async def lifespan(app: Starlette) -> AsyncIterator[None]:
         path = app.state.database or (Path(named) if named else Path(folder) / "shop.sqlite3")
         if not path.exists():
             await run_in_threadpool(build, path)
-        app.state.catalogue = Catalogue(path)
+        app.state.catalogue = stack.enter_context(contextlib.closing(Catalogue(path)))
         url = os.environ.get("SHOP_PARTNER_URL")
         if app.state.partner is None and url:
             app.state.partner = await stack.enter_async_context(httpx.AsyncClient(base_url=url, timeout=10))

@@ -100,6 +100,12 @@ class Catalogue:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._local = threading.local()
+        self._opened: list[sqlite3.Connection] = []
+
+    def close(self) -> None:
+        """Close the connections of all threads, none of which may ask any more."""
+        for connection in self._opened:
+            connection.close()
 
     def bestsellers(self) -> list[Item]:
         return [Item(*row) for row in self._rows(_HOME)]
@@ -121,8 +127,9 @@ class Catalogue:
     def _rows(self, query: str, *values: object) -> list[tuple[Any, ...]]:
         connection = getattr(self._local, "connection", None)
         if connection is None:
-            connection = self._local.connection = sqlite3.connect(
-                f"{self._path.resolve().as_uri()}?mode=ro", uri=True
-            )
+            url = f"{self._path.resolve().as_uri()}?mode=ro"
+            # used by this thread alone, and closed by another
+            connection = self._local.connection = sqlite3.connect(url, uri=True, check_same_thread=False)
+            self._opened.append(connection)
         rows: list[tuple[Any, ...]] = connection.execute(query, values).fetchall()
         return rows
