@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from asyncio import to_thread
 from collections.abc import Iterable
 from copy import copy
 from importlib import import_module
@@ -249,7 +250,9 @@ class PerfMiddleware:
     async def _serve_dashboard(self, scope: Scope, receive: Receive, send: Send) -> None:
         if not self._dashboard:
             module, _, factory = DASHBOARD.partition(":")
-            self._dashboard.append(getattr(import_module(module), factory)(self.runtime))
+            made = await to_thread(import_module, module)  # for as long as no request of the app may wait
+            if not self._dashboard:
+                self._dashboard.append(getattr(made, factory)(self.runtime))
         await self._dashboard[0](scope, receive, send)
 
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from starlette.requests import Request
@@ -17,6 +17,9 @@ from perfmw.dashboard.details import vital_word
 from perfmw.dashboard.headers import compressed
 from perfmw.dashboard.origins import local_path
 from perfmw.dashboard.problems import ProblemError
+
+with suppress(ImportError):  # jinja2, here already: this module is imported outside the event loop
+    from perfmw.dashboard import compiled
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -38,6 +41,8 @@ def load_templates() -> Environment | None:
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
+        auto_reload=False,
+        bytecode_cache=compiled.Kept(),
     )
     environment.globals.update(figures=figures, vital_word=vital_word, version=__version__)
     environment.filters["clock"] = _clock
@@ -49,20 +54,12 @@ async def render(context: Context, request: Request, template: str, **values: An
     templates = context.templates
     if templates is None:
         raise ProblemError(501, NEEDS_JINJA)
-    if templates.cache is not None and not len(templates.cache):
-        await asyncio.to_thread(_compile, templates)
     depth = local_path(request.scope).count("/") - 1
     visitor = {"role": role_of(request.scope), "signed_in": request.scope.get("perfmw.signed_in", False)}
     theme = request.cookies.get("perfmw-theme")
     shown = {"base": "../" * depth or "./", "theme": theme if theme in ("light", "dark") else None}
-    text = templates.get_template(template).render(**shown, **visitor, **values)
+    text = (await compiled.template(templates, template)).render(**shown, **visitor, **values)
     return compressed(HTMLResponse(text), request.headers)
-
-
-def _compile(templates: Environment) -> None:
-    """All of them, beforehand and not in the event loop: it takes longer than a request may wait."""
-    for name in templates.list_templates(extensions=["html"]):
-        templates.get_template(name)
 
 
 def _clock(moment: float) -> str:
