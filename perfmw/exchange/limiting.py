@@ -107,7 +107,8 @@ class Limited:
         except BaseException:
             inside.leave(measured=False)
             raise
-        inside.leave()
+        if inside.ticket is not None:
+            inside.leave()
 
     async def _refuse(self, scope: Scope, send: Send) -> None:
         self._turned_away += 1
@@ -165,18 +166,18 @@ def _carry(send: Send, fields: HeaderList) -> None:
 class Inside:
     """A request with a ticket, which it holds until its last byte is handed on."""
 
-    __slots__ = ("_failed", "_gate", "_send", "_ticket")
+    __slots__ = ("_failed", "_gate", "_send", "ticket")
 
     def __init__(self, gate: Gate, ticket: Ticket, send: Send) -> None:
         self._gate = gate
         self._send = send
-        self._ticket: Ticket | None = ticket
+        self.ticket: Ticket | None = ticket
         self._failed = False
 
     def send(self, message: Message) -> Awaitable[None]:
         kind = message["type"]
         if kind == "http.response.body":
-            if not message.get("more_body", False):
+            if self.ticket is not None and not message.get("more_body", False):
                 self.leave()
         elif kind == "http.response.start":
             self._failed = message["status"] >= 400
@@ -188,7 +189,7 @@ class Inside:
 
     def leave(self, *, measured: bool = True) -> None:
         """Give the ticket back, once. Failures are often fast, and say nothing about what work takes."""
-        ticket, self._ticket = self._ticket, None
+        ticket, self.ticket = self.ticket, None
         if ticket is not None:
             self._gate.leave(ticket, measured=measured and not self._failed)
 

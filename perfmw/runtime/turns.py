@@ -16,6 +16,10 @@ from perfmw.resources.concurrency import Ticket
 Ended = Callable[[Ticket, float], None]
 
 
+_LONG = 1.0
+"""Seconds after which a turn that is still open is asked for its loop: that may be gone."""
+
+
 class Turns:
     """The turns of the loop that requests run in. Costs one callback in each turn that has any."""
 
@@ -27,15 +31,20 @@ class Turns:
 
     def begun(self, now: float) -> float:
         """When the present turn began, as far as it had to do with requests."""
-        loop = get_running_loop()
+        if not self._open or now - self._begun > _LONG:
+            self._open_one(now)
+        return self._begun
+
+    def _open_one(self, now: float) -> None:
+        loop = get_running_loop()  # a call of the kernel before Python 3.12, so once a turn
         if not self._open or loop is not self._loop:
             self._loop, self._open, self._begun = loop, True, now
             loop.call_soon(self._close)
-        return self._begun
 
     def at_end(self, ended: Ended, ticket: Ticket, now: float) -> None:
         """Have ``ended`` called with ``ticket`` and ``now`` once the turn is over."""
-        self.begun(now)
+        if not self._open or now - self._begun > _LONG:
+            self._open_one(now)
         self._ending.append((ended, ticket, now))
 
     def _close(self) -> None:

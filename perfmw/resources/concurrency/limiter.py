@@ -48,14 +48,16 @@ _FEW: Final = 8.0
 
 
 class Ticket:
-    """One request under way. Give it back to the limiter's ``done`` or ``cancel`` exactly once."""
+    """One request under way. Give it back to the limiter's ``done`` or ``cancel`` exactly once.
+
+    The limiter makes it, without ``__init__``, which would cost a call.
+    """
 
     __slots__ = ("begun", "priority", "who")
 
-    def __init__(self, begun: float, priority: int, who: str = "") -> None:
-        self.begun = begun
-        self.priority = priority
-        self.who = who
+    begun: float
+    priority: int
+    who: str
 
 
 class ConcurrencyLimiter:
@@ -144,13 +146,17 @@ class ConcurrencyLimiter:
             split.entered(priority, who)
         elif now < self._held_until[priority]:
             return self.refuse(now, priority, "priority")
-        elif (ahead := self._seen_by(priority)) >= self._rooms[priority] and not self._may_burst():
-            return self.refuse(now, priority, "limit" if ahead >= self.limit else "priority")
+        else:
+            ahead = self.in_flight if priority != _HIGHEST else self._under_way[priority]
+            if ahead >= self._rooms[priority] and not self._may_burst():
+                return self.refuse(now, priority, "limit" if ahead >= self.limit else "priority")
         self.in_flight += 1
         self._under_way[priority] += 1
         if self.in_flight > self._window.most:
             self._window.most = self.in_flight
-        return Ticket(now, priority, who)
+        ticket = Ticket()
+        ticket.begun, ticket.priority, ticket.who = now, priority, who
+        return ticket
 
     def _may_burst(self) -> bool:
         """Whether one more may go over the limit, by what was earned."""
@@ -211,7 +217,8 @@ class ConcurrencyLimiter:
         self.cancel(ticket)
         window = self._window
         if not (window.full or self._was_full) and 2 * self.in_flight < self.limit:
-            self._earn()
+            # handlers that compute leave the limit empty after each turn, so in overload that says nothing
+            self._credit = min(self._credit + _EARNED, _MOST_EARNED * self._limit)
         if self._before_probe is not None and ticket.begun < window.begun:
             return  # it waited in what the probe is to look behind
         window.count += 1
@@ -220,11 +227,6 @@ class ConcurrencyLimiter:
         enough = _WINDOW if window.count >= _LEAST_SAMPLES else _LONGEST_WINDOW
         if now - window.begun >= enough:
             self._close(now)
-
-    def _earn(self) -> None:
-        """Handlers that compute leave the limit empty after each turn, so that says nothing in overload."""
-        if self._credit < _MOST_EARNED * self._limit:
-            self._credit += _EARNED
 
     def _close(self, now: float) -> None:
         window, self._window = self._window, _Measured(now)
