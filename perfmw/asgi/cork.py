@@ -7,9 +7,11 @@ While both are at hand, what the server writes to its transport is kept until bo
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Protocol
 
 from perfmw.asgi.types import Message, Send
+from perfmw.asgi.written import WrittenHead, head_of
 
 LARGEST = 16_384
 """Bytes of a body up to which head and body are put together; copying more costs more than a call."""
@@ -73,19 +75,25 @@ def _write_all(transport: Transport, kept: list[bytes]) -> None:
     kept.clear()
 
 
-async def send_both(cycle: Cycle, send: Send, start: Message, body: Message, last: bytes = b"") -> None:
+async def send_both(
+    cycle: Cycle,
+    send: Send,
+    start: Message,
+    body: Message,
+    learn: Callable[[Message, WrittenHead | None], None] | None = None,
+) -> None:
     """Send the start of a response and its first body, in one write if that is small.
 
-    :param last: a field and the empty line after it, to end the head with: what the server need not look at
-        again, since it never changes.
+    :param learn: told what the server made of ``start``, to be used for others like it.
     """
     kept: list[bytes] = []
     transport = cycle.transport
     cycle.transport = Cork(transport, kept)
     try:
+        before = None if learn is None else vars(cycle).copy()
         await send(start)
-        if last and kept and kept[0].endswith(b"\r\n\r\n"):  # a head, and nothing after it
-            kept[0] = kept[0][:-2] + last
+        if before is not None and learn is not None:
+            learn(start, head_of(cycle, before, kept))
         await send(body)
     finally:
         cycle.transport = transport

@@ -57,7 +57,7 @@ class Passage(Collector):
     ``started`` and ``finished_at`` (of the last byte, 0.0 until then) are of ``perf_counter``, ``epoch`` is
     the tags' when the request began. ``tally`` counts its seconds, once the response proved to be of the
     usual kind. ``exchange`` is who took over, since the response may be stored. ``begun`` is a start that
-    waits for the body, which leaves with it through ``cycle``; ``last`` is what its head still lacks.
+    waits for the body, which leaves with it through ``cycle``.
     """
 
     __slots__ = (
@@ -69,7 +69,6 @@ class Passage(Collector):
         "exchange",
         "finished_at",
         "held",
-        "last",
         "reason",
         "receive_message",
         "scope",
@@ -87,7 +86,6 @@ class Passage(Collector):
     exchange: Exchange | None
     finished_at: float
     held: Held
-    last: bytes
     reason: str
     receive_message: Receive
     scope: Scope
@@ -130,9 +128,13 @@ class Passage(Collector):
         if kind == _BODY:
             if not message.get("more_body", False):
                 self.finished_at = perf_counter()
-            if self.begun is not None:
-                begun, self.begun = self.begun, None
-                return send_both(self.cycle, self.send_message, begun, message, self.last)
+            begun = self.begun
+            if begun is not None:
+                self.begun, held, send = None, self.held, self.send_message
+                if begun is not held.start:
+                    return send_both(self.cycle, send, begun, message)
+                if held.head is None or not held.head.begins(self.cycle, send):
+                    return send_both(self.cycle, send, begun, message, held.learn)
         elif kind == _START:
             held = self.held
             status = self.status = message["status"]
@@ -142,9 +144,12 @@ class Passage(Collector):
             if status == held.status and held.count is not None:
                 self.tally = held.count
             self.reason = held.reason
-            if held.last and (cycle := cycle_of(self.send_message)) is not None:
-                self.begun, self.cycle, self.last = {**message, "headers": held.seen}, cycle, held.last
-                return WAITS
+            start = held.start
+            if start is not None and status == start["status"] and len(message) == len(start):
+                cycle = cycle_of(self.send_message)
+                if cycle is not None:
+                    self.begun, self.cycle = start, cycle
+                    return WAITS
             return self.send_message({**message, "headers": [*headers, held.field]})
         elif kind == _PATHSEND:
             self.finished_at = perf_counter()
@@ -155,7 +160,7 @@ class Passage(Collector):
     def _started(self, message: Message, sized: bool) -> Awaitable[None]:
         """A start may wait for the first of the body: no server has to send it before (ASGI 3.0)."""
         if sized and (cycle := cycle_of(self.send_message)) is not None:
-            self.begun, self.cycle, self.last = message, cycle, b""
+            self.begun, self.cycle = message, cycle
             return WAITS
         return self.send_message(message)
 
@@ -163,8 +168,6 @@ class Passage(Collector):
         """A message that is no body: the start that waits goes first."""
         assert self.begun is not None
         begun, self.begun = self.begun, None
-        if self.last:
-            begun["headers"] = [*begun["headers"], self.held.field]
         await self.send_message(begun)
         await self.send_message(message)
 
@@ -179,7 +182,7 @@ class Passage(Collector):
         self.reason = reason = verdict.reason
         field = _passed.get(reason) or _pass(reason)
         if held.seen is None and held.reason == reason:
-            held.remember(headers, field)
+            held.remember(self.status, headers, field)
         return self._started({**message, "headers": [*headers, field]}, is_sized(headers))
 
     def _hand_over(self, message: Message) -> Awaitable[None]:

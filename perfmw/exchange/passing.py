@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from perfmw.asgi.types import HeaderList
+from perfmw.asgi.types import HeaderList, Message
+from perfmw.asgi.written import WrittenHead
 from perfmw.http.messages import Header
 from perfmw.http.storing import Storing
 from perfmw.settings import CacheRule
@@ -28,21 +29,22 @@ class Held:
     ``until`` is 0 where something is stored all the same: then the store has to be asked, but nobody waits
     until ``queueless``. ``control`` is a Cache-Control value that forbade storing by itself, and ``verdict``
     what it came to. ``seen`` are the fields of its first response, a list that nobody changes, and ``field``
-    is the Cache-Status they got: the same fields come to the same again. ``last`` is that as the end of a
-    head, where they tell the length of the body; else it is empty.
+    is the Cache-Status they got: the same fields come to the same again. ``start`` is what a response begins
+    with that has them and tells the length of its body, and ``head`` what the server made of that.
     """
 
     __slots__ = (
         "control",
         "count",
         "field",
+        "head",
         "key",
-        "last",
         "name",
         "queueless",
         "reason",
         "rule",
         "seen",
+        "start",
         "status",
         "until",
         "verdict",
@@ -61,7 +63,8 @@ class Held:
         self.verdict: Storing | None = None
         self.seen: HeaderList | None = None
         self.field: Header = (b"", b"")
-        self.last = b""
+        self.start: Message | None = None
+        self.head: WrittenHead | None = None
 
     def counted(self, status: int, reason: str, name: str, count: Callable[[float], None]) -> None:
         """How a response was counted."""
@@ -69,11 +72,18 @@ class Held:
             self.seen = None
         self.status, self.reason, self.name, self.count = status, reason, name, count
 
-    def remember(self, seen: HeaderList, field: Header) -> None:
-        """``field`` is what the response fields ``seen`` came to."""
-        if sum(len(name) + len(value) for name, value in seen) <= _LONGEST:
-            self.seen, self.field = seen, field
-            self.last = b"%b: %b\r\n\r\n" % field if is_sized(seen) else b""
+    def remember(self, status: int, seen: HeaderList, field: Header) -> None:
+        """``field`` is what the fields ``seen`` of a response of ``status`` came to."""
+        if sum(len(name) + len(value) for name, value in seen) > _LONGEST:
+            return
+        self.seen, self.field, self.start, self.head = seen, field, None, None
+        if is_sized(seen):
+            self.start = {"type": "http.response.start", "status": status, "headers": [*seen, field]}
+
+    def learn(self, start: Message, head: WrittenHead | None) -> None:
+        """What the server made of ``start``, if that is still how responses begin."""
+        if start is self.start:
+            self.head = head
 
 
 class Passing:
