@@ -17,6 +17,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from perfmw.contracts import RuntimeSnapshot
+from perfmw.dashboard.answers import Answers
 from perfmw.dashboard.api import api_routes
 from perfmw.dashboard.assets import serve_asset
 from perfmw.dashboard.auth import Authorize, Guard, tokens_of
@@ -46,13 +47,15 @@ def create_app(runtime: Host, *, authorize: Authorize | None = None) -> Starlett
     if mode == "off" and authorize is None:
         raise ValueError('dashboard = "off"; allowed here: "loopback" or "token"')
     snapshots = Snapshots(runtime)
+    answers = Answers(runtime)
     context = Context(
         runtime,
         snapshots,
         _feed(runtime, snapshots),
         Flames(runtime),
-        Rehearsals(getattr(runtime, "learning", None)),
+        Rehearsals(getattr(runtime, "learning", None), answers),
         load_templates(),
+        answers,
     )
     app = Starlette(
         routes=_routes(context),

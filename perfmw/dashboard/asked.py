@@ -95,9 +95,19 @@ def traces_of(host: Host) -> Traces | None:
     return tracing.traces if tracing is not None else None
 
 
-def details_of(host: Host, profile_id: str, window: float) -> Details:
-    """Raises ProblemError 404."""
+async def meet(host: Any) -> None:
+    """Tell the other workers of the host what was made here, and hear what they made."""
+    sharing = getattr(host, "sharing", None)
+    if sharing is not None:
+        await sharing.exchange()
+
+
+async def details_of(host: Host, profile_id: str, window: float) -> Details:
+    """Also of a profile that another worker made a moment ago. Raises ProblemError 404."""
     tracked = host.profiles.tracked(profile_id)
+    if tracked is None:
+        await meet(host)
+        tracked = host.profiles.tracked(profile_id)
     if tracked is None:
         raise ProblemError(404, f"No profile has the id {profile_id!r}.")
     return details(tracked, traces_of(host), time.time(), window)

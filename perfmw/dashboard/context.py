@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from starlette.requests import Request
 from starlette.responses import Response
 
 from perfmw.contracts.resources import ResourceOptimizationResult
+from perfmw.dashboard.answers import Answers
 from perfmw.dashboard.flames import Flames
 from perfmw.dashboard.host import Host, Snapshots
 from perfmw.dashboard.live import Feed
@@ -29,8 +30,11 @@ class Context:
     flames: Flames
     rehearsals: Rehearsals
     templates: Environment | None
-    allocations: dict[str, ResourceOptimizationResult] = field(default_factory=dict)
-    """Resource manager id -> what came of optimizing it last, here."""
+    answers: Answers
+
+    def allocations(self) -> dict[str, ResourceOptimizationResult]:
+        """Resource manager id -> what came of optimizing it last."""
+        return self.answers.every("allocation ", ResourceOptimizationResult)
 
 
 Handler = Callable[[Context, Request], Awaitable[Response]]

@@ -17,6 +17,7 @@ from perfmw.contracts import (
     RuntimeSnapshot,
     Stat,
 )
+from perfmw.dashboard.asked import pools_of
 from perfmw.dashboard.host import Host
 from perfmw.dashboard.periods import Compared, Course, compared, course_of
 from perfmw.dashboard.view import LedgerRow, Reason, RouteRow, ledger_rows, reasons, route_table
@@ -29,6 +30,7 @@ class Report:
     """``taken_at`` in unix seconds; ``routes`` are all routes, the one that took the most time first."""
 
     product: str
+    workers: int
     taken_at: float
     window_seconds: float
     overview: Overview
@@ -69,13 +71,14 @@ def gather(host: Host, snapshot: RuntimeSnapshot) -> Report:
     course = course_of(host, snapshot.taken_at)
     return Report(
         product=f"perfmw {__version__}",
+        workers=len(snapshot.processes),
         taken_at=snapshot.taken_at,
         window_seconds=snapshot.window_seconds,
         overview=host.overview(),
         routes=route_table(snapshot, None).items,
         reasons=reasons(snapshot.cache_status),
         layers=snapshot.layers,
-        pools=snapshot.pools,
+        pools=pools_of(snapshot),
         rules=snapshot.cache_rules,
         ledger=ledger_rows(host.ledger),
         recommendations=snapshot.optimizations.recommendations[:MOST_ADVICE],

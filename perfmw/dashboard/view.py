@@ -98,6 +98,14 @@ REASONS: dict[str, tuple[str, str]] = {
     ),
     "too-large": ("The body is larger than is stored", "Raise max_body_bytes if it is worth the memory."),
     "trailers": ("The response has trailers, which are not stored", ""),
+    "quota": (
+        "The caller had used up a quota, so neither cache nor app was asked",
+        "Resource Management tells who was refused; raise the limit if so many requests are welcome.",
+    ),
+    "overload": (
+        "The app had more to do than it can, so the request was refused",
+        "Cache what is asked for often, or run more workers: Resource Management tells what limits.",
+    ),
 }
 """The forwarding words of RFC 9211; ``http/explain.py`` knows what perfmw says in more detail."""
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from perfmw.cache.simulation import simulate
+from perfmw.dashboard.answers import Answers
 from perfmw.dashboard.charts import Chart, chart
 from perfmw.dashboard.problems import ProblemError
 from perfmw.learning import rehearse_ttl
@@ -94,11 +95,15 @@ def curve_chart(found: WhatIf) -> Chart:
 
 @dataclass(slots=True)
 class Rehearsals:
-    """The last one of this worker; one at a time."""
+    """One at a time in each worker; the last one is shown by all."""
 
     learning: Any
-    last: WhatIf | None = None
+    answers: Answers
     _busy: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+    @property
+    def last(self) -> WhatIf | None:
+        return self.answers.get("what-if", WhatIf)
 
     @property
     def trail(self) -> Trail | None:
@@ -116,5 +121,6 @@ class Rehearsals:
             accesses, reads, changes = trail.accesses(MOST), trail.timed(MOST), trail.changes()
             if len(reads) < LEAST:
                 raise ProblemError(409, f"There were {len(reads)} reads so far; it needs {LEAST}.")
-            self.last = await asyncio.to_thread(rehearse, accesses, reads, changes, time.time())
-            return self.last
+            found = await asyncio.to_thread(rehearse, accesses, reads, changes, time.time())
+            self.answers.put("what-if", found)
+            return found

@@ -97,6 +97,7 @@ class Traces:
         if trace.status >= 500 or trace.status == 0:
             failed = _of(self._failed, trace.route, self._routes)
             failed.append(trace)
+            failed.sort(key=lambda one: one.at)  # workers hear of them in another order
             del failed[: -self._most]
             return
         kept = _of(self._slow, trace.route, self._routes)

@@ -28,7 +28,7 @@ from perfmw.runtime.guarding import Guard
 from perfmw.runtime.owncost import OwnCost
 from perfmw.runtime.scaling import Scaling
 from perfmw.runtime.watching import Watching
-from perfmw.runtime.workers import briefly_heard, merged_pools
+from perfmw.runtime.workers import Answer, briefly_heard, merged_pools
 
 if TYPE_CHECKING:
     from perfmw.runtime.runtime import Runtime
@@ -73,6 +73,8 @@ class Rounds:
         self.score: Explained | None = None
         """The score of all routes as of the last check, and why."""
         self.fleet = Fleet(runtime)
+        self.answers: dict[str, Answer] = {}
+        """What pages were told by this worker, for those of the others."""
         self.resources = ResourceManagementSystem(self._sampler, host=Allocation(runtime))
 
     async def run(self) -> None:

@@ -60,6 +60,13 @@ class RunSaid(msgspec.Struct):
     unwanted: str = ""
 
 
+class Answer(msgspec.Struct):
+    """What a long question of a page came to, as JSON, at unix time ``at``."""
+
+    at: float
+    data: msgspec.Raw
+
+
 class Brief(msgspec.Struct):
     """The part of it that each round reads: decoding passes over the rest."""
 
@@ -76,6 +83,7 @@ class Said(Brief, kw_only=True):
     process: ProcessHealth
     caches: CachesSaid | None = None
     limits: dict[str, Any] = {}
+    answers: dict[str, Answer] = {}
 
 
 _T = TypeVar("_T", bound=Brief)
@@ -91,6 +99,7 @@ def said_by(runtime: Runtime) -> bytes:
         pools=list(rounds.pools),
         limits=limited(runtime),
         managers=rounds.resources.records(),
+        answers=rounds.answers,
         automatic=runtime.optimizing.switch,
         run=runtime.optimizing.runs.said(),
     )

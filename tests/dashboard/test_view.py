@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from perfmw.contracts import RuntimeSnapshot
 from perfmw.dashboard.view import TrialView, outcomes, reasons, route_table, run_view, to_json
+from perfmw.exchange.refusals import REFUSALS
 from tests.dashboard.fake import FakeLedger, profile
 
 
@@ -19,7 +20,7 @@ def test_reasons_are_shares_of_all_requests_without_the_hits() -> None:
 
 def test_every_word_of_rfc_9211_and_every_detail_is_explained() -> None:
     words = {"bypass", "method", "uri-miss", "vary-miss", "miss", "request", "stale", "partial"}
-    for reason in reasons(dict.fromkeys(words | {"no-freshness", "cookie", "set-cookie"}, 1)):
+    for reason in reasons(dict.fromkeys(words | {"no-freshness", "cookie", "set-cookie", *REFUSALS}, 1)):
         assert reason.meaning != reason.word
         assert reason.fix
     assert reasons({"some-new-word": 1})[0].meaning == "some-new-word"

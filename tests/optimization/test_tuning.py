@@ -134,6 +134,8 @@ def test_what_is_not_found_again_and_again() -> None:
     found = advised(profiles=(route,))["negative_caching"]
     assert "400 of 1,000" in found.detail
     assert found.target == ROUTE
+    route.name = "GET (refused)"  # the app never saw these
+    assert advised(profiles=(route,)) == {}
 
 
 SERVED = CacheUse("route", "all", hits=1_000, misses=1_100, hit_bytes=10_000_000)

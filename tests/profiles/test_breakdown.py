@@ -218,6 +218,16 @@ def test_routes_are_bounded() -> None:
     assert [traces.exemplars("GET /0"), len(traces.exemplars("GET /49"))] == [[], 1]
 
 
+def test_workers_that_hear_of_failures_in_another_order_keep_the_same() -> None:
+    one, other = Traces(), Traces()
+    failed = [trace(1.0, status=500, at=float(number)) for number in range(8)]
+    for kept in failed:
+        one.keep(kept)
+    for kept in reversed(failed):
+        other.keep(kept)
+    assert one.failed() == other.failed()
+
+
 def test_an_exemplar_stands_for_its_bucket() -> None:
     traces = Traces()
     for number, seconds in enumerate((0.010, 0.012, 0.1, 3.0)):

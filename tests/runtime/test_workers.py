@@ -245,3 +245,40 @@ async def test_a_run_is_told_and_ended_by_every_worker(tmp_path: Path) -> None:
         assert one["last"]["steps"][0]["reason"] == "cancelled"
         assert same["last"] == one["last"]
         assert [one.runtime.optimizing._my_turn() for one in workers].count(True) == 1
+
+
+@pytest.mark.anyio
+async def test_what_one_worker_was_asked_any_shows(tmp_path: Path) -> None:
+    """Which worker answers is chance: a new profile is found at once, and answers to long questions soon."""
+    settings = Settings(
+        state_dir=str(tmp_path),
+        dashboard="loopback",
+        sample_interval=3_600.0,
+        plugins=(),
+        usage_pattern_learning=True,
+    )
+    first, second = PerfMiddleware(no_app, settings), PerfMiddleware(no_app, settings)
+    own = [("origin", "http://127.0.0.1"), ("content-type", "application/json")]
+    trail = first.runtime.learning.trail
+    assert trail is not None
+    for n in range(100):
+        trail.read(f"k{n % 7}", float(n))
+        trail.stored(f"k{n % 7}", b"body", float(n))
+    async with opened(first, second) as (page, other):
+        for name in ("GET /z", "GET /a"):
+            made = await page.post(f"{API}/profiles", own, f'{{"name": "{name}"}}'.encode())
+            assert made.status == 201
+        assert (await other.get(f"/_perfmw/profile?id={made.json()['id']}")).status == 200
+        for shows in (page, other):
+            listed = (await shows.get(f"{API}/profiles?limit=2")).json()["items"]
+            assert [one["name"] for one in listed] == ["GET /a", "GET /z"]
+        assert (await page.post(f"{API}/cache/what-if", own, b"{}")).status == 200
+        host = (await page.get(f"{API}/resources")).json()["items"][0]["id"]
+        told = (await page.post(f"{API}/resources/{host}/optimize", own, b'{"apply": false}')).json()
+        await exchange(first, second)
+        tried = [(await p.get(f"{API}/cache/what-if")).json()["what_if"] for p in (page, other)]
+        assert tried[0] == tried[1]
+        assert tried[1]["reads"] == 100
+        assert "tried on the last 100 reads" in (await other.get("/_perfmw/caching")).text
+        assert (await other.get(f"{API}/resources/{host}")).json()["last"] == told
+        assert "2 workers of one host" in (await other.get("/_perfmw/report")).text

@@ -74,7 +74,6 @@ async def delete_manager(context: Context, request: Request) -> Response:
     wanted = request.path_params["id"]
     if not system_of(context).delete(wanted):
         raise _unknown(wanted)
-    context.allocations.pop(wanted, None)
     return answer(request, {"id": wanted, "deleted": True})
 
 
@@ -83,7 +82,7 @@ async def get_manager(context: Context, request: Request) -> Response:
     manager = system_of(context).get(wanted)
     if manager is None:
         raise _unknown(wanted)
-    return answer(request, {"manager": manager, "last": context.allocations.get(wanted)})
+    return answer(request, {"manager": manager, "last": context.allocations().get(wanted)})
 
 
 async def optimize_manager(context: Context, request: Request) -> Response:
@@ -95,7 +94,7 @@ async def optimize_manager(context: Context, request: Request) -> Response:
     if asked.apply and host.optimization_state().get("status") == "running":
         raise ProblemError(409, "An optimization run is under way; wait for it or stop it.")
     told = await system.optimize_resource_allocation(wanted, replace(asked, apply=False))
-    context.allocations[wanted] = told
+    context.answers.put(f"allocation {wanted}", told)
     if asked.apply:
         host.spawn(_apply(context, wanted, asked), name="dashboard-resources")
     return answer(request, told, 202)
@@ -103,7 +102,8 @@ async def optimize_manager(context: Context, request: Request) -> Response:
 
 async def _apply(context: Context, id: str, asked: ResourceOptimizationRequest) -> None:
     try:
-        context.allocations[id] = await system_of(context).optimize_resource_allocation(id, asked)
+        told = await system_of(context).optimize_resource_allocation(id, asked)
+        context.answers.put(f"allocation {id}", told)
     except (KeyError, RuntimeError) as error:  # removed meanwhile, or another run was quicker
         logger.info("resource manager %s was not optimized: %s", id, error)
 

@@ -19,7 +19,7 @@ from perfmw.dashboard.api.endpoint import (
     json_object,
     page,
 )
-from perfmw.dashboard.asked import compared, details_of, window_of
+from perfmw.dashboard.asked import compared, details_of, meet, window_of
 from perfmw.dashboard.host import RECENT
 from perfmw.dashboard.problems import ProblemError
 
@@ -75,8 +75,9 @@ async def list_profiles(context: Context, request: Request) -> Response:
     wanted = request.query_params.get("type")
     if wanted is not None and wanted not in TYPES:
         raise ProblemError(422, f"type must be one of {', '.join(TYPES)}.")
-    profiles = context.snapshots.get(RECENT).profiles
-    return page(request, [p for p in profiles if wanted is None or p.type == wanted])
+    found = [p for p in context.snapshots.get(RECENT).profiles if wanted is None or p.type == wanted]
+    found.sort(key=lambda p: (p.type, p.name))  # the same in each worker, whose next page another may answer
+    return page(request, found)
 
 
 async def get_profile(context: Context, request: Request) -> Response:
@@ -92,7 +93,7 @@ def _unknown(wanted: str) -> ProblemError:
 
 
 async def get_details(context: Context, request: Request) -> Response:
-    return answer(request, details_of(context.host, request.path_params["id"], window_of(request)))
+    return answer(request, await details_of(context.host, request.path_params["id"], window_of(request)))
 
 
 async def create_profile(context: Context, request: Request) -> Response:
@@ -109,6 +110,7 @@ async def create_profile(context: Context, request: Request) -> Response:
     except (ValueError, msgspec.ValidationError) as exc:
         raise ProblemError(422, f"{exc}.") from None
     context.snapshots.forget()
+    await meet(context.host)
     return answer(request, changed, 201)
 
 

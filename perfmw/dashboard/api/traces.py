@@ -54,7 +54,7 @@ async def get_flame(context: Context, request: Request) -> Response:
 
 
 async def list_processes(context: Context, request: Request) -> Response:
-    return page(request, context.snapshots.get().processes)
+    return page(request, sorted(context.snapshots.get().processes, key=lambda one: one.pid))
 
 
 _FLAME = "/profiles/{id}/flame"
@@ -62,7 +62,7 @@ ENDPOINTS = (
     Endpoint(
         "GET",
         "/traces",
-        "The slowest and the last failed requests that this worker kept",
+        "The slowest and the last failed requests that were kept",
         list_traces,
         query={"route": {"type": "string"}},
     ),

@@ -15,6 +15,7 @@ from perfmw.dashboard.details import (
     SORTS,
     chosen,
     latency_chart,
+    profile_row,
     rate_chart,
     trace_parts,
     vitals,
@@ -33,19 +34,19 @@ async def show_list(context: Context, request: Request) -> Response:
     if kind not in ("", *TYPES) or sort not in SORTS:
         raise ProblemError(422, f"type is one of {', '.join(TYPES)}, sort one of {', '.join(SORTS)}.")
     snapshot = context.snapshots.get(0.5)
-    rows = chosen(snapshot.profiles, kind, text, sort)
+    found = chosen(snapshot.profiles, kind, text, sort)
     page = _page(query.get("page", "0"))
-    shown = rows[page * ROWS : (page + 1) * ROWS]
+    rows = [profile_row(one) for one in found[page * ROWS : (page + 1) * ROWS]]
     return await render(
         context,
         request,
         "profiles.html",
         **common(context, request, "profiles", snapshot),
-        rows=[(row, _spark(context, row.id)) for row in shown],
-        total=len(rows),
+        rows=[(row, _spark(context, row.id)) for row in rows],
+        total=len(found),
         everything=len(snapshot.profiles),
         asked={"type": kind, "q": text, "sort": sort, "page": page},
-        pages=(len(rows) + ROWS - 1) // ROWS,
+        pages=(len(found) + ROWS - 1) // ROWS,
         types=TYPES,
         sorts=SORTS,
         vitals=(told := vitals(snapshot.profiles)),
@@ -66,7 +67,7 @@ def _spark(context: Context, id: str) -> str:
 
 async def show_profile(context: Context, request: Request) -> Response:
     wanted, window = request.query_params.get("id", ""), window_of(request)
-    found, now = details_of(context.host, wanted, window), time.time()
+    found, now = await details_of(context.host, wanted, window), time.time()
     traces = traces_of(context.host)
     watched = next((one for one in found.slow if one.parts), found.slow[0] if found.slow else None)
     slowest = traces.find(watched.trace_id) if traces is not None and watched is not None else None

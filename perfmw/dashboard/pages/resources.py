@@ -40,7 +40,7 @@ async def show(context: Context, request: Request) -> Response:
         lags=latency_chart(lag, now) if lag is not None else None,
         pools=pools_of(snapshot),
         managers=managers_of(host),
-        allocations=context.allocations,
+        allocations=context.allocations(),
         scopes=SCOPES,
         efficiency=efficiency(pools_of(snapshot)),
         processes=snapshot.processes,

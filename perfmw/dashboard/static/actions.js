@@ -42,8 +42,11 @@ async function act(button, done, work) {
   }
   button.disabled = false;
   const node = button.closest("[data-next], [data-reload]");
-  if (!said || !node) dispatchEvent(new Event("perfmw:acted"));
-  else if ("reload" in node.dataset) location.reload();
+  if (!said || !node) {
+    const acted = () => dispatchEvent(new Event("perfmw:acted"));
+    acted();
+    setTimeout(acted, 3000); // by then the other workers know of it, one of which may have answered
+  } else if ("reload" in node.dataset) location.reload();
   else location.assign(node.dataset.next.replace("{id}", encodeURIComponent(said.id)));
   return said;
 }

@@ -1,6 +1,6 @@
 // What lies below the first screen comes within <noscript>. A page without scripts shows it as it is; here it is
 // text at first, so that the browser need not parse it and lay it out before its first picture.
-const places = (page) => [...page.querySelectorAll("noscript")];
+const places = (page) => [...page.querySelectorAll("noscript:not(.note)")];
 const turn = () => new Promise((done) => setTimeout(done));
 const pictured = () => new Promise((done) => requestAnimationFrame(() => setTimeout(done)));
 
