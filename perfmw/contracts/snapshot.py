@@ -97,7 +97,8 @@ def _unknown() -> None:
 class RuntimeSnapshot:
     """One moment: profiles, layers and Cache-Status of all workers of the host.
 
-    ``window_seconds`` is what the profiles cover. ``distributions`` gives the durations when called.
+    ``window_seconds`` is what the profiles cover. ``distributions`` gives the durations when called;
+    ``routes`` are gathered when looked at first.
     """
 
     taken_at: float

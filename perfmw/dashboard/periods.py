@@ -56,9 +56,11 @@ def course_of(host: Host, now: float) -> Course:
     if profiles is None:
         return Course(0.0, _sum([], now, 0.0), _sum([], now, 0.0), [])
     routes = [one for one in profiles.everything() if one.recorder.type == "component"]
-    age = now - min((one.created_at for one in routes), default=now)
-    reach = next((window for window in _REACHES if age <= window), DAY)
-    slots = [slot for tracked in routes for slot in tracked.windows.course(reach, now)]
+    born = min((one.created_at for one in routes), default=now)
+    reach = next((window for window in _REACHES if now - born <= window), DAY)
+    # what all did together is one course instead of a thousand, but is not kept over a restart
+    watched = [profiles.whole] if born >= profiles.started_at else [one.windows for one in routes]
+    slots = [slot for windows in watched for slot in windows.course(reach, now)]
     oldest = min((slot.start for slot in slots), default=now)
     period = max(min(now - oldest, DAY) / 2.0, 0.0)
     return Course(

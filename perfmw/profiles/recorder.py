@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Final
@@ -215,6 +216,19 @@ class Recorder:
     def count(self) -> int:
         """How many requests were counted so far."""
         return self._total().count + sum(sketch.count for _, sketch in self._busy())
+
+    def count_words(self, into: Counter[str]) -> None:
+        """Add what was counted so far by outcome: ``hit``, and the reasons for forwarding."""
+        total = self._total()
+        for reason, count in total.reasons.items():
+            into[reason] += count
+        into["hit"] += total.hits
+        if self._untouched():
+            return
+        for outcome, sketch in self._busy():
+            word = "hit" if outcome is _HIT else outcome[1]
+            if word:
+                into[word] += sketch.count
 
     def counts(self) -> Counts:
         """What was counted so far, without the sketches."""

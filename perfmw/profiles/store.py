@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from time import perf_counter
 from typing import Final
@@ -38,7 +38,7 @@ REVIEW_SECONDS: Final = 10.0
 """Between two looks at whether a busier target should take the place of an idle one."""
 COOLING: Final = 0.94
 """Activity halves in about two minutes."""
-PATIENCE: Final = 0.008
+PATIENCE: Final = 0.005
 """Seconds that a snapshot of many profiles may take for describing those that changed."""
 FEW: Final = 32
 """Profiles that a snapshot describes however long it takes."""
@@ -289,17 +289,14 @@ class ProfileStore:
             one.recorder.name: one.recorder.counts() for one in self.everything() if one.recorder.type == type
         }
 
-    def status_counts(self, counted: Mapping[str, Counts] | None = None) -> dict[str, int]:
-        """How often each outcome was given: ``hit``, and the Cache-Status words for forwarding.
-
-        :param counted: what ``counts`` said a moment ago, which then is not counted again.
-        """
+    def status_counts(self) -> dict[str, int]:
+        """How often each outcome was given: ``hit``, and the Cache-Status words for forwarding."""
         total: Counter[str] = Counter()
-        for counts in (self.counts() if counted is None else counted).values():
-            total.update(counts.reasons)
-            total["hit"] += counts.hits
         for one in self.everything():
-            if one.foreign is not None and one.recorder.type == "component":
+            if one.recorder.type != "component":
+                continue
+            one.recorder.count_words(total)
+            if one.foreign is not None:
                 total.update(one.foreign.reasons)
                 total["hit"] += one.foreign.hits
         return dict(total)

@@ -6,7 +6,7 @@ import asyncio
 import logging
 import time
 import weakref
-from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
 from contextvars import ContextVar
 from functools import cached_property, partial
 from importlib import import_module
@@ -39,6 +39,7 @@ from perfmw.profiles.health import LoopMonitor
 from perfmw.profiles.meeting import archive_path
 from perfmw.runtime.building import close_exporter, limits_of
 from perfmw.runtime.controls import controls_of, rule_row
+from perfmw.runtime.later import Later
 from perfmw.runtime.learning import Learning
 from perfmw.runtime.purging import CdnPurges, purge
 from perfmw.runtime.spaces import responses_of, spaces_of
@@ -50,7 +51,6 @@ if TYPE_CHECKING:
     from perfmw.optimization import Ledger, LedgerEntry, PerformanceOptimizationEngine
     from perfmw.profiles.flames import Flame
     from perfmw.profiles.management import ProfileManager
-    from perfmw.profiles.recorder import Counts
     from perfmw.profiles.sharing import Sharing
     from perfmw.profiles.traces import Exemplar
     from perfmw.profiles.tracing import RequestTracing
@@ -320,16 +320,15 @@ class Runtime:
     def snapshot(self) -> RuntimeSnapshot:
         """Everything known at this moment, for exporters, optimizers and the dashboard."""
         peers = heard(self.sharing.peers.values()) if self.sharing is not None else []
-        counts = self.profiles.counts()
         return RuntimeSnapshot(
             taken_at=time.time(),
             window_seconds=time.time() - self.profiles.started_at,
             profiles=[self.engine.configured(profile) for profile in self.profiles.snapshot()],
-            routes=self._observations(counts),
+            routes=Later(self._observations),
             layers=self.caching.layers(peers),
             pools=self.rounds.pools,
             cache_rules=[rule_row(rule) for rule in self.rules],
-            cache_status=self.profiles.status_counts(counts),
+            cache_status=self.profiles.status_counts(),
             processes=[self.rounds.process(), *(said.process for said in peers)],
             distributions=partial(by_status, self.profiles, self._exemplars()),
             merged=partial(by_outcome, self.profiles, self._exemplars()),
@@ -361,9 +360,9 @@ class Runtime:
         """How often each outcome was given since the start: ``hit``, and the reasons for forwarding."""
         return self.profiles.status_counts()
 
-    def _observations(self, counted: Mapping[str, Counts]) -> list[RouteObservation]:
+    def _observations(self) -> list[RouteObservation]:
         observed = {item.route: item for item in self.workload.observations(now=time.time())}
-        for name, counts in counted.items():
+        for name, counts in self.profiles.counts().items():
             seen = observed.setdefault(name, RouteObservation(name))
             seen.requests, seen.hits, seen.reasons = counts.requests, counts.hits, counts.reasons
         return list(observed.values())

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import threading
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -157,6 +158,25 @@ def test_what_a_counter_counted_is_there_for_every_reader() -> None:
     assert waiting.drain() is None
     count(0.1)
     assert waiting.count() == 2_501
+
+
+def test_words_alone_are_those_of_the_counts() -> None:
+    recorder, words = Recorder("GET /"), Counter({"hit": 10, "no-store": 1})
+    for drained in (False, True):
+        recorder.hit(0.001)
+        recorder.origin(0.01, 200, "no-store")
+        recorder.counter(200, "uri-miss")(0.01)
+        recorder.exception(0.01, "uri-miss")
+        recorder.done(0.01)
+        if drained:
+            recorder.drain()
+    recorder.hit(0.001)
+    recorder.count_words(words)
+    assert recorder.counts().reasons == {"no-store": 2, "uri-miss": 4}
+    assert words == {"hit": 13, "no-store": 3, "uri-miss": 4}
+    recorder.drain()
+    recorder.count_words(words)
+    assert words == {"hit": 16, "no-store": 5, "uri-miss": 8}
 
 
 def test_few_wait_to_be_counted_where_nobody_reads() -> None:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from heapq import nlargest
 from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import Response
 
-from perfmw.contracts import CacheStatistics, CacheUse, RuntimeSnapshot
+from perfmw.contracts import CacheStatistics, CacheUse
 from perfmw.dashboard.asked import site_of_host
 from perfmw.dashboard.context import Context, Handler
 from perfmw.dashboard.pages.shell import common
@@ -19,14 +20,13 @@ from perfmw.dashboard.whatif import LEAST, curve_chart
 ROWS = 50
 
 
-def uses(snapshot: RuntimeSnapshot) -> list[CacheUse]:
+def uses(found: CacheStatistics | None) -> list[CacheUse]:
     """What the cache did for each route, function and namespace, the most time saved first."""
-    found = snapshot.caching()
     if found is None:
         return []
     everything = [*found.routes, *found.functions, *found.namespaces]
     asked = [one for one in everything if one.hits or one.misses]
-    return sorted(asked, key=lambda one: -(one.seconds_saved or 0.0))[:ROWS]
+    return nlargest(ROWS, asked, key=lambda one: one.seconds_saved or 0.0)
 
 
 def _learned(context: Context) -> dict[str, Any]:
@@ -42,14 +42,14 @@ def _learned(context: Context) -> dict[str, Any]:
     }
 
 
-def _stampedes(snapshot: RuntimeSnapshot) -> CacheStatistics | None:
+def _stampedes(found: CacheStatistics | None) -> CacheStatistics | None:
     """What the caches did, if a caller ever waited for another's answer."""
-    found = snapshot.caching()
     return found if found is not None and (found.coalesced or found.timeouts) else None
 
 
 async def show(context: Context, request: Request) -> Response:
     snapshot = context.snapshots.get(0.5)
+    done = snapshot.caching()
     shared = common(context, request, "caching", snapshot, ranged=True)
     site = site_of_host(context.host, snapshot.taken_at, shared["reach"])
     return await render(
@@ -60,14 +60,14 @@ async def show(context: Context, request: Request) -> Response:
         site=site,
         charts=cache_charts(site, snapshot.taken_at) if site is not None else {},
         layers=snapshot.layers,
-        uses=uses(snapshot),
+        uses=uses(done),
         rules=snapshot.cache_rules,
         reasons=reasons(snapshot.cache_status),
         requests=sum(snapshot.cache_status.values()),
         hits=snapshot.cache_status.get("hit", 0),
         **_learned(context),
         far=[layer for layer in snapshot.layers if layer.kind != "memory"],
-        stampedes=_stampedes(snapshot),
+        stampedes=_stampedes(done),
     )
 
 
