@@ -48,6 +48,7 @@ class CacheEconomy:
     held_bytes: float
     saved: float
     spent: float
+    currency: str = ""
 
     @property
     def memory_efficiency(self) -> float:
@@ -59,13 +60,19 @@ class CacheEconomy:
         """Money saved per money spent; None where nothing was spent."""
         return self.saved / self.spent if self.spent else None
 
+    def in_words(self) -> str:
+        """One sentence for people."""
+        spent, saved = (f"{one:,.4f} {self.currency}".strip() for one in (self.spent, self.saved))
+        each = f"{self.memory_efficiency:,.0f} for each MiB held"
+        return f"{self.hits:,.0f} hits, {each}; memory cost {spent} and spared {saved}."
+
 
 def economy(
     prices: Prices, *, hits: float, held_bytes: float, seconds: float, cpu_seconds: float = 0.0
 ) -> CacheEconomy:
     """What ``hits`` in ``seconds`` were worth, of values that each took ``cpu_seconds`` to compute."""
     saved, spent = prices.misses(hits, cpu_seconds), prices.memory(held_bytes, seconds)
-    return CacheEconomy(hits, held_bytes, saved, spent)
+    return CacheEconomy(hits, held_bytes, saved, spent, prices.currency)
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ from perfmw.learning.cost import Curve, WhatIf, what_if
 from perfmw.learning.curves import MissRatioCurve
 from perfmw.learning.keypatterns import key_pattern
 from perfmw.learning.waste import Unread
-from perfmw.runtime.economy import prices_of
+from perfmw.runtime.economy import economy_of, prices_of
 from perfmw.runtime.functionreads import FunctionReads
 from perfmw.runtime.parts import LEAST_READS as PART_READS
 from perfmw.runtime.parts import Parts
@@ -160,6 +160,7 @@ class Tuner:
             "namespaces": {name: self._of(name, one, now) for name, one in self.curves.spaces.items()},
             "routes": {name: _plain(one) for name, one in self.curves.routes.items()},
             "functions": self._of_functions(now),
+            "economy": {name: self._economy(name, now) for name in self._runtime.spaces.caches},
             "waste": {
                 "stored": self.unread.stored,
                 "never_hit": self.unread.never_hit,
@@ -167,6 +168,12 @@ class Tuner:
                 "words": self.unread.in_words(),
             },
         } | ({"partition": parts} if (parts := self.parts.told(self._runtime.cache.memory)) else {})
+
+    def _economy(self, space: str, now: float) -> dict[str, Any]:
+        """What the memory of a namespace cost and spared since the start."""
+        infos = [info for info in self._runtime.caching.infos() if info.namespace == space]
+        found = economy_of(self._runtime, space, infos, now)
+        return asdict(found) | {"words": found.in_words()}
 
     def _of_functions(self, now: float) -> dict[str, Any]:
         """Of each cached function, what its own results would give with twice the entries that it uses."""

@@ -96,6 +96,8 @@ async def test_it_is_tried_when_asked_for_and_shown() -> None:
         text = (await client.get("/_perfmw/caching")).text
         assert text.count('class="series') >= 8
         assert "What was learned" in text
+        assert "for each MiB held; memory cost" in text
+        assert "left memory before anybody read them" in text
         assert "/_perfmw" not in str((await client.get(API)).json()["learned"]), "who looks is no visitor"
 
 

@@ -21,6 +21,7 @@ def test_how_well_memory_is_spent() -> None:
     )
     assert found.memory_efficiency == pytest.approx(1_000 / 1_024)
     assert found.cost_efficiency == pytest.approx(2.0)
+    assert found.in_words() == "1,000 hits, 1 for each MiB held; memory cost 1.0000 and spared 2.0000."
     assert economy(Prices(), hits=1, held_bytes=0, seconds=1).cost_efficiency is None
 
 
