@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 from perfmw.contracts import PerformanceProfile
 from perfmw.dashboard.charts import Chart, chart
@@ -341,21 +342,23 @@ def judged(profile: PerformanceProfile) -> tuple[str, str]:
     return ("good", "") if state.current_score >= 80.0 else ("fair", about)
 
 
+_ORDER: Final[dict[str, Callable[[PerformanceProfile], Any]]] = {
+    "total": lambda one: -one.metrics.latency.mean * one.metrics.latency.count,
+    "rate": lambda one: -one.metrics.throughput.recent_per_second,
+    "p95": lambda one: -one.metrics.latency.p95,
+    "errors": lambda one: -(one.metrics.error_rates.server_errors + one.metrics.error_rates.exceptions),
+    "score": lambda one: math.inf if (score := one.performance.current_score) is None else score,
+    "name": lambda one: one.name,
+}
+
+
 def chosen(
     profiles: Iterable[PerformanceProfile], type: str = "", text: str = "", sort: str = "total"
-) -> list[ProfileRow]:
-    """The profiles of a type whose names contain ``text``, sorted."""
+) -> list[PerformanceProfile]:
+    """The profiles of a type whose names contain ``text``, sorted; each a ``profile_row`` when shown."""
     wanted = text.casefold()
-    rows = [
-        profile_row(one)
-        for one in profiles
-        if (not type or one.type == type) and wanted in one.name.casefold()
-    ]
-    if sort == "name":
-        return sorted(rows, key=lambda row: row.name)
-    if sort == "score":
-        return sorted(rows, key=lambda row: (row.score is None, row.score or 0.0))
-    return sorted(rows, key=lambda row: -float(getattr(row, sort)))
+    found = [one for one in profiles if (not type or one.type == type) and wanted in one.name.casefold()]
+    return sorted(found, key=_ORDER[sort])
 
 
 @dataclass(frozen=True, slots=True)
