@@ -30,7 +30,7 @@ from perfmw.exchange.fast import (
     plain_key,
 )
 from perfmw.exchange.passage import Passage, unusual
-from perfmw.exchange.refusals import limited
+from perfmw.exchange.refusals import dashboard_missing, limited
 from perfmw.http.messages import StoredResponse
 from perfmw.profiles.breakdown import metered
 from perfmw.profiles.covered import open_server_span
@@ -250,7 +250,11 @@ class PerfMiddleware:
     async def _serve_dashboard(self, scope: Scope, receive: Receive, send: Send) -> None:
         if not self._dashboard:
             module, _, factory = DASHBOARD.partition(":")
-            made = await to_thread(import_module, module)  # for as long as no request of the app may wait
+            try:
+                made = await to_thread(import_module, module)  # for as long as no request of the app may wait
+            except (ImportError, OSError) as error:
+                await dashboard_missing(error, scope, send)
+                return
             if not self._dashboard:
                 self._dashboard.append(getattr(made, factory)(self.runtime))
         await self._dashboard[0](scope, receive, send)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 from collections.abc import Mapping
 
@@ -25,6 +26,7 @@ TITLES = {
     429: "Too many attempts",
     500: "Internal error",
     501: "Not available",
+    503: "Service Unavailable",
 }
 
 
@@ -76,8 +78,16 @@ class Boundary:
 
         try:
             await self.app(scope, receive, watched)
-        except Exception:
+        except Exception as error:
             logger.exception("the dashboard failed at %s", scope.get("path"))
             if started or scope["type"] != "http":
                 raise
-            await problem(500, "The dashboard failed; the server's log says why.")(scope, receive, send)
+            await _failed(error)(scope, receive, send)
+
+
+def _failed(error: Exception) -> Response:
+    if isinstance(error, OSError) and error.errno in (errno.EMFILE, errno.ENFILE):
+        return problem(
+            503, "No file descriptor is left to open the page's files with.", {"retry-after": "10"}
+        )
+    return problem(500, "The dashboard failed; the server's log says why.")

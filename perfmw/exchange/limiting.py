@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from perfmw.asgi.tee import Tee
 from perfmw.asgi.types import BACKGROUND, REFUSED, ASGIApp, HeaderList, Message, Receive, Scope, Send
 from perfmw.exchange.passage import Passage
-from perfmw.exchange.refusals import OVERLOAD, QUOTA
+from perfmw.exchange.refusals import OVERLOAD, QUOTA, problem_fields, send_refusal
 from perfmw.exchange.requests import request_of
 from perfmw.resources.concurrency import Priority, Ticket
 from perfmw.runtime.gate import Gate
@@ -32,16 +32,7 @@ _SPREAD = 3
 """Seconds over which those turned away are asked to come back, so that they do not all come at once."""
 
 
-def _fields(body: bytes, retry: int) -> HeaderList:
-    return [
-        (b"content-type", b"application/problem+json"),
-        (b"content-length", str(len(body)).encode()),
-        (b"retry-after", str(retry).encode()),
-        (b"cache-control", b"no-store"),
-    ]
-
-
-OVERLOADED = [_fields(BUSY, seconds + 1) for seconds in range(_SPREAD)]
+OVERLOADED = [problem_fields(BUSY, seconds + 1) for seconds in range(_SPREAD)]
 """The fields of those turned away, by how long they are asked to stay away."""
 
 
@@ -114,7 +105,7 @@ class Limited:
         self._turned_away += 1
         self._limits.refused_at = perf_counter()
         fields = OVERLOADED[self._turned_away % len(OVERLOADED)]
-        await _answer(scope, send, 503, [*fields], BUSY, OVERLOAD)
+        await send_refusal(scope, send, {"status": 503, "headers": [*fields], REFUSED: OVERLOAD}, BUSY)
 
     async def _refuse_quota(self, exceeded: Exceeded, scope: Scope, send: Send) -> None:
         body = json.dumps(
@@ -126,16 +117,9 @@ class Limited:
                 "violated-policies": [exceeded.name],
             }
         ).encode()
-        fields = _fields(body, exceeded.retry)
-        await _answer(scope, send, 429, [*fields, *exceeded.fields], body, QUOTA)
-
-
-async def _answer(
-    scope: Scope, send: Send, status: int, headers: HeaderList, body: bytes, reason: str
-) -> None:
-    await send({"type": "http.response.start", "status": status, "headers": headers, REFUSED: reason})
-    body = b"" if scope["method"] == "HEAD" else body
-    await send({"type": "http.response.body", "body": body})
+        fields = problem_fields(body, exceeded.retry)
+        start = {"status": 429, "headers": [*fields, *exceeded.fields], REFUSED: QUOTA}
+        await send_refusal(scope, send, start, body)
 
 
 class _Carrying:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+from importlib import import_module
 from typing import Any
 
 import pytest
@@ -79,6 +81,40 @@ def test_within_the_limits_or_without_any_nothing_is_said() -> None:
     for guard, use in ((calm, 0.5), (off, 0.99)):
         guard.tick(0.0, [pool("storage", use)], ResourceUsageMetrics(memory_bytes=1_000_000_000))
         assert guard.findings(0.0) == []
+
+
+async def nothing(scope: Any, receive: Any, send: Any) -> None:
+    await send({"type": "http.response.start", "status": 204, "headers": []})
+    await send({"type": "http.response.body", "body": b""})
+
+
+async def test_a_dashboard_that_no_descriptor_is_left_to_load_says_so_and_is_there_later(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def no_more(name: str) -> Any:
+        raise OSError(errno.EMFILE, "Too many open files", name)
+
+    site = PerfMiddleware(nothing, Settings(dashboard="loopback", plugins=[]))
+    monkeypatch.setattr("perfmw.middleware.import_module", no_more)
+    answer = await Client(site).get("/_perfmw/api/v1/limits")
+    assert (answer.status, answer.header("retry-after")) == (503, "10")
+    assert answer.header("content-type") == "application/problem+json"
+    assert answer.json()["detail"] == "The dashboard cannot be loaded: Too many open files."
+    monkeypatch.setattr("perfmw.middleware.import_module", import_module)
+    assert (await Client(site).get("/_perfmw/api/v1/limits")).status == 200
+    await site.runtime.stop()
+
+
+@pytest.mark.parametrize(("number", "status"), [(errno.EMFILE, 503), (errno.EIO, 500)])
+async def test_a_page_that_no_descriptor_is_left_for_says_so(number: int, status: int) -> None:
+    from perfmw.dashboard.problems import Boundary
+
+    async def page(scope: Any, receive: Any, send: Any) -> None:
+        raise OSError(number, "of a template")
+
+    answer = await Client(Boundary(page)).get("/")
+    assert answer.status == answer.json()["status"] == status
+    assert ("descriptor" in answer.json()["detail"]) is (status == 503)
 
 
 class Told:
