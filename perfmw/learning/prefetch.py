@@ -223,6 +223,10 @@ class Prefetcher:
             if until > now:
                 self._ttl += _FORGET_AGES * (until - now - self._ttl)
 
+    def resize(self, entries: int) -> None:
+        """The caller's cache holds so many now; at least 1."""
+        self._entries = max(1, entries)
+
     def _read(self, node: _Node, now: float) -> None:
         """What the caller's cache does with this request."""
         if node.fresh_until > now:
@@ -243,7 +247,7 @@ class Prefetcher:
         cached = self._cached
         cached[node] = None
         cached.move_to_end(node)
-        if len(cached) > self._entries:
+        while len(cached) > self._entries:
             oldest, _ = cached.popitem(last=False)
             oldest.fresh_until = -math.inf
             self._leave(oldest)

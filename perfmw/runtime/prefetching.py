@@ -39,6 +39,7 @@ class Prefetching:
 
     def seen(self, client: str, key: str, now: float, stored: StoredResponse | None) -> None:
         """A plain GET, without credentials, was made."""
+        self.prefetcher.resize(self._room())
         if stored is None:
             self.prefetcher.kept(key, now, now)
         keys = self.prefetcher.observe(client, key, now, len(stored.body) if stored is not None else None)
@@ -48,6 +49,13 @@ class Prefetching:
         self._waiting.extend(other for other in keys if origin_of(other) == origin)
         if self._waiting and self._task is None and self._runtime.asker is not None:
             self._task = self._runtime.spawn(self._run(), name="perfmw-prefetch")
+
+    def _room(self) -> int:
+        """About how many the cache holds; a memory that is full, with nothing behind it, what it has now."""
+        cache = self._runtime.cache
+        if cache.memory is None or not cache.all_memory or not cache.memory.evictions:
+            return _PREFETCH_ENTRIES
+        return len(cache.memory)
 
     def counts(self) -> dict[str, int]:
         """How many had each outcome, and of those in the cache how many were used or left unused."""
@@ -60,7 +68,7 @@ class Prefetching:
             "fetched": self.outcomes["stored"],
             "dropped": self.outcomes["dropped"],
             "outcomes": self.counts(),
-            "precision": self.prefetcher.precision,
+            "precision": self.prefetcher.precision if self.prefetcher.settled else None,
             "threshold": self.prefetcher.threshold,
         }
 

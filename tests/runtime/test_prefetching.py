@@ -122,6 +122,18 @@ def test_a_slow_prefetch_delays_nobody() -> None:
     assert site.asked.count(("/style.css", b"")) == 0
 
 
+@pytest.mark.usefixtures("calm")
+def test_what_a_full_memory_threw_out_is_fetched_ahead_again() -> None:
+    site = Site()
+    app = PerfMiddleware(site, settings=Settings(predictive_prefetching=True, memory_max_bytes=5_000))
+    with served(app) as port:
+        for number in range(40):  # six pages, each with a style of its own; there is room for four or so
+            get(port, f"/page/{number % 6}")
+            get(port, f"/style/{number % 6}")
+        assert eventually(lambda: app.runtime.learning.prefetches().get("stored"))
+    assert any(mark == b"prefetch" for _, mark in site.asked)
+
+
 async def test_where_the_loop_is_busy_prefetches_are_dropped() -> None:
     app = PerfMiddleware(Site(), settings=Settings(predictive_prefetching=True))
     runtime = app.runtime
