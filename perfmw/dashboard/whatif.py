@@ -120,7 +120,7 @@ class Rehearsals:
         async with self._busy:
             accesses, reads, changes = trail.accesses(MOST), trail.timed(MOST), trail.changes()
             if len(reads) < LEAST:
-                raise ProblemError(409, f"There were {len(reads)} reads so far; it needs {LEAST}.")
+                raise ProblemError(409, f"This worker saw {len(reads)} reads so far; it needs {LEAST}.")
             found = await asyncio.to_thread(rehearse, accesses, reads, changes, time.time())
             self.answers.put("what-if", found)
             return found

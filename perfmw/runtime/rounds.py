@@ -26,6 +26,7 @@ from perfmw.runtime.allocating import Allocation
 from perfmw.runtime.fleet import Fleet
 from perfmw.runtime.guarding import Guard
 from perfmw.runtime.owncost import OwnCost
+from perfmw.runtime.purges import Purges
 from perfmw.runtime.scaling import Scaling
 from perfmw.runtime.watching import Watching
 from perfmw.runtime.workers import Answer, briefly_heard, merged_pools
@@ -73,6 +74,7 @@ class Rounds:
         self.score: Explained | None = None
         """The score of all routes as of the last check, and why."""
         self.fleet = Fleet(runtime)
+        self.purges = Purges(runtime)
         self.answers: dict[str, Answer] = {}
         """What pages were told by this worker, for those of the others."""
         self.resources = ResourceManagementSystem(self._sampler, host=Allocation(runtime))
@@ -99,7 +101,9 @@ class Rounds:
         for said in others:
             self.resources.take_over(said.managers)
             self._runtime.optimizing.take_over(said.automatic)
+            self._runtime.flames.take_over(said.flames)
         self._runtime.optimizing.runs.take_over(said.run for said in others)
+        self.purges.take_over(purge for said in others for purge in said.purges)
         return merged_pools(own, [said.pools for said in others])
 
     def tick(self, now: float) -> None:

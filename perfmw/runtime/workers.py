@@ -13,6 +13,7 @@ from perfmw.cache.functions.callspec import FunctionInfo
 from perfmw.contracts import CacheLayerInfo, PoolSample, ProcessHealth
 from perfmw.profiles.sketch import SketchState
 from perfmw.resources.manager import ManagerRecord
+from perfmw.runtime.flames import Watching
 
 if TYPE_CHECKING:
     from perfmw.runtime.runtime import Runtime
@@ -67,6 +68,14 @@ class Answer(msgspec.Struct):
     data: msgspec.Raw
 
 
+class PurgeSaid(msgspec.Struct):
+    """A purge that somebody asked for at unix time ``at``, as arguments of ``Runtime.invalidate``."""
+
+    id: str
+    at: float
+    arguments: dict[str, Any]
+
+
 class Brief(msgspec.Struct):
     """The part of it that each round reads: decoding passes over the rest."""
 
@@ -74,6 +83,8 @@ class Brief(msgspec.Struct):
     managers: list[ManagerRecord] = []
     automatic: Switch | None = None
     run: RunSaid | None = None
+    purges: list[PurgeSaid] = []
+    flames: list[Watching] = []
 
 
 class Said(Brief, kw_only=True):
@@ -102,6 +113,8 @@ def said_by(runtime: Runtime) -> bytes:
         answers=rounds.answers,
         automatic=runtime.optimizing.switch,
         run=runtime.optimizing.runs.said(),
+        purges=rounds.purges.said(),
+        flames=runtime.flames.said(),
     )
     return msgspec.json.encode(said)
 

@@ -282,3 +282,34 @@ async def test_what_one_worker_was_asked_any_shows(tmp_path: Path) -> None:
         assert "tried on the last 100 reads" in (await other.get("/_perfmw/caching")).text
         assert (await other.get(f"{API}/resources/{host}")).json()["last"] == told
         assert "2 workers of one host" in (await other.get("/_perfmw/report")).text
+
+
+@pytest.mark.anyio
+async def test_a_purge_that_one_worker_was_asked_for_reaches_the_memory_of_all(tmp_path: Path) -> None:
+    settings = Settings(state_dir=str(tmp_path), dashboard="loopback", sample_interval=3_600.0, plugins=())
+    first, second = PerfMiddleware(no_app, settings), PerfMiddleware(no_app, settings)
+    own = [("origin", "http://127.0.0.1"), ("content-type", "application/json")]
+
+    async def kept() -> list[bool]:
+        await exchange(first, second)
+        second.runtime.rounds.tick(time.time())
+        await asyncio.gather(*(one for one in asyncio.all_tasks() if one.get_name() == "perfmw-purge"))
+        return [await one.runtime.cache.get("a") is not None for one in (first, second)]
+
+    async def fill() -> None:
+        for one in (first, second):
+            await one.runtime.cache.put("a", "kept", ttl=60, tags=["t"])
+
+    async with opened(first, second) as (page, _):
+        await fill()
+        told = (await page.post(f"{API}/cache/purge", own, b'{"keys": ["a"], "dry_run": true}')).json()
+        assert (told["removed"], await kept()) == (1, [True, True])
+        assert (await page.post(f"{API}/cache/purge", own, b'{"tags": ["t"]}')).status == 200
+        assert await kept() == [False, False]
+        await fill()
+        assert await kept() == [True, True], "it is done once"
+        purges = first.runtime.rounds.purges
+        for n in range(300):
+            purges.tell({"keys": [f"k{n}"]})
+        assert len(purges.said()) < 256
+        assert await kept() == [True, False], "more than can be told are told as one of everything"

@@ -20,6 +20,7 @@ from perfmw.dashboard.api.endpoint import (
     paging,
     part_of,
 )
+from perfmw.dashboard.asked import meet
 from perfmw.dashboard.auth import role_of
 from perfmw.dashboard.problems import ProblemError
 
@@ -149,6 +150,9 @@ async def purge(context: Context, request: Request) -> Response:
         removed = await runtime.invalidate(**arguments)
     except ValueError as error:
         raise ProblemError(422, f"{error}.") from None
+    if not removed.dry_run:
+        runtime.rounds.purges.tell(arguments)
+        await meet(runtime)
     told = {"removed": int(removed), "layers": removed.layers}
     return answer(request, told | {"soft": removed.soft, "dry_run": removed.dry_run})
 

@@ -12,6 +12,7 @@ from starlette.responses import Response
 
 from perfmw.contracts import OptimizationRequest
 from perfmw.dashboard.api.endpoint import NOTHING, PAGING, Context, Endpoint, answer, json_object, page
+from perfmw.dashboard.asked import meet
 from perfmw.dashboard.problems import ProblemError
 from perfmw.dashboard.view import waiting
 
@@ -71,12 +72,14 @@ async def start(context: Context, request: Request) -> Response:
         raise ProblemError(409, f"{exc}.") from None
     except KeyError:
         raise ProblemError(404, f"No profile has the id {profile_id!r}.") from None
+    await meet(context.host)
     return answer(request, state, 202)
 
 
 async def cancel(context: Context, request: Request) -> Response:
     await json_object(request)
     context.host.cancel_optimization()
+    await meet(context.host)
     return answer(request, context.host.optimization_state(), 202)
 
 
@@ -97,6 +100,7 @@ async def stop_everything(context: Context, request: Request) -> Response:
         except Exception as exc:
             logger.warning("entry %s could not be rolled back", entry.id, exc_info=True)
             failed.append(f"{entry.opportunity.title}: {exc.args[0] if exc.args else exc}")
+    await meet(host)
     if failed:
         raise ProblemError(409, f"These could not be rolled back: {'; '.join(failed)}.")
     return answer(request, {"rolled_back": undone}, 202)
@@ -132,6 +136,7 @@ async def set_automatic(context: Context, request: Request) -> Response:
     if wanted and not host.settings.optimizations_enabled:
         raise ProblemError(409, "Optimizations are off: optimizations_enabled is false.")
     host.optimizing.turn(wanted)
+    await meet(host)
     return answer(request, {"on": wanted})
 
 
