@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from perfmw.profiles.breakdown import Part
-from perfmw.profiles.flames import Flame
+from perfmw.profiles.flame import Flame
 
 WIDTH: Final = 1000
 HEIGHT: Final = 200

@@ -21,9 +21,9 @@ from perfmw.settings import Settings
 
 if TYPE_CHECKING:
     from perfmw.profiles import ProfileStore
-    from perfmw.profiles.flames import Flame
     from perfmw.profiles.management import ProfileManager
     from perfmw.profiles.tracing import RequestTracing
+    from perfmw.runtime.flames import HostFlames
 
 
 class LedgerLine(Protocol):
@@ -85,10 +85,8 @@ class Host(Protocol):
     def tracing(self) -> RequestTracing | None:
         """None where nobody wants spans."""
 
-    async def profile_route(
-        self, route: str, *, requests: int = 20, seconds: float = 30.0, memory: bool = False
-    ) -> Flame:
-        """Raises ImportError without pyinstrument, RuntimeError while another route is watched."""
+    @property
+    def flames(self) -> HostFlames: ...
 
     def snapshot(self) -> RuntimeSnapshot: ...
 

@@ -4,25 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import tracemalloc
-from collections.abc import Awaitable, Callable, Iterable
-from dataclasses import dataclass, field
+from collections.abc import Awaitable, Callable
 from typing import Any, Final
+
+from perfmw.profiles.flame import Flame, joined
 
 INTERVAL: Final = 0.001
 """Seconds between two looks at the stack."""
-
-
-@dataclass(slots=True)
-class Flame:
-    """A function with the seconds spent in it and in what it called."""
-
-    name: str
-    value: float
-    children: list[Flame] = field(default_factory=list)
-    requests: int = 0
-    """Of the root: how many were watched."""
-    peak_bytes: int | None = None
-    """Of the root: the most memory that one of them had allocated at once, where that was asked for."""
 
 
 class FlameSession:
@@ -117,7 +105,7 @@ _ITSELF: Final = "[self]"
 def _children(frame: Any, depth: int = 0) -> list[Flame]:
     """What a function called, one box for each function however often it did, the longest first."""
     called = (child for child in frame.children if child.function != _ITSELF)
-    return _joined([_flame(child, depth) for child in called]) if depth < _DEEPEST else []
+    return joined([_flame(child, depth) for child in called]) if depth < _DEEPEST else []
 
 
 def _flame(frame: Any, depth: int) -> Flame:
@@ -125,13 +113,3 @@ def _flame(frame: Any, depth: int) -> Flame:
     if frame.file_path_short:
         name += f" ({frame.file_path_short}:{frame.line_no})"
     return Flame(name, frame.time, _children(frame, depth + 1))
-
-
-def _joined(flames: Iterable[Flame]) -> list[Flame]:
-    found: dict[str, Flame] = {}
-    for one in flames:
-        known = found.setdefault(one.name, one)
-        if known is not one:
-            known.value += one.value
-            known.children = _joined([*known.children, *one.children])
-    return sorted(found.values(), key=lambda one: -one.value)

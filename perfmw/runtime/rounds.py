@@ -101,6 +101,7 @@ class Rounds:
         for said in others:
             self.resources.take_over(said.managers)
             self._runtime.optimizing.take_over(said.automatic)
+            self._runtime.flames.take_over(said.flames)
         self._runtime.optimizing.runs.take_over(said.run for said in others)
         self.purges.take_over(purge for said in others for purge in said.purges)
         return merged_pools(own, [said.pools for said in others])

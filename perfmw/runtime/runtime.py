@@ -39,6 +39,7 @@ from perfmw.profiles.health import LoopMonitor
 from perfmw.profiles.meeting import archive_path
 from perfmw.runtime.building import close_exporter, limits_of
 from perfmw.runtime.controls import controls_of, rule_row
+from perfmw.runtime.flames import HostFlames
 from perfmw.runtime.later import Later
 from perfmw.runtime.learning import Learning
 from perfmw.runtime.purging import CdnPurges, purge
@@ -49,7 +50,7 @@ from perfmw.settings import Settings
 
 if TYPE_CHECKING:
     from perfmw.optimization import Ledger, LedgerEntry, PerformanceOptimizationEngine
-    from perfmw.profiles.flames import Flame
+    from perfmw.profiles.flame import Flame
     from perfmw.profiles.management import ProfileManager
     from perfmw.profiles.sharing import Sharing
     from perfmw.profiles.traces import Exemplar
@@ -104,6 +105,7 @@ class Runtime:
         """Profiles that survive a restart, and that the workers of this host have in common."""
         self.loop = LoopMonitor(serving=self.serving)
         self.spans = RuntimeSpans(self)
+        self.flames = HostFlames(self, lambda: len(self.sharing.peers) if self.sharing is not None else 0)
         self.tracing: RequestTracing | None = self.spans.new_tracing() if settings.trace_ratio else None
         """Set where somebody wants spans; without it no request pays for the thought."""
         self.learning = Learning(self)

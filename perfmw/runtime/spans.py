@@ -11,7 +11,7 @@ from perfmw.cache.tagging import collecting
 from perfmw.runtime.accesslogs import AccessLogs
 
 if TYPE_CHECKING:
-    from perfmw.profiles.flames import Flame
+    from perfmw.profiles.flame import Flame
     from perfmw.profiles.traces import Traces
     from perfmw.profiles.tracing import HostSpans, RequestTracing
     from perfmw.runtime.controls import RuntimeControls

@@ -13,6 +13,7 @@ from perfmw.cache.functions.callspec import FunctionInfo
 from perfmw.contracts import CacheLayerInfo, PoolSample, ProcessHealth
 from perfmw.profiles.sketch import SketchState
 from perfmw.resources.manager import ManagerRecord
+from perfmw.runtime.flames import Watching
 
 if TYPE_CHECKING:
     from perfmw.runtime.runtime import Runtime
@@ -83,6 +84,7 @@ class Brief(msgspec.Struct):
     automatic: Switch | None = None
     run: RunSaid | None = None
     purges: list[PurgeSaid] = []
+    flames: list[Watching] = []
 
 
 class Said(Brief, kw_only=True):
@@ -112,6 +114,7 @@ def said_by(runtime: Runtime) -> bytes:
         automatic=runtime.optimizing.switch,
         run=runtime.optimizing.runs.said(),
         purges=rounds.purges.said(),
+        flames=runtime.flames.said(),
     )
     return msgspec.json.encode(said)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 from perfmw.contracts import (
     Alert,
@@ -27,6 +27,7 @@ from perfmw.contracts import (
     Stat,
     ThroughputMetrics,
 )
+from perfmw.runtime.flames import HostFlames
 from perfmw.settings import Settings
 
 NOW = 1_760_000_000.0
@@ -142,6 +143,7 @@ class FakeRuntime:
         self.cancelled = 0
         self.rolled_back: list[Any] = []
         self.tasks: set[asyncio.Task[None]] = set()
+        self.flames = HostFlames(cast(Any, self), lambda: 0)
 
     def snapshot(self) -> RuntimeSnapshot:
         self.snapshots_taken += 1

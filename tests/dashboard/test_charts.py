@@ -23,7 +23,7 @@ from perfmw.dashboard.charts import (
     waterfall,
 )
 from perfmw.profiles.breakdown import Part
-from perfmw.profiles.flames import Flame
+from perfmw.profiles.flame import Flame
 
 
 def points(path: str) -> list[tuple[float, float]]:

@@ -18,7 +18,7 @@ from starlette.routing import Route
 from perfmw import CacheRule, PerfMiddleware
 from perfmw.profiles import profile_id
 from perfmw.profiles.breakdown import Breakdown, Part, Repeated
-from perfmw.profiles.flames import Flame
+from perfmw.profiles.flame import Flame
 from perfmw.profiles.traces import Trace
 from tests.dashboard.conftest import observed, open_client
 from tests.dashboard.fake import EVIL

@@ -12,7 +12,7 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
 from perfmw import PerfMiddleware, Settings
-from perfmw.profiles.flames import Flame
+from perfmw.profiles.flame import Flame
 from perfmw.testing import Client
 
 pytest.importorskip("pyinstrument", reason="the extra profiler is not installed")

@@ -10,8 +10,8 @@ from starlette.responses import Response
 from perfmw.dashboard.api.endpoint import PAGING, Context, Endpoint, answer, json_object, page
 from perfmw.dashboard.asked import trace_of, traces_of
 from perfmw.dashboard.details import trace_row
-from perfmw.dashboard.flames import Session
 from perfmw.dashboard.problems import ProblemError
+from perfmw.runtime.flames import Session
 
 LONGEST = 120.0
 FLAME_SCHEMA: dict[str, Any] = {
