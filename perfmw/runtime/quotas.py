@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -81,12 +82,18 @@ class QuotaCount:
         quota = self.quota
         if quota.at_once is not None and self._under_way[key] >= quota.at_once:
             return Verdict(False, 0, 1.0, 1.0)
-        verdict = Verdict(True, 0, 0.0, 0.0)
-        if self._rate is not None:
+        if quota.at_once is not None:
+            self._under_way[key] += 1  # before others may come, while the layer is asked
+        if self._rate is None:
+            return Verdict(True, 0, 0.0, 0.0)
+        allowed = False
+        try:
             verdict = await self._rated(key, priority)
-        if verdict.allowed and quota.at_once is not None:
-            self._under_way[key] += 1
-        return verdict
+            allowed = verdict.allowed
+            return verdict
+        finally:
+            if not allowed:
+                self.over(key)
 
     async def _rated(self, key: str, priority: Priority) -> Verdict:
         assert self._rate is not None
@@ -185,23 +192,33 @@ class QuotaBook:
     async def enter(self, place: Place, scope: Scope, priority: Priority) -> Entered:
         """Take one of each quota that counts a request, or of none if one is used up."""
         entered, taken = Entered(), list[tuple[QuotaCount, str, Verdict]]()
-        for count in place.quotas:
-            key = self._key(count.quota, place, scope)
-            verdict = await count.take(key, priority)
-            if not verdict.allowed:
-                count.refused[priority.name.lower()] += 1
-                count.heaviest.add(key)
-                for other, its, _ in taken:
-                    other.give_back(its)
-                entered.exceeded = count.exceeded(verdict)
-                return entered
-            taken.append((count, key, verdict))
+        try:
+            entered.exceeded = await self._take_all(place, scope, priority, taken)
+        except asyncio.CancelledError:
+            _give_back(taken)
+            raise
+        if entered.exceeded is not None:
+            _give_back(taken)
+            return entered
         for count, key, _ in taken:
             count.allowed += 1
             entered._leave.append(partial(count.over, key))
         told = [(count, verdict) for count, _, verdict in taken if count.quota.fields]
         entered.fields = fields_of(told) if told else []
         return entered
+
+    async def _take_all(
+        self, place: Place, scope: Scope, priority: Priority, taken: list[tuple[QuotaCount, str, Verdict]]
+    ) -> Exceeded | None:
+        for count in place.quotas:
+            key = self._key(count.quota, place, scope)
+            verdict = await count.take(key, priority)
+            if not verdict.allowed:
+                count.refused[priority.name.lower()] += 1
+                count.heaviest.add(key)
+                return count.exceeded(verdict)
+            taken.append((count, key, verdict))
+        return None
 
     def _key(self, quota: Quota, place: Place, scope: Scope) -> str:
         if quota.scope == "component":
@@ -210,6 +227,11 @@ class QuotaBook:
 
     def rows(self) -> list[dict[str, Any]]:
         return [count.row() for count in self._counts]
+
+
+def _give_back(taken: Sequence[tuple[QuotaCount, str, Verdict]]) -> None:
+    for count, key, _ in taken:
+        count.give_back(key)
 
 
 def fields_of(verdicts: Sequence[tuple[QuotaCount, Verdict]]) -> HeaderList:

@@ -78,3 +78,47 @@ def test_a_shared_quota_needs_a_layer_to_share(tmp_path: Path) -> None:
     )
     with pytest.raises(SettingsError, match="'all' is shared, which needs a layer that processes share"):
         PerfMiddleware(app, settings)
+
+
+async def test_no_more_than_at_once_come_in_while_the_layer_is_asked(server: Server) -> None:
+    quota = Quota(name="few", limit=1000, window=DAY, shared=True, at_once=2)
+    one, held, two = worker(server, quota), asyncio.Event(), asyncio.Event()
+    most = under_way = 0
+
+    async def slow(scope: Any, receive: Any, send: Any) -> None:
+        nonlocal most, under_way
+        under_way += 1
+        most = max(most, under_way)
+        if under_way == 2:
+            two.set()
+        elif under_way > 2:
+            held.set()  # one too many: let the test end
+        await held.wait()
+        under_way -= 1
+        await app(scope, receive, send)
+
+    site = PerfMiddleware(slow, runtime=one.runtime)
+    asked = [asyncio.create_task(Client(site).post("/")) for _ in range(10)]
+    await two.wait()
+    waiting = set(asked)
+    while len(waiting) > 2:
+        _, waiting = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+    held.set()
+    answers = [(await task).status for task in asked]
+    after = (await Client(site).post("/")).status
+    await one.runtime.stop()
+    assert most == 2
+    assert sorted(answers) == [200] * 2 + [429] * 8
+    assert after == 200
+
+
+async def test_who_leaves_while_the_layer_is_asked_holds_no_place(server: Server) -> None:
+    quota = Quota(name="one", limit=1000, window=DAY, shared=True, at_once=1)
+    site = worker(server, quota)
+    leaving = asyncio.create_task(Client(site).post("/"))
+    while not site.runtime.limits.quotas._counts[0]._under_way:  # type: ignore[union-attr]  # noqa: ASYNC110
+        await asyncio.sleep(0)
+    leaving.cancel()
+    await asyncio.gather(leaving, return_exceptions=True)
+    assert (await Client(site).post("/")).status == 200
+    await site.runtime.stop()
