@@ -4,13 +4,16 @@ The methods are those that hold on web traffic: persistence, the same time a sea
 season, and each corrected by how far the level is off, with the share of that error that lasts learnt by
 recursive least squares; and medians, which err less than means where bursts come and go. None is best on
 every series, and which is best is known only afterwards; weighing by recent errors stays near the best.
+
+All of them look at square roots: the spread of a count grows with the root of its mean (Poisson), that of its
+root does not (Bartlett, 1936), so errors of a busy hour and of a quiet one teach equally, and bursts less.
 """
 
 from __future__ import annotations
 
 from collections import OrderedDict, deque
 from collections.abc import Sequence
-from math import ceil, exp, isfinite, nan
+from math import ceil, copysign, exp, isfinite, nan, sqrt
 from math import pow as math_pow
 from typing import Final, NamedTuple
 
@@ -236,9 +239,10 @@ class Forecaster:
         now = self._seasons.now
         if not (isfinite(value) and isfinite(timestamp)) or (now is not None and timestamp <= now):
             return
-        self._lowest = min(self._lowest, value)
-        self._history.append((timestamp, value))
-        self._seasons.update(timestamp, value)
+        root = copysign(sqrt(abs(value)), value)
+        self._lowest = min(self._lowest, root)
+        self._history.append((timestamp, root))
+        self._seasons.update(timestamp, root)
         for horizon in self._horizons.values():
             horizon.step(self._seasons)
 
@@ -251,7 +255,12 @@ class Forecaster:
         """
         if self._seasons.now is None:
             return nan
-        return max(self._lowest, self._horizon(horizon_seconds).forecast())
+        return self._value(self._horizon(horizon_seconds).forecast())
+
+    def _value(self, root: float) -> float:
+        """What has that root, as far as the series ever went down."""
+        root = max(self._lowest, root)
+        return root * abs(root)
 
     def interval(self, horizon_seconds: float, coverage: float = 0.9) -> tuple[float, float]:
         """Where the value will be, with a probability of ``coverage``, judging by the latest errors.
@@ -261,13 +270,14 @@ class Forecaster:
         """
         if not 0.0 < coverage < 1.0:
             raise ValueError(f"coverage must be between 0 and 1, not {coverage!r}")
-        expected = self.forecast(horizon_seconds)
-        misses = sorted(self._horizons[horizon_seconds].misses) if expected == expected else []
+        horizon = self._horizon(horizon_seconds)
+        misses = sorted(horizon.misses)
         if len(misses) < 10:
             return nan, nan
+        expected = horizon.forecast()
         beyond = (1.0 - coverage) / 2.0
         low, high = (misses[int(share * (len(misses) - 1))] for share in (beyond, 1.0 - beyond))
-        return max(self._lowest, expected - high), max(self._lowest, expected - low)
+        return self._value(expected - high), self._value(expected - low)
 
     def _horizon(self, seconds: float) -> _Horizon:
         if not (seconds > 0.0 and isfinite(seconds)):

@@ -55,7 +55,32 @@ def test_before_there_is_anything_to_say_it_says_so() -> None:
     assert math.isnan(forecaster.forecast(HOUR))
     assert all(math.isnan(end) for end in forecaster.interval(HOUR))
     forecaster.update(0.0, 7.0)
-    assert forecaster.forecast(HOUR) == 7.0
+    assert forecaster.forecast(HOUR) == pytest.approx(7.0)
+
+
+def test_what_doubles_is_foreseen_doubled() -> None:
+    """Nothing depends on the unit, and what falls below zero is no problem."""
+    for factor in (2.0, 1e6, -1.0):
+        plain, other = Forecaster(), Forecaster()
+        for at, value in made(3, 900, 0.2, 0.8, 50, 8):
+            plain.update(at, value)
+            other.update(at, factor * value)
+        if factor < 0.0:
+            assert other.forecast(HOUR) < 0.0
+        else:
+            assert other.forecast(HOUR) == pytest.approx(factor * plain.forecast(HOUR))
+            ends = [factor * end for end in plain.interval(HOUR)]
+            assert other.interval(HOUR) == pytest.approx(tuple(ends))
+
+
+def test_bursts_on_what_hardly_varies_are_soon_forgotten() -> None:
+    """A burst that comes and goes is no reason to expect another; by plain values the error was 210."""
+    rows = [(900.0 * index, 100.0 if index % 37 else 6400.0) for index in range(8 * 96)]
+    forecaster, off = Forecaster(), []
+    for at, value in rows:
+        forecaster.update(at, value)
+        off.append(abs(forecaster.forecast(HOUR) - 100.0))
+    assert sum(off[96:]) / len(off[96:]) < 170.0
 
 
 def test_a_horizon_asked_for_late_knows_the_past() -> None:
