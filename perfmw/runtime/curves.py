@@ -15,6 +15,7 @@ from perfmw.learning.cost import Curve, WhatIf, what_if
 from perfmw.learning.curves import MissRatioCurve
 from perfmw.learning.keypatterns import key_pattern
 from perfmw.learning.waste import Unread
+from perfmw.runtime import policies
 from perfmw.runtime.economy import economy_of, prices_of
 from perfmw.runtime.functionreads import FunctionReads
 from perfmw.runtime.parts import LEAST_READS as PART_READS
@@ -23,6 +24,7 @@ from perfmw.runtime.parts import Parts
 if TYPE_CHECKING:
     from perfmw.cache.memory import MemoryLayer
     from perfmw.runtime.runtime import Runtime
+    from perfmw.runtime.trail import Trail
 
 MOST_ROUTES: Final = 50
 OTHERS: Final = "(others)"
@@ -38,6 +40,7 @@ _HARDLY = 0.002
 """So much of the hit ratio is not worth memory."""
 _WORTH_A_CHANGE = 0.15
 _WHY = "the miss-ratio curves of the last reads"
+_TRIED = "both policies were tried on the last reads"
 
 
 class Curves:
@@ -94,7 +97,8 @@ class Tuner:
         self._runtime = runtime
         self.curves = curves
         self._tuned_at = curves.since
-        self._told: dict[str, Any] = {}
+        self._told: dict[str, dict[str, Any]] = {}
+        self.trail: Trail | None = None
         self.functions = FunctionReads(runtime.spaces)
         self.parts = Parts(runtime.settings, runtime.plugins.eviction_policies)
         self.unread = Unread()
@@ -127,6 +131,7 @@ class Tuner:
             return
         self._tune_parts(layer)
         self._tune_size(layer)
+        self._tune_policy(layer)
 
     def _holds(self, key: Hashable) -> bool:
         caches = self._runtime.spaces.caches.values()
@@ -153,6 +158,23 @@ class Tuner:
             {"memory_max_bytes": wanted, "before": before},
             lambda: layer.resize(max_entries=layer.max_entries, max_bytes=wanted),
         )
+
+    def _tune_policy(self, layer: MemoryLayer) -> None:
+        """Functions' reads are not remembered one by one, so that policies cannot be tried on them."""
+        runtime, policy = self._runtime, layer.policy
+        if self.trail is None or not layer.evictions or self.functions.told():
+            return
+        if self._told.get("eviction_policy", {}).get("before") == policy:
+            return
+        reads, known = self.trail.accesses(policies.MOST_READS), runtime.plugins.eviction_policies
+
+        async def compare() -> None:
+            what = await asyncio.to_thread(policies.better_policy, reads, len(layer), policy, known)
+            if what is not None and layer.policy == policy:
+                self._decide(what, lambda: layer.set_policy(policies.WANTED), "waiting")
+
+        if runtime.started:
+            runtime.spawn(compare(), name="perfmw-policy")
 
     def told(self, now: float) -> dict[str, Any]:
         """By namespace and by route: reads, the knee, and what twice the memory would give."""
@@ -252,12 +274,16 @@ class Tuner:
             parameters=parameters,
             evidence={"reads": sum(curve.accesses for curve in self.curves.spaces.values())},
         )
+        self._decide(what, apply, "proposed")
+
+    def _decide(self, what: OptimizationOpportunity, apply: Callable[[], object], otherwise: str) -> None:
+        why = _TRIED if what.type == "eviction_policy" else _WHY
         if self._runtime.settings.auto_tuning:
             apply()
-            self._write("applied", what, _WHY)
-        elif self._told.get(kind) != parameters:
-            self._told[kind] = parameters
-            self._write("proposed", what, _WHY)
+            self._write("applied", what, why)
+        elif self._told.get(what.type) != what.parameters:
+            self._told[what.type] = dict(what.parameters)
+            self._write(otherwise, what, why)
 
     def _write(self, kind: Any, what: OptimizationOpportunity, why: str) -> None:
         """The ledger may be a file, so a thread writes where there is a loop that would wait."""

@@ -81,6 +81,8 @@ class Learning:
 
             self.patterns, self.trail = UsagePatterns(), Trail()
             self.patterns.starts.start()
+            if self.tuner is not None:
+                self.tuner.trail = self.trail
         self._of: OrderedDict[str, _Lifetimes] = OrderedDict()
         self._weights: OrderedDict[str, int] = OrderedDict()
 

@@ -5,11 +5,14 @@ from __future__ import annotations
 import time
 from typing import Any
 
+import anyio
 import pytest
 
 from perfmw import CacheRule, PerfMiddleware, Settings, cached
+from perfmw.cache.eviction import POLICIES
 from perfmw.runtime.curves import LEAST_READS, MOST_ROUTES, OTHERS, Curves
 from perfmw.runtime.functionreads import MOST_READS
+from perfmw.runtime.policies import better_policy
 from perfmw.settings import SettingsError
 from perfmw.testing.client import Client
 
@@ -373,3 +376,47 @@ async def test_a_tuner_that_fails_stops_nothing(caplog: pytest.LogCaptureFixture
     runtime.learning.tuner.curves = None  # type: ignore[assignment]
     runtime.learning.tick(time.time() + 100)
     assert "tuning the memory failed" in caplog.text
+
+
+async def looped(app: PerfMiddleware, rounds: int = 20) -> list[Any]:
+    """A loop larger than the memory, which LRU loses; what the ledger then says of policies."""
+    async with Client(app) as client:
+        for number in range(rounds * 150):
+            await client.get(f"/pages/{number % 150}")
+        app.runtime.learning.tick(time.time() + 120)
+        for _ in range(500):
+            found = [one for one in app.runtime.ledger.entries() if one.opportunity.type == "eviction_policy"]
+            if found:
+                return found
+            await anyio.sleep(0.02)
+    return []
+
+
+async def test_a_better_policy_waits_in_the_ledger_for_approval() -> None:
+    app = site(usage_pattern_learning=True, eviction_policy="lru", memory_max_entries=100)
+    [entry] = await looped(app)
+    assert entry.kind == "waiting"
+    assert "Evict by adaptive instead of lru" in entry.opportunity.title
+    assert app.runtime.engine.pending(entry.id) == entry.opportunity
+    layer = app.runtime.cache.memory
+    assert layer is not None
+    assert layer.policy == "lru"
+    app.runtime.controls.set_option("eviction_policy", entry.opportunity.parameters["value"])
+    assert layer.policy == "adaptive"
+
+
+async def test_with_auto_tuning_a_better_policy_is_taken() -> None:
+    app = site(usage_pattern_learning=True, auto_tuning=True, eviction_policy="lru", memory_max_entries=100)
+    [entry] = await looped(app)
+    assert entry.kind == "applied"
+    layer = app.runtime.cache.memory
+    assert layer is not None
+    assert layer.policy == "adaptive"
+
+
+def test_where_no_policy_is_better_none_is_proposed() -> None:
+    reads = [(f"key {number % 50}", 1) for number in range(3_000)]
+    assert better_policy(reads, 100, "lru", POLICIES) is None
+    assert better_policy(reads[:100], 10, "lru", POLICIES) is None
+    assert better_policy(reads, 10, "adaptive", POLICIES) is None
+    assert better_policy(reads, 10, "lru", POLICIES) is not None
