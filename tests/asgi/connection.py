@@ -70,6 +70,8 @@ class Site:
         await send({"type": "http.response.body", "body": body, "more_body": path == "/more"})
         if path == "/more":
             await send({"type": "http.response.body", "body": b""})
+        if path == "/asks":
+            await receive()
 
     async def ask(self, path: str, fields: str = "", *, wait: bool = True) -> list[bytes]:
         self.wire.writes.clear()

@@ -82,6 +82,13 @@ async def test_a_client_that_reads_slowly_is_waited_for(site: Site) -> None:
     assert b"".join(site.wire.writes).endswith(b"\r\n\r\nxxxxx")
 
 
+async def test_who_expects_100_continue_gets_none_after_the_response(site: Site) -> None:
+    await site.again("/asks")
+    assert head_at(site, "/asks") is not None
+    [data] = await site.ask("/asks", "Expect: 100-continue\r\n")
+    assert b"100 Continue" not in data
+
+
 async def test_another_protocol_is_always_told() -> None:
     site = Site(H11Protocol)
     [data] = await site.again("/passed")
@@ -105,7 +112,7 @@ async def test_a_span_knows_the_status_of_a_response_whose_head_was_known() -> N
 
 HEAD = b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\n"
 OTHER = {"access_log": False, "default_headers": (), "disconnected": False, "flow": None, "keep_alive": True,
-         "transport": None}  # fmt: skip
+         "transport": None, "waiting_for_100_continue": False}  # fmt: skip
 BEFORE = OTHER | {"response_started": False, "expected_content_length": 0, "chunked_encoding": None}
 STARTED = {"response_started": True, "expected_content_length": 5, "chunked_encoding": False}
 
