@@ -16,10 +16,7 @@ from perfmw.asgi.types import Send
 
 _CHANGES = frozenset({"response_started", "expected_content_length", "chunked_encoding"})
 """What the start of a response of known length changes in a request under way of uvicorn's on httptools."""
-_LOOKED_AT = _CHANGES | {
-    "access_log", "default_headers", "disconnected", "flow", "keep_alive", "transport",
-    "waiting_for_100_continue",
-}  # fmt: skip
+_LOOKED_AT = _CHANGES | {"access_log", "default_headers", "disconnected", "flow", "keep_alive", "transport"}
 _MISSING = object()
 
 
@@ -67,7 +64,6 @@ class WrittenHead:
             or cycle.response_started
             or cycle.disconnected
             or not cycle.keep_alive
-            or cycle.waiting_for_100_continue  # a start ends that, or "100 Continue" came after the body
             or cycle.flow.write_paused
             or type(send) is not MethodType
         ):
