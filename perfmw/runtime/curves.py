@@ -39,6 +39,7 @@ _STEPS = 16
 _HARDLY = 0.002
 """So much of the hit ratio is not worth memory."""
 _WORTH_A_CHANGE = 0.15
+_MORE = 0.02
 _WHY = "the miss-ratio curves of the last reads"
 _TRIED = "both policies were tried on the last reads"
 
@@ -130,8 +131,7 @@ class Tuner:
         if layer is None or not self.functions.complete:
             return
         self._tune_parts(layer)
-        self._tune_size(layer)
-        self._tune_policy(layer)
+        self._tune_memory(layer)
 
     def _holds(self, key: Hashable) -> bool:
         caches = self._runtime.spaces.caches.values()
@@ -148,10 +148,11 @@ class Tuner:
     def _tune_size(self, layer: MemoryLayer) -> None:
         if layer.max_bytes is None:
             return
-        wanted = self.curves.enough("", self._runtime.settings.memory_max_bytes)
-        if wanted is None or abs(wanted - layer.max_bytes) < _WORTH_A_CHANGE * layer.max_bytes:
+        wanted, before = self.curves.enough(SHARED, self._runtime.settings.memory_max_bytes), layer.max_bytes
+        if wanted is None or abs(wanted - before) < _WORTH_A_CHANGE * before:
             return
-        before = layer.max_bytes
+        if wanted < before and self._beats_its_curve(layer):
+            return
         self._act(
             "memory_size",
             f"Hold {wanted:,} bytes in memory instead of {before:,}",
@@ -159,10 +160,21 @@ class Tuner:
             lambda: layer.resize(max_entries=layer.max_entries, max_bytes=wanted),
         )
 
-    def _tune_policy(self, layer: MemoryLayer) -> None:
-        """Functions' reads are not remembered one by one, so that policies cannot be tried on them."""
+    def _beats_its_curve(self, layer: MemoryLayer) -> bool:
+        """Whether more is hit than LRU would: then its curve does not tell what less memory would lose."""
+        curve, size = self.curves.spaces[SHARED], layer.max_bytes
+        if curve.by_bytes is None or size is None:
+            return False
+        return layer.hits / curve.accesses > curve.by_bytes.curve([size])[0] + _MORE
+
+    def _tune_memory(self, layer: MemoryLayer) -> None:
+        """Its policy, where another does better, else its size.
+
+        Functions' reads are not remembered one by one, so that policies cannot be tried on them.
+        """
         runtime, policy = self._runtime, layer.policy
-        if self.trail is None or not layer.evictions or self.functions.told():
+        if self.trail is None or not layer.evictions or self.functions.told() or not runtime.started:
+            self._tune_size(layer)
             return
         if self._told.get("eviction_policy", {}).get("before") == policy:
             return
@@ -170,11 +182,12 @@ class Tuner:
 
         async def compare() -> None:
             what = await asyncio.to_thread(policies.better_policy, reads, len(layer), policy, known)
-            if what is not None and layer.policy == policy:
+            if what is None:
+                self._tune_size(layer)
+            elif layer.policy == policy:
                 self._decide(what, lambda: layer.set_policy(policies.WANTED), "waiting")
 
-        if runtime.started:
-            runtime.spawn(compare(), name="perfmw-policy")
+        runtime.spawn(compare(), name="perfmw-policy")
 
     def told(self, now: float) -> dict[str, Any]:
         """By namespace and by route: reads, the knee, and what twice the memory would give."""

@@ -393,10 +393,11 @@ async def looped(app: PerfMiddleware, rounds: int = 20) -> list[Any]:
 
 
 async def test_a_better_policy_waits_in_the_ledger_for_approval() -> None:
-    app = site(usage_pattern_learning=True, eviction_policy="lru", memory_max_entries=100)
+    app = site(usage_pattern_learning=True, eviction_policy="lru", memory_max_bytes=220 * KIB)
     [entry] = await looped(app)
     assert entry.kind == "waiting"
     assert "Evict by adaptive instead of lru" in entry.opportunity.title
+    assert len(app.runtime.ledger.entries()) == 1, "what LRU does not use, the other policy does"
     assert app.runtime.engine.pending(entry.id) == entry.opportunity
     layer = app.runtime.cache.memory
     assert layer is not None
@@ -412,6 +413,16 @@ async def test_with_auto_tuning_a_better_policy_is_taken() -> None:
     layer = app.runtime.cache.memory
     assert layer is not None
     assert layer.policy == "adaptive"
+
+
+async def test_memory_that_lru_would_not_use_but_another_policy_does_is_kept() -> None:
+    app = site(auto_tuning=True, memory_max_bytes=200 * KIB, eviction_policy="lirs")
+    layer = app.runtime.cache.memory
+    assert layer is not None
+    await reads(app, 3_000, pages=120)  # a loop that is a little larger: nothing of it is hit by LRU
+    app.runtime.learning.tick(time.time() + 120)
+    assert layer.hits > 900
+    assert layer.max_bytes == 200 * KIB
 
 
 def test_where_no_policy_is_better_none_is_proposed() -> None:
