@@ -159,7 +159,8 @@ class MemoryLayerOptimizer:
             yield self._change("eviction_policy", layer.policy, "s3fifo", title, layer, snapshot)
         size = layer.max_bytes
         if size is not None and 2 * size <= self._most:
-            title = f"Give the memory layer {2 * size / 2**20:.0f} MiB instead of {size / 2**20:.0f} MiB"
+            more, now = (round(one / 2**20, 2) for one in (2 * size, size))
+            title = f"Give the memory layer {more:,g} MiB instead of {now:,g} MiB"
             yield self._change("memory_max_bytes", size, 2 * size, title, layer, snapshot)
 
     def _change(

@@ -105,6 +105,9 @@ def test_a_layer_with_room_is_left_alone(facts: dict[str, Any]) -> None:
 def test_room_has_an_end() -> None:
     seen = snapshot(layers=(replace(PRESSED, policy="s3fifo"),))
     assert MemoryLayerOptimizer(most_bytes=100 * 2**20).propose(seen) == []
+    small = replace(PRESSED, policy="s3fifo", max_bytes=600 * 2**10)
+    [one] = MemoryLayerOptimizer().propose(snapshot(layers=(small,)))
+    assert one.title == "Give the memory layer 1.17 MiB instead of 0.59 MiB"
 
 
 def advised(**parts: Any) -> dict[str, Any]:
