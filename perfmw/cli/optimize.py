@@ -80,18 +80,33 @@ def list_all(server: str | None, token: str | None, limit: int, as_json: bool) -
 def run(
     server: str | None, token: str | None, as_json: bool, no_wait: bool, ask: bool, steps: int, **given: Any
 ) -> None:
-    """Try what may help, one change at a time, and keep what is proven to. Exit code 1 if a step failed."""
+    """Try what may help, one change at a time, and keep what is proven to. Exit code 1 if a step failed.
+
+    Interrupted, it ends the run and undoes what is on trial; with --no-wait the run goes on by itself.
+    """
     profile, types = given.pop("profile"), list(given.pop("types"))
     body = {**given, "max_steps": steps, "approval": ask, "types": types}
     body |= {"profile_id": profile} if profile else {}
     with _server(server, token) as api:
         state = api.post("optimization/start", body)
         if not no_wait:
-            state = _wait(api, note if as_json else click.echo)
+            try:
+                state = _wait(api, note if as_json else click.echo)
+            except KeyboardInterrupt:
+                _end(server, token)
+                raise
     tell(state, _run_text(state), as_json)
     last = state.get("last") or {}
     if not no_wait and any(step["verdict"] == "failed" for step in last.get("steps", ())):
         raise SystemExit(FAILURE_FOUND)
+
+
+def _end(server: str | None, token: str | None) -> None:
+    with _server(
+        server, token
+    ) as api:  # the other connection may be half way through an answer
+        api.post("optimization/cancel", {})
+    note("the run is ended, and what was on trial is undone")
 
 
 @optimize.command()

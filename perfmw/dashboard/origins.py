@@ -118,6 +118,11 @@ def local_path(scope: Scope) -> str:
     return path
 
 
+def base_of(scope: Scope) -> str:
+    """The relative URL of the dashboard's first page, which holds behind any prefix."""
+    return "../" * (local_path(scope).count("/") - 1) or "./"
+
+
 class ForwardedPrefix:
     """Puts what a trusted proxy took off the path, ``X-Forwarded-Prefix``, in front of ``root_path``."""
 

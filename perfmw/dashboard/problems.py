@@ -5,12 +5,15 @@ from __future__ import annotations
 import errno
 import logging
 from collections.abc import Mapping
+from html import escape
 
 import msgspec
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import HTMLResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from perfmw.dashboard.origins import base_of, local_path
 
 logger = logging.getLogger("perfmw.dashboard")
 
@@ -30,6 +33,15 @@ TITLES = {
 }
 
 
+PAGE = """<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><title>{title} · perfmw</title>
+<meta name="viewport" content="width=device-width,initial-scale=1">
+<link rel="icon" href="data:,"><link rel="stylesheet" href="{base}static/signin.css"></head>
+<body><main><h1>{title}</h1><p role="status">{detail}</p>
+<p><a href="{base}">Overview</a></p></main></body></html>
+"""
+
+
 class ProblemError(Exception):
     """Raised by handlers; becomes the response. ``detail`` is for people and says what to do."""
 
@@ -47,11 +59,19 @@ def problem(status: int, detail: str, headers: Mapping[str, str] | None = None) 
 
 
 async def on_problem(request: Request, exc: Exception) -> Response:
+    """A page for who asked for one, else a problem document."""
     if isinstance(exc, ProblemError):
-        return problem(exc.status, exc.detail, exc.headers)
-    if isinstance(exc, HTTPException):
-        return problem(exc.status_code, _http_detail(request, exc), exc.headers)
-    raise exc
+        status, detail, headers = exc.status, exc.detail, exc.headers
+    elif isinstance(exc, HTTPException):
+        status, detail, headers = exc.status_code, _http_detail(request, exc), dict(exc.headers or {})
+    else:
+        raise exc
+    path, accept = local_path(request.scope), request.headers.get("accept", "")
+    if request.method == "GET" and "text/html" in accept and not path.startswith("/api/"):
+        title = escape(TITLES.get(status, "Error"))
+        page = PAGE.format(title=title, detail=escape(detail), base=base_of(request.scope))
+        return HTMLResponse(page, status, headers)
+    return problem(status, detail, headers)
 
 
 def _http_detail(request: Request, exc: HTTPException) -> str:

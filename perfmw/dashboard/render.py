@@ -15,7 +15,7 @@ from perfmw.dashboard.auth import role_of
 from perfmw.dashboard.context import Context
 from perfmw.dashboard.details import vital_word
 from perfmw.dashboard.headers import compressed
-from perfmw.dashboard.origins import local_path
+from perfmw.dashboard.origins import base_of
 from perfmw.dashboard.problems import ProblemError
 
 with suppress(ImportError):  # jinja2, here already: this module is imported outside the event loop
@@ -54,10 +54,9 @@ async def render(context: Context, request: Request, template: str, **values: An
     templates = context.templates
     if templates is None:
         raise ProblemError(501, NEEDS_JINJA)
-    depth = local_path(request.scope).count("/") - 1
     visitor = {"role": role_of(request.scope), "signed_in": request.scope.get("perfmw.signed_in", False)}
     theme = request.cookies.get("perfmw-theme")
-    shown = {"base": "../" * depth or "./", "theme": theme if theme in ("light", "dark") else None}
+    shown = {"base": base_of(request.scope), "theme": theme if theme in ("light", "dark") else None}
     text = (await compiled.template(templates, template)).render(**shown, **visitor, **values)
     return compressed(HTMLResponse(text), request.headers)
 

@@ -7,7 +7,7 @@ from html import escape
 from starlette.responses import HTMLResponse, Response
 from starlette.types import Scope
 
-from perfmw.dashboard.origins import local_path
+from perfmw.dashboard.origins import base_of
 
 PAGE = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><title>Sign in · perfmw</title>
@@ -25,11 +25,10 @@ makes its own.</p>
 
 
 def signin_page(scope: Scope, message: str = "This dashboard needs a token.") -> Response:
-    """401 with the form. Its addresses are relative, so that they hold behind any prefix."""
-    base = "../" * (local_path(scope).count("/") - 1) or "./"
+    """401 with the form."""
     headers = {
         "www-authenticate": 'Bearer realm="perfmw"',
         # under no-referrer a browser would say "Origin: null" when it sends the form
         "referrer-policy": "same-origin",
     }
-    return HTMLResponse(PAGE.format(base=base, message=escape(message)), 401, headers)
+    return HTMLResponse(PAGE.format(base=base_of(scope), message=escape(message)), 401, headers)

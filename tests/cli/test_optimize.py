@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
+from perfmw.cli.api import Api
 from perfmw.cli.group import cli
 from perfmw.contracts import OptimizationOpportunity
 from perfmw.optimization import Ledger
@@ -131,3 +132,23 @@ def test_a_running_server(site: str, folder: Path) -> None:
     assert "no entry" in run("approve", "999", "--url", server).stderr
     assert "no entry" in run("rollback", "999", "--url", server).stderr
     assert json.loads(run("kill", "--yes", "--url", server, "--json").stdout)["rolled_back"] == []
+
+
+def test_a_run_that_is_interrupted_is_ended_there(
+    site: str, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server, asked = f"{site}/_perfmw", []
+
+    def interrupted(api: Api, say: object) -> dict[str, object]:
+        raise KeyboardInterrupt
+
+    def post(api: Api, path: str, body: dict[str, object]) -> object:
+        asked.append(path)
+        return sent(api, path, body)
+
+    sent = Api.post
+    monkeypatch.setattr(Api, "post", post)
+    monkeypatch.setattr("perfmw.cli.optimize._wait", interrupted)
+    ended = run("run", "--url", server, "--blocks", "9", "--block-seconds", "9")
+    assert asked == ["optimization/start", "optimization/cancel"]
+    assert (ended.exit_code != 0, "what was on trial is undone" in ended.stderr) == (True, True)

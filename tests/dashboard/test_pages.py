@@ -191,6 +191,20 @@ async def test_an_assets_etag_saves_the_next_transfer(client: httpx.AsyncClient)
     assert (await client.get("/_perfmw/static/..%2fapp.py")).status_code == 404
 
 
+async def test_who_follows_a_stale_link_reads_a_page(client: httpx.AsyncClient) -> None:
+    browser = {"accept": "text/html,application/xhtml+xml"}
+    url = "/_perfmw/page?title=<script>alert(1)</script>"
+    page = await client.get(url, headers=browser)
+    assert (page.status_code, page.headers["content-type"]) == (404, "text/html; charset=utf-8")
+    assert "&lt;script&gt;" in page.text
+    assert "<script" not in page.text
+    assert 'href="./"' in page.text
+    assert 'href="../"' in (await client.get("/_perfmw/no/such", headers=browser)).text
+    for other, headers in ((url, {}), ("/_perfmw/api/v1/no", browser)):
+        told = await client.get(other, headers=headers)
+        assert (told.status_code, told.headers["content-type"]) == (404, "application/problem+json")
+
+
 async def test_the_whole_page_is_light_with_a_thousand_routes(make_client: MakeClient) -> None:
     runtime = FakeRuntime([profile(f"GET /some/route/{i}/{{id}}", id=f"id{i}") for i in range(1_000)])
     runtime.requests = 1_000
