@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from asyncio import to_thread
+from asyncio import sleep, to_thread
 from collections.abc import Iterable
 from copy import copy
 from importlib import import_module
@@ -255,6 +255,8 @@ class PerfMiddleware:
             except (ImportError, OSError) as error:
                 await dashboard_missing(error, scope, send)
                 return
+            for _ in self.runtime.profiles.describing():
+                await sleep(0)
             if not self._dashboard:
                 self._dashboard.append(getattr(made, factory)(self.runtime))
         await self._dashboard[0](scope, receive, send)

@@ -43,6 +43,7 @@ PATIENCE: Final = 0.005
 FEW: Final = 32
 """Profiles that a snapshot describes however long it takes."""
 _STEP: Final = 64
+_FEW_NEW: Final = 4
 SERIES_POINTS: Final = 600
 WHOLE: Final = ((5.0, 12), (15.0, 20), (60.0, 60), (600.0, 144))
 """Slots of what all routes did together: finer than those of one profile, as there is only one of them."""
@@ -234,6 +235,16 @@ class ProfileStore:
         self._retired.append((old, other))  # a request under way may still count there
         self._add(self._by_type.setdefault(type, {}), name, type)
         self.replaced += 1
+
+    def describing(self) -> Iterator[None]:
+        """Describe what never was, in steps of some milliseconds, for an event loop that has better to do.
+
+        A snapshot has to tell of every profile, so one that finds a thousand new ones would take longer.
+        """
+        for number, tracked in enumerate(one for one in self.everything() if one.last is None):
+            tracked.profile(self._clock())
+            if number % _FEW_NEW == _FEW_NEW - 1:
+                yield
 
     def snapshot(self, patience: float = PATIENCE) -> list[PerformanceProfile]:
         """Every profile as of now, in the order of first appearance.

@@ -138,6 +138,7 @@ class Optimizing:
             self._follow()
         if self._due(now):
             self._looked_at, self._seen = now, runtime.profiles.whole.stamp
+            yield from runtime.profiles.describing()
             yield from runtime.engine.survey()
             runtime.engine.withdraw()
         elif self.runs.own:

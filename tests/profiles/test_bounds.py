@@ -193,3 +193,18 @@ def test_steps_do_what_a_tick_does(clock: Clock) -> None:
         store.recorder(f"GET /{number}").hit(0.1)
     assert len(list(store.steps(1001.0))) == 3
     assert store.series()[-1].requests == 200
+
+
+def test_new_profiles_are_described_in_steps_and_once() -> None:
+    store = ProfileStore()
+    for number in range(20):
+        store.recorder(f"GET /{number}").origin(0.1, 200, "uri-miss")
+    assert [sum(one.last is not None for one in store.everything()) for _ in store.describing()] == [
+        4,
+        8,
+        12,
+        16,
+        20,
+    ]
+    assert all(one.last is not None for one in store.everything())
+    assert list(store.describing()) == []

@@ -25,7 +25,7 @@ from perfmw.dashboard.problems import ProblemError
 from perfmw.dashboard.render import render
 from perfmw.profiles.tracked import profile_id
 
-ROWS = 25
+ROWS = 15
 
 
 async def show_list(context: Context, request: Request) -> Response:
