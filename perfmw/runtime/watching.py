@@ -372,7 +372,7 @@ class Watching:
 
     def _purged(self, keys: Collection[str], tags: Collection[str], prefix: str | None, soft: bool) -> None:
         named = [*(f"tag {tag}" for tag in list(tags)[:3]), *([f"prefix {prefix}"] if prefix else [])]
-        text = ", ".join(named) or f"{len(keys)} keys"
+        text = ", ".join(named) or (f"{len(keys)} keys" if len(keys) != 1 else "1 key")
         self.timeline.join(Annotation(time.time(), "purge", text))
 
     def _on_event(self, name: str, detail: object) -> None:
