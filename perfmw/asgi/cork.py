@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 from perfmw.asgi.types import Message, Send
-from perfmw.asgi.written import WrittenHead, head_of
+from perfmw.asgi.written import Lesson, WrittenHead
 
 LARGEST = 16_384
 """Bytes of a body up to which head and body are put together; copying more costs more than a call."""
@@ -90,10 +90,10 @@ async def send_both(
     transport = cycle.transport
     cycle.transport = Cork(transport, kept)
     try:
-        before = None if learn is None else vars(cycle).copy()
+        lesson = None if learn is None else Lesson(cycle)
         await send(start)
-        if before is not None and learn is not None:
-            learn(start, head_of(cycle, before, kept))
+        if lesson is not None and learn is not None:
+            learn(start, lesson.head(kept))
         await send(body)
     finally:
         cycle.transport = transport

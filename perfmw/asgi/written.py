@@ -16,7 +16,16 @@ from perfmw.asgi.types import Send
 
 _CHANGES = frozenset({"response_started", "expected_content_length", "chunked_encoding"})
 """What the start of a response of known length changes in a request under way of uvicorn's on httptools."""
-_LOOKED_AT = _CHANGES | {"access_log", "default_headers", "disconnected", "flow", "keep_alive", "transport"}
+_LOOKED_AT = _CHANGES | {
+    "access_log",
+    "access_logger",
+    "default_headers",
+    "disconnected",
+    "flow",
+    "keep_alive",
+    "scope",
+    "transport",
+}
 _MISSING = object()
 
 
@@ -45,13 +54,14 @@ class _Headed:
 class WrittenHead:
     """A head that uvicorn wrote for one status and list of fields, and how its request stood after that."""
 
-    __slots__ = ("_bytes", "_chunked", "_defaults", "_length")
+    __slots__ = ("_bytes", "_chunked", "_defaults", "_length", "_line")
 
-    def __init__(self, cycle: Any, head: bytes) -> None:
+    def __init__(self, cycle: Any, head: bytes, line: _Line | None) -> None:
         self._bytes = head
         self._defaults = cycle.default_headers  # kept, so that no other list is ever mistaken for it
         self._length = cycle.expected_content_length
         self._chunked = cycle.chunked_encoding
+        self._line = line
 
     def begins(self, cycle: Any, send: Send) -> bool:
         """Begin the response of ``cycle`` with this head, which leaves with the first of the body.
@@ -68,6 +78,8 @@ class WrittenHead:
             or type(send) is not MethodType
         ):
             return False
+        if cycle.access_log and (self._line is None or not self._line.written(cycle)):
+            return False
         cycle.response_started = True
         cycle.expected_content_length = self._length
         cycle.chunked_encoding = self._chunked
@@ -75,19 +87,75 @@ class WrittenHead:
         return True
 
 
-def head_of(cycle: Any, before: dict[str, Any], written: list[bytes]) -> WrittenHead | None:
-    """What the start of a response came to.
+class _Line:
+    """What uvicorn told its access log of one path and status: only the client differs."""
 
-    :param before: the attributes of ``cycle`` before it.
-    :param written: what the server wrote for it.
-    :return: None if it can not be used again.
-    """
-    after = vars(cycle)
-    changed = {name for name, value in after.items() if before.get(name, _MISSING) is not value}
-    if not (changed <= _CHANGES and before.keys() >= _LOOKED_AT and cycle.response_started):
-        return None
-    if cycle.access_log or not cycle.keep_alive or cycle.chunked_encoding is not False:
-        return None
-    if len(written) != 1 or not written[0].endswith(b"\r\n\r\n"):
-        return None
-    return WrittenHead(cycle, written[0])
+    __slots__ = ("_asked", "_format", "_rest")
+
+    def __init__(self, cycle: Any, told: tuple[Any, ...]) -> None:
+        self._asked = _asked(cycle)
+        self._format, _, *self._rest = told
+
+    def written(self, cycle: Any) -> bool:
+        """Write it for another request of the same path; False for one of another."""
+        if _asked(cycle) != self._asked:
+            return False
+        cycle.access_logger.info(self._format, _client(cycle), *self._rest)
+        return True
+
+
+def _asked(cycle: Any) -> tuple[str, bytes]:
+    return cycle.scope["path"], cycle.scope["query_string"]
+
+
+def _client(cycle: Any) -> str:
+    client = cycle.scope.get("client")
+    return f"{client[0]}:{client[1]:d}" if client else ""
+
+
+class _Overheard:
+    """Stands for an access log, and remembers what it is told."""
+
+    def __init__(self, log: Any) -> None:
+        self.log = log
+        self.told: list[tuple[Any, ...]] = []
+
+    def info(self, *told: Any) -> None:
+        self.told.append(told)
+        self.log.info(*told)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.log, name)
+
+
+class Lesson:
+    """Looks at what a server makes of the start of a response; to be made before it is told of that."""
+
+    def __init__(self, cycle: Any) -> None:
+        self._cycle = cycle
+        self._overheard: _Overheard | None = None
+        if getattr(cycle, "access_log", False):
+            self._overheard = cycle.access_logger = _Overheard(cycle.access_logger)
+        self._before = vars(cycle).copy()
+
+    def head(self, written: list[bytes]) -> WrittenHead | None:
+        """What it came to; None if it can not be used again. To be asked once.
+
+        :param written: what the server wrote for it.
+        """
+        cycle, before = self._cycle, self._before
+        changed = {name for name, value in vars(cycle).items() if before.get(name, _MISSING) is not value}
+        told: list[tuple[Any, ...]] = []
+        if self._overheard is not None:
+            cycle.access_logger, told = self._overheard.log, self._overheard.told
+        if not (changed <= _CHANGES and before.keys() >= _LOOKED_AT and cycle.response_started):
+            return None
+        if not cycle.keep_alive or cycle.chunked_encoding is not False:
+            return None
+        if len(written) != 1 or not written[0].endswith(b"\r\n\r\n"):
+            return None
+        if not cycle.access_log:
+            return WrittenHead(cycle, written[0], None)
+        if len(told) != 1 or told[0][1:2] != (_client(cycle),):
+            return None
+        return WrittenHead(cycle, written[0], _Line(cycle, told[0]))

@@ -134,7 +134,7 @@ class Passage(Collector):
                 if begun is not held.start:
                     return send_both(self.cycle, send, begun, message)
                 if held.head is None or not held.head.begins(self.cycle, send):
-                    return send_both(self.cycle, send, begun, message, held.learn)
+                    return send_both(self.cycle, send, begun, message, held.learn if held.tries else None)
         elif kind == _START:
             held = self.held
             status = self.status = message["status"]

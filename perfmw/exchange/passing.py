@@ -13,6 +13,8 @@ from perfmw.settings import CacheRule
 _MOST = 10_000
 _LONGEST = 1024
 """Bytes of response fields that are remembered of a URL."""
+_TRIES = 3
+"""Looks at a server that come to nothing, after which it is not looked at any more."""
 
 
 def is_sized(headers: HeaderList) -> bool:
@@ -30,7 +32,8 @@ class Held:
     until ``queueless``. ``control`` is a Cache-Control value that forbade storing by itself, and ``verdict``
     what it came to. ``seen`` are the fields of its first response, a list that nobody changes, and ``field``
     is the Cache-Status they got: the same fields come to the same again. ``start`` is what a response begins
-    with that has them and tells the length of its body, and ``head`` what the server made of that.
+    with that has them and tells the length of its body, and ``head`` what the server made of that, which it
+    is looked at for as long as there are ``tries`` left.
     """
 
     __slots__ = (
@@ -46,6 +49,7 @@ class Held:
         "seen",
         "start",
         "status",
+        "tries",
         "until",
         "verdict",
     )
@@ -65,6 +69,7 @@ class Held:
         self.field: Header = (b"", b"")
         self.start: Message | None = None
         self.head: WrittenHead | None = None
+        self.tries = _TRIES
 
     def counted(self, status: int, reason: str, name: str, count: Callable[[float], None]) -> None:
         """How a response was counted."""
@@ -81,8 +86,10 @@ class Held:
             self.start = {"type": "http.response.start", "status": status, "headers": [*seen, field]}
 
     def learn(self, start: Message, head: WrittenHead | None) -> None:
-        """What the server made of ``start``, if that is still how responses begin."""
-        if start is self.start:
+        """What the server made of ``start``, if that is still how responses begin; None counts as a try."""
+        if head is None:
+            self.tries -= 1
+        elif start is self.start:
             self.head = head
 
 

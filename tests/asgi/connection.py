@@ -43,12 +43,12 @@ class Wire:
 class Site:
     """An app behind the middleware, as one connection of uvicorn's sees it."""
 
-    def __init__(self, kind: Any, **chosen: Any) -> None:
+    def __init__(self, kind: Any, *, access_log: bool = False, **chosen: Any) -> None:
         self.pause = asyncio.Event()
         self.status = 200
         self.body: bytes | None = None
         self.app = PerfMiddleware(self.serve, settings=Settings(plugins=[], **chosen))
-        config = Config(self.app, lifespan="off", log_level="critical", access_log=False)
+        config = Config(self.app, lifespan="off", log_config=None, access_log=access_log)
         config.load()
         self.wire, self.state = Wire(), ServerState()
         self.state.default_headers = [(b"Date", b"Mon, 23 Nov 2026 18:19:00 GMT"), (b"server", b"uvicorn")]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import AsyncIterator
 from types import SimpleNamespace
 from typing import Any
@@ -10,7 +11,7 @@ import pytest
 from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from perfmw.asgi.written import WrittenHead, head_of
+from perfmw.asgi.written import Lesson, WrittenHead
 from tests.asgi.connection import Site
 
 pytestmark = pytest.mark.anyio
@@ -111,22 +112,75 @@ async def test_a_span_knows_the_status_of_a_response_whose_head_was_known() -> N
     await site.app.runtime.stop()
 
 
+async def test_the_access_log_has_the_same_line(caplog: pytest.LogCaptureFixture) -> None:
+    site = Site(HttpToolsProtocol, access_log=True)
+    caplog.set_level(logging.INFO, logger="uvicorn.access")
+    for path in ("/passed?a=1", "/passed?b=2%20"):
+        await site.again(path)
+        assert head_at(site, path) is not None
+        line = caplog.records[-1]
+        site.app._held[KEY + path].head = None  # the server is told
+        await site.ask(path)
+        told = caplog.records[-1]
+        assert line is not told
+        assert (line.msg, line.args, line.levelno, line.name) == (
+            told.msg,
+            told.args,
+            told.levelno,
+            told.name,
+        )
+        assert "127.0.0.1:5" in told.getMessage()
+        assert path in told.getMessage()
+    assert len(caplog.records) == 2 * 5, "one for each request"
+    head = head_at(site, "/passed?a=1")
+    assert head is not None
+    scope = {"path": "/other", "query_string": b"", "client": None}
+    flow = SimpleNamespace(write_paused=False)
+    other = SimpleNamespace(
+        default_headers=site.state.default_headers, response_started=False, disconnected=False,
+        keep_alive=True, flow=flow, access_log=True, scope=scope,
+    )  # fmt: skip
+    assert not head.begins(other, site.wire.write)  # type: ignore[arg-type]
+    await site.app.runtime.stop()
+
+
+async def test_a_server_that_tells_nothing_is_not_looked_at_for_ever() -> None:
+    site = Site(H11Protocol)
+    for _ in range(8):
+        await site.ask("/passed")
+    assert site.app._held[KEY + "/passed"].tries == 0
+    await site.app.runtime.stop()
+
+
 HEAD = b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\n"
-OTHER = {"access_log": False, "default_headers": (), "disconnected": False, "flow": None, "keep_alive": True,
+OTHER = {"access_log": False, "access_logger": None, "default_headers": (), "disconnected": False,
+         "flow": None, "keep_alive": True, "scope": {"client": ("::1", 5), "path": "/", "query_string": b""},
          "transport": None}  # fmt: skip
 BEFORE = OTHER | {"response_started": False, "expected_content_length": 0, "chunked_encoding": None}
 STARTED = {"response_started": True, "expected_content_length": 5, "chunked_encoding": False}
 
 
 def learned(
-    started: dict[str, Any] = STARTED, before: dict[str, Any] = BEFORE, written: tuple[bytes, ...] = (HEAD,)
+    started: dict[str, Any] = STARTED,
+    before: dict[str, Any] = BEFORE,
+    written: tuple[bytes, ...] = (HEAD,),
+    lines: tuple[tuple[Any, ...], ...] | None = None,
 ) -> WrittenHead | None:
-    """What is kept of a start that changed the request as it was ``before``."""
-    return head_of(SimpleNamespace(**(before | started)), before, list(written))
+    """What is kept of a start that changed the request as it was ``before`` and logged ``lines``."""
+    log = SimpleNamespace(info=lambda *told: None)
+    cycle = SimpleNamespace(**(before | {"access_logger": log, "access_log": lines is not None}))
+    lesson = Lesson(cycle)
+    for line in lines or ():
+        cycle.access_logger.info(*line)
+    vars(cycle).update(started)
+    found = lesson.head(list(written))
+    assert cycle.access_logger is log
+    return found
 
 
 def test_what_a_server_of_today_changes_is_known() -> None:
     assert learned() is not None
+    assert learned(lines=(("%s %s", "::1:5", "GET"),)) is not None
 
 
 @pytest.mark.parametrize(
@@ -138,11 +192,14 @@ def test_what_a_server_of_today_changes_is_known() -> None:
         learned(STARTED | {"chunked_encoding": True}),
         learned(STARTED | {"response_started": False}),
         learned(before={name: value for name, value in BEFORE.items() if name != "flow"}),
-        learned(before=BEFORE | {"access_log": True}),
         learned(before=BEFORE | {"keep_alive": False}),
         learned(written=()),
         learned(written=(b"HTTP/1.1 200 OK\r\n", b"\r\n")),
         learned(written=(HEAD + b"hello",)),
+        learned(lines=()),
+        learned(lines=(("%s", "::1:6"),)),
+        learned(lines=(("%s", "::1:5"), ("%s", "::1:5"))),
+        learned(lines=(("no client",),)),
     ],
 )
 def test_of_anything_else_no_head_is_kept(found: WrittenHead | None) -> None:
