@@ -53,7 +53,7 @@ there is to fetch anew when another is followed, the larger a lead must be able 
 _SHARE, _MOST_SHARE = 0.1, 1.0
 """Of what the cache would have to fetch anew, how much counts as the price of following another: first, and
 where members take turns, as in a loop. Then no turn may pay, for each leads by what it alone holds."""
-_CALM = 10
+_CALM = 20
 """After this many times as many accesses as there are entries, the share is half of what it was."""
 _DEPTH = 0.5
 """How far a lead may fall below none, in hits an entry: what is better on the whole stands its bad spells."""
