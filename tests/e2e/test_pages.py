@@ -56,7 +56,8 @@ def test_without_scripts_all_of_a_page_is_read(browser: Any, shop: Shop) -> None
         told = plain.page.locator(panels).all_inner_texts()
         assert told
         assert visit.page.locator(panels).all_inner_texts() == told, path
-        assert visit.page.locator("noscript").count() == 0
+        assert visit.page.locator("noscript:visible").count() == 0
+        assert plain.page.locator("noscript.note p").is_visible(), "it says that it stays as it is"
     visit.go(f"{shop.dashboard}#part-ledger")
     sync_api.expect(visit.page.locator("#part-ledger")).to_be_in_viewport()
     for one in (visit, plain):

@@ -164,9 +164,10 @@ async def test_purges_of_a_minute_are_one_annotation() -> None:
     (purge,) = watching.timeline.items()
     assert (purge.kind, purge.count, purge.text) == ("purge", 50, "tag item:0")
     for keys, text in ((["a"], "1 key"), (["a", "b"], "2 keys")):
-        told = Runtime(Settings.load(env={}, cwd="/", plugins=()))
-        await told.invalidate(keys=keys)
-        assert [one.text for one in told.rounds.watching.timeline.items()] == [text]
+        runtime = Runtime(Settings.load(env={}, cwd="/", plugins=()))
+        watching = runtime.rounds.watching
+        await runtime.invalidate(keys=keys)
+        assert [one.text for one in watching.timeline.items()] == [text]
 
 
 async def test_alerts_reach_a_receiver_that_is_down_at_first_and_survive_a_restart(tmp_path: Path) -> None:
