@@ -282,10 +282,9 @@ def _by_name(infos: Iterable[FunctionInfo]) -> list[FunctionInfo]:
 
 def _together(name: str, uses: Iterable[CacheUse]) -> CacheUse:
     """The sums of several uses, as a namespace."""
-    total = CacheUse("namespace", name)
-    summed = [one.name for one in fields(CacheUse) if one.name not in ("kind", "name", "latency")]
-    for use in uses:
-        for name in summed:
-            one, other = getattr(total, name), getattr(use, name)
-            setattr(total, name, one if other is None else (one or 0) + other)
+    total, every = CacheUse("namespace", name), list(uses)
+    for summed in fields(CacheUse):
+        if summed.name not in ("kind", "name", "latency"):
+            known = [value for one in every if (value := getattr(one, summed.name)) is not None]
+            setattr(total, summed.name, sum(known) if known else summed.default)
     return total
