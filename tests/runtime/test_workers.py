@@ -268,7 +268,9 @@ async def test_what_one_worker_was_asked_any_shows(tmp_path: Path) -> None:
         for name in ("GET /z", "GET /a"):
             made = await page.post(f"{API}/profiles", own, f'{{"name": "{name}"}}'.encode())
             assert made.status == 201
-        assert (await other.get(f"/_perfmw/profile?id={made.json()['id']}")).status == 200
+        shown = await other.get(f"/_perfmw/profile?id={made.json()['id']}")
+        assert (shown.status, "nothing was counted yet" in shown.text) == (200, True)
+        assert "min 0" not in shown.text, "no figures of no requests"
         for shows in (page, other):
             listed = (await shows.get(f"{API}/profiles?limit=2")).json()["items"]
             assert [one["name"] for one in listed] == ["GET /a", "GET /z"]
