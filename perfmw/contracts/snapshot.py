@@ -127,6 +127,8 @@ class RuntimeSnapshot:
     """The request rate, what is expected of it, and how many workers that takes."""
     options: Mapping[str, Any] = field(default_factory=dict)
     """The values of what ``Controls.set_option`` takes, as far as they can be told."""
+    busiest_pools: Sequence[PoolSample] = ()
+    """Of the last samples of each of ``pools``, at its present size, the one in which most wait."""
     host_pools: Sequence[PoolSample] = ()
     """``pools`` of all workers of the host: those of the host once, those of a worker added up."""
     host_limits: Mapping[str, Any] = field(default_factory=dict)

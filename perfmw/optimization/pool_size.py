@@ -35,7 +35,7 @@ class PoolSizeOptimizer(OptionOptimizer):
     name = "pool_size"
 
     def _found(self, snapshot: RuntimeSnapshot) -> Found:
-        for pool in snapshot.pools:
+        for pool in snapshot.busiest_pools or snapshot.pools:
             if pool.resizable and pool.capacity:
                 yield self._of(pool, pool.capacity)
 

@@ -11,6 +11,8 @@ from perfmw.contracts.protocols import ResourcePool
 from perfmw.contracts.resources import PoolSample
 
 HISTORY: Final = 600
+_LATELY: Final = 10
+"""Rounds in which ``busiest`` looks."""
 
 _log = logging.getLogger("perfmw.resources")
 
@@ -31,6 +33,7 @@ class ResourceSampler:
         named = pools if isinstance(pools, Mapping) else {pool.name: pool for pool in pools}
         self._pools = dict(named)
         self._history: dict[str, deque[PoolSample]] = {name: deque(maxlen=history) for name in self._pools}
+        self._lately: deque[list[PoolSample]] = deque(maxlen=_LATELY)
         self._merge = merge
         self.kept: list[PoolSample] = []
         """The last round of samples as it was kept."""
@@ -49,7 +52,21 @@ class ResourceSampler:
         for sample in self.kept:
             if sample.name in self._history:
                 self._history[sample.name].append(sample)
+        self._lately.append(samples)
         return samples
+
+    def busiest(self) -> list[PoolSample]:
+        """Of the last ten samples of each pool of this process, at its present size, that in which most wait.
+
+        A moment says little: work that waits comes and goes in waves.
+        """
+        found: dict[str, PoolSample] = {}
+        for samples in reversed(self._lately):
+            for one in samples:
+                best = found.setdefault(one.name, one)
+                if one.capacity == best.capacity and (one.waiting or 0) > (best.waiting or 0):
+                    found[one.name] = one
+        return list(found.values())
 
     def _one(self, name: str, pool: ResourcePool, now: float) -> PoolSample | None:
         try:

@@ -96,6 +96,11 @@ class Rounds:
         """The pools of all workers of the host, as of the last round."""
         return self._sampler.kept
 
+    @property
+    def busiest_pools(self) -> Sequence[PoolSample]:
+        """Of the last samples of each pool of this process, that in which most wait."""
+        return self._sampler.busiest()
+
     def _with_other_workers(self, own: list[PoolSample]) -> list[PoolSample]:
         others = briefly_heard(self._runtime)
         for said in others:

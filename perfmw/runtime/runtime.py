@@ -329,6 +329,7 @@ class Runtime:
             routes=Later(self._observations),
             layers=self.caching.layers(peers),
             pools=self.rounds.pools,
+            busiest_pools=self.rounds.busiest_pools,
             cache_rules=[rule_row(rule) for rule in self.rules],
             cache_status=self.profiles.status_counts(),
             processes=[self.rounds.process(), *(said.process for said in peers)],

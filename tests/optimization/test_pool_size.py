@@ -17,6 +17,7 @@ from perfmw.contracts import ResourceOptimizationRequest, RuntimeSnapshot
 from perfmw.contracts.resources import PoolSample
 from perfmw.optimization import PoolSizeOptimizer
 from perfmw.optimization.pool_size import GROWTH, MOST
+from perfmw.resources.sampler import ResourceSampler
 from perfmw.testing import Client
 
 
@@ -40,6 +41,25 @@ def test_other_pools_are_left_as_they_are_and_it_says_why() -> None:
     snapshot = RuntimeSnapshot(taken_at=0.0, window_seconds=60.0, pools=[calm, fixed])
     assert [one.missing for one in PoolSizeOptimizer().explain(snapshot)] == [
         "orders: 3 of 10 connections are used, 0 wait"
+    ]
+
+
+def test_a_lull_at_the_last_sample_hides_nobody_who_waited_before() -> None:
+    class Waves:
+        name = "orders"
+
+        def __init__(self) -> None:
+            self.samples = iter([pool(5, 5, 9), pool(10, 10, 3), pool(10, 10, 7), pool(2, 10, 0)])
+
+        def sample(self, now: float) -> PoolSample:
+            return next(self.samples)
+
+    sampler = ResourceSampler([Waves()])
+    for now in range(4):
+        last = sampler.sample(float(now))
+    snapshot = RuntimeSnapshot(0.0, 60.0, pools=last, busiest_pools=sampler.busiest())
+    assert [dict(one.parameters) for one in PoolSizeOptimizer().propose(snapshot)] == [
+        {"option": "pool:orders", "value": 20, "before": 10}
     ]
 
 
