@@ -300,7 +300,7 @@ def figure(name: str, value: float, needs: str, good: bool, unit: str = "") -> N
 
 
 CALM, OVER, REST = 4.0, 6.0, 6.0
-STARTS = 5
+STARTS, CALLS = 5, {"io": 100, "cpu2": 400}
 LOADS = (2, 5, 10)
 
 
@@ -405,19 +405,22 @@ def calm() -> None:
         pairs = []
         for _ in range(STARTS):
             with server(kind, "off") as off, server(kind, "on") as on:
-                pairs.append(_slower(off, on))
+                pairs.append(_slower(off, on, CALLS[kind]))
         waited, computed = (statistics.median(each) for each in zip(*pairs, strict=True))
         figure(f"{kind} slower without overload", 100 * (waited - 1), "<= 2 %", waited <= 1.02, "%")
         print(f"{kind}: processor time of a request {1e6 * computed:+.0f} us; by start", end=" ")
         print(", ".join(f"{100 * (each - 1):+.1f}%" for each, _ in pairs))
 
 
-def _slower(*servers: tuple[int, psutil.Process]) -> tuple[float, float]:
+def _slower(
+    off: tuple[int, psutil.Process], on: tuple[int, psutil.Process], calls: int
+) -> tuple[float, float]:
     """The median latency of the second over that of the first; how much more processor time it takes."""
+    servers = off, on
     connections = [HTTPConnection("127.0.0.1", port) for port, _ in servers]
     seconds: tuple[list[float], list[float]] = ([], [])
     before = [nanoseconds(process) for _, process in servers]
-    for number in range(400):
+    for number in range(calls):
         for which in (0, 1) if number % 2 else (1, 0):
             begin = time.perf_counter()
             connections[which].request("GET", "/normal")
@@ -426,7 +429,7 @@ def _slower(*servers: tuple[int, psutil.Process]) -> tuple[float, float]:
     for connection in connections:
         connection.close()
     took = [nanoseconds(process) - then for (_, process), then in zip(servers, before, strict=True)]
-    return statistics.median(seconds[1]) / statistics.median(seconds[0]), (took[1] - took[0]) / 400e9
+    return statistics.median(seconds[1]) / statistics.median(seconds[0]), (took[1] - took[0]) / (calls * 1e9)
 
 
 def nanoseconds(process: psutil.Process) -> int:
