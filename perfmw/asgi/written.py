@@ -9,10 +9,7 @@ than is known here, nothing is kept, and every response begins as the server has
 
 from __future__ import annotations
 
-from types import MethodType
 from typing import Any
-
-from perfmw.asgi.types import Send
 
 _CHANGES = frozenset({"response_started", "expected_content_length", "chunked_encoding"})
 """What the start of a response of known length changes in a request under way of uvicorn's on httptools."""
@@ -63,10 +60,9 @@ class WrittenHead:
         self._chunked = cycle.chunked_encoding
         self._line = line
 
-    def begins(self, cycle: Any, send: Send) -> bool:
+    def begins(self, cycle: Any) -> bool:
         """Begin the response of ``cycle`` with this head, which leaves with the first of the body.
 
-        :param send: whom the start would be told; it has to be the server's own.
         :return: False if the server has to be told as usual, since something is not as it was.
         """
         if (
@@ -75,7 +71,6 @@ class WrittenHead:
             or cycle.disconnected
             or not cycle.keep_alive
             or cycle.flow.write_paused
-            or type(send) is not MethodType
         ):
             return False
         if cycle.access_log and (self._line is None or not self._line.written(cycle)):

@@ -133,7 +133,7 @@ class Passage(Collector):
                 self.begun, held, send = None, self.held, self.send_message
                 if begun is not held.start:
                     return send_both(self.cycle, send, begun, message)
-                if held.head is None or not held.head.begins(self.cycle, send):
+                if held.head is None or not held.head.begins(self.cycle):
                     return send_both(self.cycle, send, begun, message, held.learn if held.tries else None)
         elif kind == _START:
             held = self.held

@@ -201,14 +201,16 @@ class RequestTracing:
             seconds = perf_counter() - begun
             kit.detach(token)
             watch = self._looked(span._context[0], looked)
-            route = named(told)[0]
+            route, status = named(told)
+            if noted.status or (error is not None and not (told and getattr(told[0], "finished_at", 0.0))):
+                status = noted.status  # what passed by; a head that is used again does not
             cache = noted.cache or (getattr(told[0], "cache_status", None) if told else None)
-            kit.describe(span, route=route, status=noted.status, cache_status=cache, error=error)
+            kit.describe(span, route=route, status=status, cache_status=cache, error=error)
             span._end_time = started + int(seconds * 1e9)
             if told or error is not None:  # what was asked of the dashboard is no request
                 sink.send(span)
             if route:
-                self._note(scope, span._context, started / 1e9, route, noted.status, seconds, watch)
+                self._note(scope, span._context, started / 1e9, route, status, seconds, watch)
 
     def _look(self, trace_id: int, now: float) -> tuple[Watch, Token[Watch | None]] | None:
         """Watch this request, unless there have been enough in this second."""

@@ -107,8 +107,10 @@ async def test_a_span_knows_the_status_of_a_response_whose_head_was_known() -> N
     await site.again("/passed")
     assert head_at(site, "/passed") is not None
     tracing.chance = 1.0
-    await site.ask("/passed")
-    assert [trace.status for trace in tracing.traces.slow()] == [200]
+    for _ in range(2):
+        await site.ask("/passed")
+    assert head_at(site, "/passed") is not None
+    assert [trace.status for trace in tracing.traces.slow()] == [200, 200]
     await site.app.runtime.stop()
 
 
@@ -140,7 +142,7 @@ async def test_the_access_log_has_the_same_line(caplog: pytest.LogCaptureFixture
         default_headers=site.state.default_headers, response_started=False, disconnected=False,
         keep_alive=True, flow=flow, access_log=True, scope=scope,
     )  # fmt: skip
-    assert not head.begins(other, site.wire.write)  # type: ignore[arg-type]
+    assert not head.begins(other)
     await site.app.runtime.stop()
 
 
