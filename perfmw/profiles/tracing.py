@@ -202,7 +202,8 @@ class RequestTracing:
             kit.detach(token)
             watch = self._looked(span._context[0], looked)
             route, status = named(told)
-            if noted.status or (error is not None and not (told and getattr(told[0], "finished_at", 0.0))):
+            left = bool(told) and bool(getattr(told[0], "finished_at", 0.0))
+            if noted.status or (error is not None and not left):
                 status = noted.status  # what passed by; a head that is used again does not
             cache = noted.cache or (getattr(told[0], "cache_status", None) if told else None)
             kit.describe(span, route=route, status=status, cache_status=cache, error=error)
