@@ -44,13 +44,15 @@ class Gradient:
 
     :param tolerance: how many times the unloaded latency is all right.
     :param headroom: the queue that is probed for, in square roots of the limit.
-    :param smoothing: the weight of the new limit, where requests take up to about twice what they should;
-        where they take more, the new limit holds at once, for each window of an overload is its length late.
+    :param smoothing: the weight of the new limit. Where requests take more than about twice what they should
+        and more than a few are let in, the new limit holds at once: each window of an overload is its length
+        late. A limit of a few would swing between too little and too much.
     """
 
     _LEAST: Final = 0.5
+    _FEW: Final = 8.0
 
-    def __init__(self, tolerance: float = 1.1, headroom: float = 0.5, smoothing: float = 0.5) -> None:
+    def __init__(self, tolerance: float = 1.1, headroom: float = 0.75, smoothing: float = 0.5) -> None:
         self._tolerance, self._headroom, self._smoothing = tolerance, headroom, smoothing
 
     def next(self, limit: float, window: Window) -> float:
@@ -60,7 +62,8 @@ class Gradient:
         aim = limit * gradient + self._headroom * sqrt(limit)
         if aim > limit and _unused(limit, window):
             return limit
-        return aim if gradient <= self._LEAST else limit + self._smoothing * (aim - limit)
+        at_once = gradient <= self._LEAST and limit >= self._FEW
+        return aim if at_once else limit + self._smoothing * (aim - limit)
 
 
 class Vegas:
