@@ -102,9 +102,7 @@ def run(
 
 
 def _end(server: str | None, token: str | None) -> None:
-    with _server(
-        server, token
-    ) as api:  # the other connection may be half way through an answer
+    with _server(server, token) as api:  # the other connection may be half way through an answer
         api.post("optimization/cancel", {})
     note("the run is ended, and what was on trial is undone")
 
