@@ -77,6 +77,7 @@ class Watching:
         self.manager = AlertManager(resolve_after=6, context=self._context)
         self._windows = windows_of(settings.maintenance)
         self._silences: dict[str, Silence] = {}
+        self._silencing = asyncio.Lock()  # so that none is read while one is made or ended
         self._slo: list[Finding] = []
         self._found: dict[str, tuple[float, list[Finding]]] = {}
         self._calm: dict[str, int] = {}
@@ -185,8 +186,9 @@ class Watching:
         store = self._store
         if store is None or not await asyncio.to_thread(store.changed):
             return
-        silences = await asyncio.to_thread(store.silences, time.time())
-        self._silences = {one.id: one for one in silences}
+        async with self._silencing:
+            silences = await asyncio.to_thread(store.silences, time.time())
+            self._silences = {one.id: one for one in silences}
         kept = await asyncio.to_thread(store.annotations)
         known = {(one.at, one.kind, one.text) for one in kept}
         # purges are not kept, and what was noted a moment ago may still be on its way
@@ -403,16 +405,18 @@ class Watching:
         if len(self.silences()) >= MOST_SILENCES:
             raise ValueError(f"there are {MOST_SILENCES} silences already")
         made = Silence(secrets.token_hex(6), pattern[:500], until, starts, why[:500], by[:100])
-        self._silences[made.id] = made
-        if self._store is not None:
-            await asyncio.to_thread(self._store.silence, made)
+        async with self._silencing:
+            self._silences[made.id] = made
+            if self._store is not None:
+                await asyncio.to_thread(self._store.silence, made)
         return made
 
     async def unsilence(self, silence_id: str) -> bool:
         """End a silence; False if there is none of that id."""
-        known = self._silences.pop(silence_id, None) is not None
-        if self._store is not None:
-            known = await asyncio.to_thread(self._store.unsilence, silence_id) or known
+        async with self._silencing:
+            known = self._silences.pop(silence_id, None) is not None
+            if self._store is not None:
+                known = await asyncio.to_thread(self._store.unsilence, silence_id) or known
         return known
 
     def resolve(self, key: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import threading
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -14,6 +15,7 @@ import pytest
 
 from perfmw import PerfMiddleware, Runtime, Settings, hookimpl
 from perfmw.contracts import Alert, AlertThreshold, PerformanceProfileConfig
+from perfmw.monitoring.silences import Silence
 from perfmw.monitoring.store import MonitoringStore
 from tests.monitoring.receiver import receiving
 
@@ -287,3 +289,29 @@ async def test_what_is_noted_right_before_the_end_is_kept(
     assert store.annotations() == []
     assert store.failures == 0
     assert "closed database" not in caplog.text
+
+
+async def test_a_silence_that_ends_while_others_are_read_stays_ended(tmp_path: Path) -> None:
+    runtime = Runtime(Settings.load(env={}, cwd="/", plugins=(), state_dir=str(tmp_path)))
+    watching = runtime.rounds.watching
+    await watching.start()
+    made = await watching.silence("GET /x", time.time() + 60)
+    store, begun, go_on = watching._store, threading.Event(), threading.Event()
+    assert store is not None
+    read = store.silences
+
+    def slowly(now: float) -> list[Silence]:
+        found = read(now)
+        begun.set()
+        assert go_on.wait(10)
+        return found
+
+    store.silences, store.changed = slowly, lambda: True  # type: ignore[method-assign]
+    reading = asyncio.create_task(watching._reload())
+    await asyncio.to_thread(begun.wait, 10)
+    ending = asyncio.create_task(watching.unsilence(made.id))
+    await asyncio.sleep(0.05)
+    go_on.set()
+    await asyncio.gather(reading, ending)
+    assert watching.silences() == []
+    await watching.stop()
