@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import islice
 
 from perfmw.asgi.types import HeaderList, Message
 from perfmw.asgi.written import WrittenHead
@@ -114,8 +115,10 @@ class Passing:
 
         :param stored: another response of it is.
         """
-        if len(self.held) >= _MOST and key not in self.held:
-            self._shed(now)
+        self.held.pop(key, None)  # so that they stand in the order in which they end
+        if len(self.held) >= _MOST:
+            for first in list(islice(self.held, _MOST // 10)):
+                del self.held[first]
         self.held[key] = Held(key, now + self._seconds, rule, stored=stored)
 
     def unmark(self, key: str) -> None:
@@ -125,9 +128,3 @@ class Passing:
     def clear(self) -> None:
         """Forget everything: other rules, other responses."""
         self.held.clear()
-
-    def _shed(self, now: float) -> None:
-        for key in [key for key, held in self.held.items() if held.queueless <= now]:
-            del self.held[key]
-        while len(self.held) >= _MOST:
-            del self.held[next(iter(self.held))]

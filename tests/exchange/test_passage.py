@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from perfmw import CacheRule, PerfMiddleware, Settings, tag
-from perfmw.exchange import fast
+from perfmw.exchange import fast, passing
 from perfmw.testing import Client
 
 pytestmark = pytest.mark.anyio
@@ -160,3 +160,17 @@ def test_what_was_seen_is_bounded_and_follows_the_clients() -> None:
     for _ in range(fast._PATIENCE):
         fast.plain_key(scope_of((b"user-agent", b"new")))
     assert fast._seen[b"/seen"].headers[1] == (b"user-agent", b"new")
+
+
+def test_of_too_many_urls_those_marked_longest_ago_are_forgotten() -> None:
+    held = passing.Passing(60.0)
+    for number in range(passing._MOST):
+        held.mark(f"{number}", 0.0, None)
+    held.mark("0", 1.0, None)
+    held.mark("one more", 1.0, None)
+    left = passing._MOST * 9 // 10
+    assert [*held.held] == [
+        *(f"{n}" for n in range(passing._MOST - left + 1, passing._MOST)),
+        "0",
+        "one more",
+    ]
