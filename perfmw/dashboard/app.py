@@ -16,16 +16,16 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from perfmw.contracts import RuntimeSnapshot
 from perfmw.dashboard.answers import Answers
 from perfmw.dashboard.api import api_routes
 from perfmw.dashboard.assets import serve_asset
 from perfmw.dashboard.auth import Authorize, Guard, tokens_of
 from perfmw.dashboard.context import Context, bind
 from perfmw.dashboard.flames import Flames
-from perfmw.dashboard.headers import SecurityHeaders, compressed
-from perfmw.dashboard.host import RECENT, Host, Snapshots
+from perfmw.dashboard.headers import SecurityHeaders
+from perfmw.dashboard.host import Host, Snapshots
 from perfmw.dashboard.live import Feed
+from perfmw.dashboard.metrics import Scrapes, serve_metrics
 from perfmw.dashboard.origins import ForwardedPrefix, local_path
 from perfmw.dashboard.pages import page_routes
 from perfmw.dashboard.problems import Boundary, ProblemError, on_problem
@@ -88,7 +88,11 @@ def _guard(runtime: Host, authorize: Authorize | None) -> Middleware:
 def _routes(context: Context) -> list[Route]:
     return [
         Route("/healthz", _healthz, methods=["GET"]),
-        Route("/metrics", bind(context, _metrics), methods=["GET"]),
+        Route(
+            "/metrics",
+            bind(context, partial(serve_metrics, Scrapes(context.host, context.snapshots))),
+            methods=["GET"],
+        ),
         Route("/static/{name}", serve_asset, methods=["GET"]),
         *api_routes(context),
         *page_routes(context),
@@ -97,25 +101,6 @@ def _routes(context: Context) -> list[Route]:
 
 async def _healthz(request: Request) -> Response:
     return PlainTextResponse("ok\n")
-
-
-async def _metrics(context: Context, request: Request) -> Response:
-    """What Prometheus asks for. Answers 501 when no exporter of that name is there."""
-    exporter = context.host.exporters.get("prometheus")
-    if exporter is None:
-        raise ProblemError(501, "No exporter is registered under the name 'prometheus'.")
-    body, content_type = _exposition(exporter, context.snapshots.get(), request.headers.get("accept", ""))
-    response = Response(body, headers={"content-type": content_type, "vary": "accept"})
-    return compressed(response, request.headers)
-
-
-def _exposition(exporter: Any, snapshot: RuntimeSnapshot, accept: str) -> tuple[bytes, str]:
-    """In the form asked for, if the exporter knows more than one."""
-    answer = getattr(exporter, "answer", None)
-    if answer is not None:
-        body, content_type = answer(snapshot, accept)
-        return body, content_type
-    return exporter.render(snapshot).encode(), exporter.content_type
 
 
 def _feed(runtime: Host, snapshots: Snapshots) -> Feed:
@@ -127,7 +112,7 @@ def _feed(runtime: Host, snapshots: Snapshots) -> Feed:
 
 def _state(runtime: Host, snapshots: Snapshots) -> bytes:
     """One event. ``parts`` changes when the page should ask for its slower parts again."""
-    snapshot = snapshots.get(RECENT)
+    snapshot = snapshots.get()
     state = runtime.optimization_state()
     slow = to_json([state, runtime.ledger.entries()[-3:], runtime.alerts])
     event = {

@@ -44,6 +44,10 @@ def bind(context: Context, handler: Handler) -> Callable[[Request], Awaitable[Re
     """The handler as Starlette's router calls it."""
 
     async def endpoint(request: Request) -> Response:
-        return await handler(context, request)
+        try:
+            return await handler(context, request)
+        finally:
+            if request.method not in ("GET", "HEAD"):
+                context.snapshots.forget()  # whoever asks next is to see what was changed
 
     return endpoint

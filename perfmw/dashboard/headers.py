@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gzip
 
 from starlette.datastructures import Headers, MutableHeaders
@@ -21,6 +22,7 @@ SECURITY_HEADERS = {
     "cross-origin-resource-policy": "same-origin",
 }
 WORTH_COMPRESSING = 1_000
+WORTH_A_THREAD = 64 * 1024
 
 
 class SecurityHeaders:
@@ -56,10 +58,27 @@ def compressed(response: Response, request_headers: Headers) -> Response:
     No answer holds a secret beside text that an attacker chose, so compression tells him nothing.
     """
     response.headers.add_vary_header("accept-encoding")
-    body = bytes(response.body)
-    if len(body) < WORTH_COMPRESSING or not accepts_gzip(request_headers):
+    if len(response.body) < WORTH_COMPRESSING or not accepts_gzip(request_headers):
         return response
-    response.body = gzip.compress(body, 5, mtime=0)
     response.headers["content-encoding"] = "gzip"
-    response.headers["content-length"] = str(len(response.body))
-    return response
+    return _Gzipped(response)
+
+
+class _Gzipped(Response):
+    """Compressed as it is sent; a large body in a thread, since the event loop is the app's."""
+
+    def __init__(self, plain: Response) -> None:
+        self.body, self.raw_headers = plain.body, plain.raw_headers
+        self.status_code, self.background = plain.status_code, plain.background
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if len(self.body) < WORTH_A_THREAD:
+            self.body = _gzip(self.body)
+        else:
+            self.body = await asyncio.to_thread(_gzip, self.body)
+        self.headers["content-length"] = str(len(self.body))
+        await super().__call__(scope, receive, send)
+
+
+def _gzip(body: bytes | memoryview) -> bytes:
+    return gzip.compress(body, 5, mtime=0)

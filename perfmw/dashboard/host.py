@@ -128,7 +128,7 @@ class Snapshots:
     _taken: float = float("-inf")
     _last: RuntimeSnapshot | None = None
 
-    def get(self, max_age: float = 0.0) -> RuntimeSnapshot:
+    def get(self, max_age: float = RECENT) -> RuntimeSnapshot:
         now = self.clock()
         if self._last is None or now - self._taken >= max_age:
             self._last, self._taken = self.host.snapshot(), now

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 
 from perfmw.contracts.caching import CacheLayerInfo, CacheStatistics, CacheUse
-from perfmw.exporters.exposition import Family
+from perfmw.exporters.exposition import Family, in_parts
 
 _COUNTERS: tuple[tuple[str, str, Callable[[CacheUse], float | None]], ...] = (
     ("hit_bytes", "Bytes that were sent from the cache.", lambda use: use.hit_bytes),
@@ -22,11 +23,20 @@ def cache_families(statistics: CacheStatistics | None) -> Iterator[Family]:
         return
     yield from _of_layers(statistics.layers)
     uses = [*statistics.namespaces, *statistics.routes, *statistics.functions]
-    for name, help_text, value in _COUNTERS:
-        family = Family(f"perfmw_cache_{name}_total", "counter", help_text)
-        for use in uses:
-            family.add(value(use), ("kind", use.kind), ("name", use.name))
-        yield family
+    counters = (partial(_counter, *one) for one in _COUNTERS)
+    yield from in_parts(uses, *counters, _saved)
+
+
+def _counter(
+    name: str, help_text: str, value: Callable[[CacheUse], float | None], uses: Sequence[CacheUse]
+) -> Family:
+    family = Family(f"perfmw_cache_{name}_total", "counter", help_text)
+    for use in uses:
+        family.add(value(use), ("kind", use.kind), ("name", use.name))
+    return family
+
+
+def _saved(uses: Sequence[CacheUse]) -> Family:
     saved = Family(
         "perfmw_cache_saved_seconds",
         "gauge",
@@ -34,7 +44,7 @@ def cache_families(statistics: CacheStatistics | None) -> Iterator[Family]:
     )
     for use in uses:
         saved.add(use.seconds_saved, ("kind", use.kind), ("name", use.name))
-    yield saved
+    return saved
 
 
 def _of_layers(layers: Sequence[CacheLayerInfo]) -> Iterator[Family]:

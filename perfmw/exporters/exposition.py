@@ -7,15 +7,20 @@ Text format 0.0.4 is what every tool reads; OpenMetrics 1.0 carries exemplars; t
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from functools import lru_cache
+from typing import Final, Literal, TypeVar
 
 from perfmw.exporters.buckets import Exponential
 
 Kind = Literal["counter", "gauge", "summary", "histogram"]
 Labels = tuple[tuple[str, str], ...]
 Form = Literal["text", "openmetrics", "protobuf"]
+
+PART: Final = 32
+"""Series of a family that are made at a time: requests need not wait for those of a thousand routes."""
+T = TypeVar("T")
 
 CONTENT_TYPES: dict[Form, str] = {
     "text": "text/plain; version=0.0.4; charset=utf-8",
@@ -49,7 +54,7 @@ class Native:
 
 @dataclass(slots=True)
 class Family:
-    """One metric: its name, type, help and samples of (name suffix, labels, value)."""
+    """One metric, or a part of its series: name, type, help and samples of (name suffix, labels, value)."""
 
     name: str
     kind: Kind
@@ -69,24 +74,38 @@ class Family:
             self.exemplars[len(self.samples)] = exemplar
         self.samples.append((suffix, labels, value))
 
-    def lines(self, form: Form = "text") -> Iterator[str]:
-        """The family in a text form, nothing without samples."""
-        if not self.samples:
-            return
+    def head(self, form: Form = "text") -> str:
+        """What stands before the samples in a text form."""
         modern = form == "openmetrics"
         # OpenMetrics names a counter's family without the suffix of its samples.
         name = self.name.removesuffix("_total") if modern and self.kind == "counter" else self.name
-        yield f"# HELP {name} {escape_label(self.help) if modern else escape_help(self.help)}"
-        yield f"# TYPE {name} {self.kind}"
+        explained = escape_label(self.help) if modern else escape_help(self.help)
+        return f"# HELP {name} {explained}\n# TYPE {name} {self.kind}\n"
+
+    def lines(self, form: Form = "text") -> Iterator[str]:
+        """The samples in a text form."""
         for place, (suffix, labels, value) in enumerate(self.samples):
             text = f"{{{_pairs(labels)}}}" if labels else ""
             line = f"{self.name}{suffix}{text} {number(value)}"
-            found = self.exemplars.get(place) if modern else None
-            yield line if found is None else f"{line} {_exemplar(found)}"
+            found = self.exemplars.get(place) if form == "openmetrics" else None
+            yield f"{line}\n" if found is None else f"{line} {_exemplar(found)}\n"
+
+
+def in_parts(items: Sequence[T], *families: Callable[[Sequence[T]], Family]) -> Iterator[Family]:
+    """Each family with the series of all ``items``, in parts that follow each other."""
+    for family in families:
+        for start in range(0, len(items), PART):
+            yield family(items[start : start + PART])
 
 
 def _pairs(labels: Labels) -> str:
-    return ",".join(f'{name}="{escape_label(content)}"' for name, content in labels)
+    return ",".join([_pair(*label) for label in labels])
+
+
+@lru_cache(1 << 12)
+def _pair(name: str, content: str) -> str:
+    """Kept, since a route's name stands before each of its two dozen samples."""
+    return f'{name}="{escape_label(content)}"'
 
 
 def _exemplar(one: Example) -> str:
@@ -115,12 +134,21 @@ def number(value: float) -> str:
     return repr(value)
 
 
+def text_pieces(families: Iterable[Family], form: Form = "text") -> Iterator[str]:
+    """The exposition in a text form, piece by piece; parts of a family follow each other under one head."""
+    before = ""
+    for family in families:
+        if family.samples:
+            head = "" if family.name == before else family.head(form)
+            before = family.name
+            yield head + "".join(family.lines(form))
+    if form == "openmetrics":
+        yield "# EOF\n"
+
+
 def text_of(families: Iterable[Family], form: Form = "text") -> str:
     """The whole exposition in a text form, ending in a newline."""
-    lines = [line for family in families for line in family.lines(form)]
-    if form == "openmetrics":
-        lines.append("# EOF")
-    return "\n".join(lines) + "\n"
+    return "".join(text_pieces(families, form))
 
 
 # -- what a scraper asks for ------------------------------------------------------------------------------

@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
+from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 
 from perfmw.contracts.caching import CacheLayerInfo
 from perfmw.contracts.profiles import LatencyMetrics, PerformanceProfile
 from perfmw.contracts.resources import PoolSample
 from perfmw.contracts.snapshot import Distribution, ProcessHealth, RuntimeSnapshot
+from perfmw.exporters import protobuf
 from perfmw.exporters.buckets import BOUNDS, classic, combined
 from perfmw.exporters.caching import cache_families
 from perfmw.exporters.exposition import (
@@ -23,12 +25,13 @@ from perfmw.exporters.exposition import (
     Family,
     Kind,
     Native,
+    in_parts,
     negotiated,
     number,
     text_of,
+    text_pieces,
 )
 from perfmw.exporters.limits import forecast_families, limit_families
-from perfmw.exporters.protobuf import encode
 from perfmw.exporters.worth import worth_families
 from perfmw.profiles.score import overall
 from perfmw.resources.efficiency import efficiency
@@ -62,27 +65,31 @@ class PrometheusExporter:
         OpenMetrics has exemplars beside the buckets of histograms; protobuf, given only where there are
         native histograms, has those.
         """
+        pieces, content_type = self.pieces(snapshot, accept)
+        return b"".join(pieces), content_type
+
+    def pieces(self, snapshot: RuntimeSnapshot, accept: str) -> tuple[Iterator[bytes], str]:
+        """The same piece by piece, each made in a millisecond: an event loop does other things between."""
         form = negotiated(accept, self._native)
         families = self._families(snapshot)
-        body = encode(families) if form == "protobuf" else text_of(families, form).encode()
-        return body, CONTENT_TYPES[form]
+        if form == "protobuf":
+            return protobuf.pieces(families), CONTENT_TYPES[form]
+        return (piece.encode() for piece in text_pieces(families, form)), CONTENT_TYPES[form]
 
-    def _families(self, snapshot: RuntimeSnapshot) -> list[Family]:
+    def _families(self, snapshot: RuntimeSnapshot) -> Iterator[Family]:
         durations = _Durations(snapshot, self._native) if self._histograms else None
-        return [
-            *_requests([one for one in snapshot.profiles if one.type == "component"], durations),
-            *_operations([one for one in snapshot.profiles if one.type != "component"], durations),
-            *_judgements(snapshot.profiles),
-            *_cache(snapshot),
-            *_layers(snapshot.layers),
-            *cache_families(snapshot.caching()),
-            *worth_families(snapshot),
-            *_pools(snapshot.host_pools or snapshot.pools),
-            *limit_families(snapshot.host_limits or snapshot.limits),
-            *forecast_families(snapshot.forecast),
-            *_processes(snapshot.processes),
-            *_runtime(snapshot),
-        ]
+        yield from _requests([one for one in snapshot.profiles if one.type == "component"], durations)
+        yield from _operations([one for one in snapshot.profiles if one.type != "component"], durations)
+        yield from _judgements(snapshot.profiles)
+        yield from _cache(snapshot)
+        yield from _layers(snapshot.layers)
+        yield from cache_families(snapshot.caching())
+        yield from worth_families(snapshot)
+        yield from _pools(snapshot.host_pools or snapshot.pools)
+        yield from limit_families(snapshot.host_limits or snapshot.limits)
+        yield from forecast_families(snapshot.forecast)
+        yield from _processes(snapshot.processes)
+        yield from _runtime(snapshot)
 
 
 def _quantiles(family: Family, latency: LatencyMetrics, *labels: tuple[str, str]) -> None:
@@ -139,17 +146,14 @@ def _buckets(
     family.add(sum(part.count for part in parts), *labels, suffix="_count")
 
 
-def _times(
-    name: str,
-    help_text: str,
-    profiles: Sequence[PerformanceProfile],
-    durations: _Durations | None,
-) -> Family:
+Profiles = Sequence[PerformanceProfile]
+
+
+def _times(name: str, help_text: str, durations: _Durations | None, profiles: Profiles) -> Family:
     """Durations of several profiles, as quantiles or histograms."""
     family = Family(name, "summary" if durations is None else "histogram", help_text)
     for profile in profiles:
-        kind = ("type", profile.type)
-        labels = (("route", profile.name),) if profile.type == "component" else (kind, ("name", profile.name))
+        labels = (("route", profile.name),) if profile.type == "component" else _named(profile)
         if durations is None:
             _quantiles(family, profile.metrics.latency, *labels)
         else:
@@ -157,58 +161,88 @@ def _times(
     return family
 
 
-def _requests(profiles: Sequence[PerformanceProfile], durations: _Durations | None) -> Iterator[Family]:
+def _named(profile: PerformanceProfile) -> tuple[tuple[str, str], tuple[str, str]]:
+    return ("type", profile.type), ("name", profile.name)
+
+
+def _requests(profiles: Profiles, durations: _Durations | None) -> Iterator[Family]:
+    help_text = "Time to answer, cache hits included."
+    times = partial(_times, "perfmw_request_duration_seconds", help_text, durations)
+    return in_parts(profiles, _answered, _failed, times, _apdex)
+
+
+def _answered(profiles: Profiles) -> Family:
     total = Family(
         "perfmw_requests_total", "counter", "Requests by route, served from the cache or forwarded."
     )
+    for profile in profiles:
+        throughput, route = profile.metrics.throughput, ("route", profile.name)
+        total.add(throughput.hits, route, ("outcome", "hit"))
+        total.add(throughput.count - throughput.hits, route, ("outcome", "forwarded"))
+    return total
+
+
+def _failed(profiles: Profiles) -> Family:
     errors = Family(
         "perfmw_request_errors_total", "counter", "Failed requests by route and status or exception."
     )
-    times = _times(
-        "perfmw_request_duration_seconds", "Time to answer, cache hits included.", profiles, durations
-    )
+    for profile in profiles:
+        for kind, count in profile.metrics.error_rates.by_kind.items():
+            errors.add(count, ("route", profile.name), ("kind", kind))
+    return errors
+
+
+def _apdex(profiles: Profiles) -> Family:
     apdex = Family("perfmw_request_apdex_ratio", "gauge", "Apdex by route, 1 is best.")
     for profile in profiles:
-        metrics, route = profile.metrics, ("route", profile.name)
-        hits = metrics.throughput.hits
-        total.add(hits, route, ("outcome", "hit"))
-        total.add(metrics.throughput.count - hits, route, ("outcome", "forwarded"))
-        for kind, count in metrics.error_rates.by_kind.items():
-            errors.add(count, route, ("kind", kind))
-        apdex.add(metrics.user_experience.apdex, route)
-    yield from (total, errors, times, apdex)
+        apdex.add(profile.metrics.user_experience.apdex, ("route", profile.name))
+    return apdex
 
 
-def _operations(profiles: Sequence[PerformanceProfile], durations: _Durations | None) -> Iterator[Family]:
+def _operations(profiles: Profiles, durations: _Durations | None) -> Iterator[Family]:
+    help_text = "Time of queries, calls to services, and jobs."
+    times = partial(_times, "perfmw_operation_duration_seconds", help_text, durations)
+    return in_parts(profiles, _failed_operations, times)
+
+
+def _failed_operations(profiles: Profiles) -> Family:
     errors = Family("perfmw_operation_errors_total", "counter", "Failed queries, calls and jobs.")
-    times = _times(
-        "perfmw_operation_duration_seconds",
-        "Time of queries, calls to services, and jobs.",
-        profiles,
-        durations,
-    )
     for profile in profiles:
-        labels = (("type", profile.type), ("name", profile.name))
         rates = profile.metrics.error_rates
-        errors.add(rates.server_errors + rates.exceptions, *labels)
-    yield from (errors, times)
+        errors.add(rates.server_errors + rates.exceptions, *_named(profile))
+    return errors
 
 
-def _judgements(profiles: Sequence[PerformanceProfile]) -> Iterator[Family]:
+def _judgements(profiles: Profiles) -> Iterator[Family]:
     whole = Family("perfmw_score", "gauge", "Performance score of all profiles, 0 to 100.")
+    whole.add(overall(profiles))
+    yield whole
+    yield from in_parts(profiles, _scores, _targets, _baselines)
+
+
+def _scores(profiles: Profiles) -> Family:
     score = Family("perfmw_profile_score", "gauge", "Performance score of a profile, 0 to 100.")
+    for profile in profiles:
+        score.add(profile.performance.current_score, *_named(profile))
+    return score
+
+
+def _targets(profiles: Profiles) -> Family:
     target = Family("perfmw_latency_target_seconds", "gauge", "Mean latency a profile should have.")
+    for profile in profiles:
+        targets = profile.performance.targets
+        target.add(targets.latency if targets else None, *_named(profile))
+    return target
+
+
+def _baselines(profiles: Profiles) -> Family:
     baseline = Family(
         "perfmw_latency_baseline_seconds", "gauge", "Mean latency a profile is measured against."
     )
-    whole.add(overall(profiles))
     for profile in profiles:
-        labels = (("type", profile.type), ("name", profile.name))
-        state = profile.performance
-        score.add(state.current_score, *labels)
-        target.add(state.targets.latency if state.targets else None, *labels)
-        baseline.add(state.baseline.latency if state.baseline else None, *labels)
-    yield from (whole, score, target, baseline)
+        known = profile.performance.baseline
+        baseline.add(known.latency if known else None, *_named(profile))
+    return baseline
 
 
 def _cache(snapshot: RuntimeSnapshot) -> Iterator[Family]:

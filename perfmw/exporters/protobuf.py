@@ -20,7 +20,24 @@ _LEAST_SCHEMA: Final = -4
 
 def encode(families: Iterable[Family]) -> bytes:
     """The whole exposition; families without samples are left out."""
-    return b"".join(_delimited(_family(one)) for one in families if one.samples or one.natives)
+    return b"".join(pieces(families))
+
+
+def pieces(families: Iterable[Family]) -> Iterator[bytes]:
+    """The same piece by piece; parts of a family follow each other and become one message.
+
+    A piece is empty while a message is not complete, since its length stands before it.
+    """
+    name, message = "", bytearray()
+    for family in families:
+        if family.name != name:
+            yield _delimited(bytes(message)) if message else b""
+            name, message = family.name, bytearray()
+        if family.samples or family.natives:
+            message += _body(family) if message else _head(family) + _body(family)
+        yield b""
+    if message:
+        yield _delimited(bytes(message))
 
 
 def _varint(value: int) -> bytes:
@@ -56,10 +73,13 @@ def _text(field: int, content: str) -> bytes:
     return _message(field, content.encode("utf-8", "replace"))
 
 
-def _family(family: Family) -> bytes:
+def _head(family: Family) -> bytes:
+    return _text(1, family.name) + _text(2, family.help) + _whole(3, _KINDS[family.kind])
+
+
+def _body(family: Family) -> bytes:
     metrics = _natives(family) if family.natives else _metrics(family)
-    head = _text(1, family.name) + _text(2, family.help) + _whole(3, _KINDS[family.kind])
-    return head + b"".join(_message(4, metric) for metric in metrics)
+    return b"".join(_message(4, metric) for metric in metrics)
 
 
 def _labels(labels: Labels) -> bytes:

@@ -15,7 +15,8 @@ from prometheus_client.parser import text_string_to_metric_families as classic_f
 
 from perfmw.contracts.snapshot import RuntimeSnapshot
 from perfmw.exporters import PrometheusExporter
-from perfmw.exporters.exposition import Family, negotiated, text_of
+from perfmw.exporters.buckets import BOUNDS
+from perfmw.exporters.exposition import PART, Family, negotiated, text_of
 from perfmw.exporters.protobuf import encode
 from perfmw.profiles import ProfileStore
 from perfmw.profiles.distributions import by_outcome
@@ -238,3 +239,48 @@ def test_summaries_have_their_quantiles_in_protobuf() -> None:
         (0.5, 0.05),
         (0.99, 0.099),
     ]
+
+
+# -- piece by piece -----------------------------------------------------------------------------------------
+
+MANY = 100
+
+
+def many_routes() -> RuntimeSnapshot:
+    store = ProfileStore(clock=lambda: 1000.0)
+    for number in range(MANY):
+        store.recorder(f"GET /r{number}").origin(0.01 * (1 + number), 200, "uri-miss")
+    return RuntimeSnapshot(
+        taken_at=1000.0, window_seconds=10.0, profiles=store.snapshot(), merged=lambda: by_outcome(store)
+    )
+
+
+@pytest.mark.parametrize("accept", ["", OPENMETRICS, SERVER])
+def test_pieces_are_small_and_together_the_whole(accept: str) -> None:
+    exporter, taken = PrometheusExporter(native=True), many_routes()
+    pieces, content_type = exporter.pieces(taken, accept)
+    made = list(pieces)
+    assert (b"".join(made), content_type) == exporter.answer(taken, accept)
+    if "protobuf" not in content_type:
+        assert max(piece.count(b"\n") for piece in made) <= 2 + PART * (len(BOUNDS) + 3)
+
+
+def test_a_family_in_parts_has_one_head_and_all_its_series() -> None:
+    text = PrometheusExporter().render(many_routes())
+    heads = [line for line in text.splitlines() if line.startswith("# TYPE")]
+    assert len(heads) == len(set(heads))
+    found = {family.name: family for family in classic_families(text)}
+    assert {one.labels["route"] for one in found["perfmw_request_apdex_ratio"].samples} == {
+        f"GET /r{number}" for number in range(MANY)
+    }
+
+
+def test_a_family_in_parts_is_one_message() -> None:
+    parts = [Family("a", "gauge", "a"), Family("a", "gauge", "a"), Family("b", "gauge", "b")]
+    whole = Family("a", "gauge", "a")
+    for number, part in enumerate(parts):
+        part.add(number, ("n", str(number)))
+        if part.name == "a":
+            whole.add(number, ("n", str(number)))
+    assert encode(parts) == encode([whole, parts[-1]])
+    assert encode([Family("a", "gauge", "a"), *parts]) == encode(parts)

@@ -146,7 +146,7 @@ def test_numbers_are_spelt_as_prometheus_reads_them(given_value: float, text: st
 def test_help_texts_are_escaped() -> None:
     family = Family("x", "gauge", "one\\two\nthree")
     family.add(1)
-    assert next(iter(family.lines())) == "# HELP x one\\\\two\\nthree"
+    assert family.head().splitlines()[0] == "# HELP x one\\\\two\\nthree"
 
 
 def test_it_is_a_text_exporter() -> None:

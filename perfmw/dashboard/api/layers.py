@@ -6,12 +6,11 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from perfmw.dashboard.api.endpoint import PAGING, Context, Endpoint, page
-from perfmw.dashboard.host import RECENT
 from perfmw.dashboard.view import reasons
 
 
 async def list_layers(context: Context, request: Request) -> Response:
-    snapshot = context.snapshots.get(RECENT)
+    snapshot = context.snapshots.get()
     status = snapshot.cache_status
     return page(request, snapshot.layers, cache_status=status, reasons=reasons(status))
 

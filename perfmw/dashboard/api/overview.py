@@ -6,11 +6,10 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from perfmw.dashboard.api.endpoint import Context, Endpoint, answer
-from perfmw.dashboard.host import RECENT
 
 
 async def get_overview(context: Context, request: Request) -> Response:
-    snapshot = context.snapshots.get(RECENT)
+    snapshot = context.snapshots.get()
     body = {
         "overview": context.host.overview(),
         "window_seconds": snapshot.window_seconds,

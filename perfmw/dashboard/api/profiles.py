@@ -20,7 +20,6 @@ from perfmw.dashboard.api.endpoint import (
     page,
 )
 from perfmw.dashboard.asked import compared, details_of, meet, window_of
-from perfmw.dashboard.host import RECENT
 from perfmw.dashboard.problems import ProblemError
 
 TYPES = ("component", "workflow", "integration", "query", "system")
@@ -75,14 +74,14 @@ async def list_profiles(context: Context, request: Request) -> Response:
     wanted = request.query_params.get("type")
     if wanted is not None and wanted not in TYPES:
         raise ProblemError(422, f"type must be one of {', '.join(TYPES)}.")
-    found = [p for p in context.snapshots.get(RECENT).profiles if wanted is None or p.type == wanted]
+    found = [p for p in context.snapshots.get().profiles if wanted is None or p.type == wanted]
     found.sort(key=lambda p: (p.type, p.name))  # the same in each worker, whose next page another may answer
     return page(request, found)
 
 
 async def get_profile(context: Context, request: Request) -> Response:
     wanted = request.path_params["id"]
-    for profile in context.snapshots.get(RECENT).profiles:
+    for profile in context.snapshots.get().profiles:
         if profile.id == wanted:
             return answer(request, profile)
     raise _unknown(wanted)
@@ -109,7 +108,6 @@ async def create_profile(context: Context, request: Request) -> Response:
         changed = manager.update(profile.id, **body) if body else profile
     except (ValueError, msgspec.ValidationError) as exc:
         raise ProblemError(422, f"{exc}.") from None
-    context.snapshots.forget()
     await meet(context.host)
     return answer(request, changed, 201)
 
@@ -122,7 +120,6 @@ async def update_profile(context: Context, request: Request) -> Response:
         raise _unknown(request.path_params["id"]) from None
     except (ValueError, TypeError, msgspec.ValidationError) as exc:
         raise ProblemError(422, f"{exc}.") from None
-    context.snapshots.forget()
     return answer(request, changed)
 
 
@@ -133,7 +130,6 @@ async def delete_profile(context: Context, request: Request) -> Response:
         context.host.profile_manager.delete(wanted)
     except KeyError:
         raise _unknown(wanted) from None
-    context.snapshots.forget()
     return answer(request, {"id": wanted, "deleted": True})
 
 
@@ -146,7 +142,6 @@ async def pin_baseline(context: Context, request: Request) -> Response:
             manager.pin_baseline(wanted, msgspec.convert({**known, "source": "pinned"}, PerformanceBaseline))
         else:
             manager.pin_baseline(wanted)
-        context.snapshots.forget()
         return answer(request, manager.get(wanted))
     except KeyError:
         raise _unknown(wanted) from None
@@ -183,7 +178,6 @@ async def import_profiles(context: Context, request: Request) -> Response:
             ids = manager.import_(data, counts=take == "all")
     except (ValueError, msgspec.ValidationError) as exc:
         raise ProblemError(422, f"{exc}.") from None
-    context.snapshots.forget()
     return answer(request, {"ids": ids})
 
 

@@ -6,13 +6,12 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from perfmw.dashboard.api.endpoint import PAGING, Context, Endpoint, page_of, paging
-from perfmw.dashboard.host import RECENT
 from perfmw.dashboard.view import route_table
 
 
 async def list_routes(context: Context, request: Request) -> Response:
     limit, offset = paging(request)
-    table = route_table(context.snapshots.get(RECENT), limit, offset)
+    table = route_table(context.snapshots.get(), limit, offset)
     return page_of(request, table.items, table.total)
 
 
