@@ -17,6 +17,7 @@ from perfmw.dashboard.details import vital_word
 from perfmw.dashboard.headers import compressed
 from perfmw.dashboard.origins import base_of
 from perfmw.dashboard.problems import ProblemError
+from perfmw.dashboard.streaming import Rest, streamed
 
 with suppress(ImportError):  # jinja2, here already: this module is imported outside the event loop
     from perfmw.dashboard import compiled
@@ -49,16 +50,23 @@ def load_templates() -> Environment | None:
     return environment
 
 
-async def render(context: Context, request: Request, template: str, **values: Any) -> Response:
-    """A page or a part of one. Raises ProblemError 501 without jinja2."""
+async def render(
+    context: Context, request: Request, template: str, rest: Rest | None = None, **values: Any
+) -> Response:
+    """A page or a part of one. Raises ProblemError 501 without jinja2.
+
+    :param rest: works out more values, once what comes before ``{{ flush }}`` was sent with ``values`` alone.
+    """
     templates = context.templates
     if templates is None:
         raise ProblemError(501, NEEDS_JINJA)
     visitor = {"role": role_of(request.scope), "signed_in": request.scope.get("perfmw.signed_in", False)}
     theme = request.cookies.get("perfmw-theme")
     shown = {"base": base_of(request.scope), "theme": theme if theme in ("light", "dark") else None}
-    text = (await compiled.template(templates, template)).render(**shown, **visitor, **values)
-    return compressed(HTMLResponse(text), request.headers)
+    page, first = await compiled.template(templates, template), {**shown, **visitor, **values}
+    if rest is not None:
+        return streamed(page, first, rest, request.headers)
+    return compressed(HTMLResponse(page.render(first, flush="")), request.headers)
 
 
 def _clock(moment: float) -> str:

@@ -2,9 +2,10 @@
 
 A real uvicorn in a process of its own, with 1,000 routes and a day of data; the rival is the same server
 with no page open, or with the dashboard off, in blocks that take turns.
-A page is usable when its first screen is drawn and answers: first paint of content, document parsed, every
-module run. What lies below the first screen is laid out next; when that was done is told, too. ``loads`` are
-of a server that was asked before, ``cold`` of one whose first page it is; both tell how long the server took.
+A page is usable when its first screen is drawn and answers: content painted, document parsed, every module
+run, and a picture drawn after that. What lies below the first screen is laid out next; when that was done
+is told, too. ``loads`` are of a server that was asked before, ``cold`` of one whose first page it is; both
+tell how long the server took to begin its answer.
 ``python tests/benchmarks/bench_dashboard.py`` prints a line a figure: what it is, its value with the samples
 behind it, what it needs, and the verdict. ``--only help,cold,loads,loop,api,none,stream,chromium,pages50``
 does some of it; no part takes two minutes. Pages need playwright and chromium, else they are left out.
@@ -426,8 +427,10 @@ MOMENTS = """async () => {
     while (first(type, name) === undefined) await new Promise((done) => setTimeout(done, 20));
     return first(type, name);
   };
-  const drawn = Math.max(ready, await when("paint", "first-contentful-paint"));
-  const whole = document.querySelector("main") ? await when("mark", "whole") : drawn;
+  const painted = Math.max(ready, await when("paint", "first-contentful-paint"));
+  if (!document.querySelector("main")) return [painted, painted, responseStart - requestStart];
+  const drawn = Math.max(painted, await when("mark", "drawn")); // a part may be painted first
+  const whole = await when("mark", "whole");
   return [drawn, whole, responseStart - requestStart];
 }"""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from heapq import nlargest
 from typing import Any
 
@@ -11,7 +12,8 @@ from starlette.responses import Response
 from perfmw.contracts import CacheStatistics, CacheUse
 from perfmw.dashboard.asked import site_of_host
 from perfmw.dashboard.context import Context, Handler
-from perfmw.dashboard.pages.shell import common
+from perfmw.dashboard.host import RECENT
+from perfmw.dashboard.pages.shell import figures_of, frame
 from perfmw.dashboard.render import render
 from perfmw.dashboard.site import cache_charts
 from perfmw.dashboard.view import reasons
@@ -48,27 +50,31 @@ def _stampedes(found: CacheStatistics | None) -> CacheStatistics | None:
 
 
 async def show(context: Context, request: Request) -> Response:
-    snapshot = context.snapshots.get(0.5)
-    done = snapshot.caching()
-    shared = common(context, request, "caching", snapshot, ranged=True)
-    site = site_of_host(context.host, snapshot.taken_at, shared["reach"])
+    shared = frame(context, request, "caching", ranged=True)
     return await render(
-        context,
-        request,
-        "caching.html",
-        **shared,
-        site=site,
-        charts=cache_charts(site, snapshot.taken_at) if site is not None else {},
-        layers=snapshot.layers,
-        uses=uses(done),
-        rules=snapshot.cache_rules,
-        reasons=reasons(snapshot.cache_status),
-        requests=sum(snapshot.cache_status.values()),
-        hits=snapshot.cache_status.get("hit", 0),
-        **_learned(context),
-        far=[layer for layer in snapshot.layers if layer.kind != "memory"],
-        stampedes=_stampedes(done),
+        context, request, "caching.html", partial(_figures, context, shared["window"]), **shared
     )
+
+
+def _figures(context: Context, window: float) -> dict[str, Any]:
+    shown = figures_of(context, window, RECENT)
+    snapshot = shown["snapshot"]
+    done = snapshot.caching()
+    site = site_of_host(context.host, snapshot.taken_at, shown["reach"])
+    return {
+        **shown,
+        "site": site,
+        "charts": cache_charts(site, snapshot.taken_at) if site is not None else {},
+        "layers": snapshot.layers,
+        "uses": uses(done),
+        "rules": snapshot.cache_rules,
+        "reasons": reasons(snapshot.cache_status),
+        "requests": sum(snapshot.cache_status.values()),
+        "hits": snapshot.cache_status.get("hit", 0),
+        **_learned(context),
+        "far": [layer for layer in snapshot.layers if layer.kind != "memory"],
+        "stampedes": _stampedes(done),
+    }
 
 
 PAGES: dict[str, Handler] = {"/caching": show}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from starlette.requests import Request
@@ -12,7 +13,7 @@ from perfmw.dashboard.context import Context, Handler
 from perfmw.dashboard.details import vitals
 from perfmw.dashboard.host import RECENT, Host
 from perfmw.dashboard.pages.panels import panels_of
-from perfmw.dashboard.pages.shell import common
+from perfmw.dashboard.pages.shell import figures_of, frame
 from perfmw.dashboard.render import render
 from perfmw.dashboard.report import stats_of
 from perfmw.dashboard.site import site_charts
@@ -26,15 +27,15 @@ VITALS = 8
 REUSE_SECONDS = 1.0
 
 
-def _parts(context: Context, request: Request, max_age: float) -> dict[str, Any]:
+def _parts(context: Context, window: float, max_age: float) -> dict[str, Any]:
     host: Host = context.host
-    snapshot = context.snapshots.get(max_age)
-    shared = common(context, request, "overview", snapshot, ranged=True)
-    now, reach = snapshot.taken_at, shared["reach"]
+    shown = figures_of(context, window, max_age)
+    snapshot = shown["snapshot"]
+    now, reach = snapshot.taken_at, shown["reach"]
     site, events = site_of_host(host, now, reach), events_of_host(host, now, reach)
     told = vitals(snapshot.profiles)[:VITALS]
     return {
-        **shared,
+        **shown,
         "site": site,
         "charts": site_charts(site, now, events) if site is not None else {},
         "events": events[:EVENTS],
@@ -52,21 +53,23 @@ def _parts(context: Context, request: Request, max_age: float) -> dict[str, Any]
 
 
 async def show(context: Context, request: Request) -> Response:
-    parts = _parts(context, request, RECENT)
-    overview = context.host.overview()
-    return await render(
-        context,
-        request,
-        "overview.html",
-        cards=list(zip(CARDS, stats_of(overview), strict=True)),
-        table=route_table(parts["snapshot"]),
-        address=f"{request.url.scheme}://{request.headers.get('host', 'localhost')}",
-        **parts,
-    )
+    shared = frame(context, request, "overview", ranged=True)
+    address = f"{request.url.scheme}://{request.headers.get('host', 'localhost')}"
+    rest = partial(_figures, context, shared["window"])
+    return await render(context, request, "overview.html", rest, address=address, **shared)
+
+
+def _figures(context: Context, window: float) -> dict[str, Any]:
+    parts = _parts(context, window, RECENT)
+    cards = list(zip(CARDS, stats_of(context.host.overview()), strict=True))
+    return {"cards": cards, "table": route_table(parts["snapshot"]), **parts}
 
 
 async def show_parts(context: Context, request: Request) -> Response:
-    return await render(context, request, "parts.html", **_parts(context, request, REUSE_SECONDS))
+    shared = frame(context, request, "overview", ranged=True)
+    return await render(
+        context, request, "parts.html", **shared, **_parts(context, shared["window"], REUSE_SECONDS)
+    )
 
 
 PAGES: dict[str, Handler] = {"/": show, "/parts": show_parts}

@@ -6,7 +6,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from perfmw.dashboard.context import Context, Handler
-from perfmw.dashboard.pages.shell import common
+from perfmw.dashboard.pages.shell import figures_of, frame
 from perfmw.dashboard.panels import PanelView, panel_view
 from perfmw.dashboard.problems import ProblemError
 from perfmw.dashboard.render import render
@@ -22,8 +22,9 @@ async def show(context: Context, request: Request) -> Response:
     panels = panels_of(context, title) if title else []
     if not panels:
         raise ProblemError(404, f"No plugin has a page {title!r}.")
-    values = common(context, request, "")
-    return await render(context, request, "panels.html", **values, title=title, panels=panels)
+    shared = frame(context, request)
+    shown = figures_of(context, shared["window"])
+    return await render(context, request, "panels.html", **shared, **shown, title=title, panels=panels)
 
 
 PAGES: dict[str, Handler] = {"/page": show}

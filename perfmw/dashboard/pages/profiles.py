@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
+from functools import partial
+from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -20,7 +23,8 @@ from perfmw.dashboard.details import (
     trace_parts,
     vitals,
 )
-from perfmw.dashboard.pages.shell import common
+from perfmw.dashboard.host import RECENT
+from perfmw.dashboard.pages.shell import figures_of, frame
 from perfmw.dashboard.problems import ProblemError
 from perfmw.dashboard.render import render
 from perfmw.profiles.tracked import profile_id
@@ -33,26 +37,29 @@ async def show_list(context: Context, request: Request) -> Response:
     kind, text, sort = query.get("type", ""), query.get("q", ""), query.get("sort", "total")
     if kind not in ("", *TYPES) or sort not in SORTS:
         raise ProblemError(422, f"type is one of {', '.join(TYPES)}, sort one of {', '.join(SORTS)}.")
-    snapshot = context.snapshots.get(0.5)
-    found = chosen(snapshot.profiles, kind, text, sort)
-    page = _page(query.get("page", "0"))
-    rows = [profile_row(one) for one in found[page * ROWS : (page + 1) * ROWS]]
+    asked = {"type": kind, "q": text, "sort": sort, "page": _page(query.get("page", "0"))}
+    shared = frame(context, request, "profiles")
+    rest = partial(_list, context, shared["window"], asked)
     return await render(
-        context,
-        request,
-        "profiles.html",
-        **common(context, request, "profiles", snapshot),
-        rows=[(row, _spark(context, row.id)) for row in rows],
-        total=len(found),
-        everything=len(snapshot.profiles),
-        asked={"type": kind, "q": text, "sort": sort, "page": page},
-        pages=(len(found) + ROWS - 1) // ROWS,
-        types=TYPES,
-        sorts=SORTS,
-        vitals=(told := vitals(snapshot.profiles)),
-        reports=vital_reports(context.host, told),
-        names=[profile.name for profile in snapshot.profiles][:200],
+        context, request, "profiles.html", rest, asked=asked, types=TYPES, sorts=SORTS, **shared
     )
+
+
+def _list(context: Context, window: float, asked: Mapping[str, Any]) -> dict[str, Any]:
+    shown = figures_of(context, window, RECENT)
+    profiles = shown["snapshot"].profiles
+    found = chosen(profiles, asked["type"], asked["q"], asked["sort"])
+    rows = [profile_row(one) for one in found[asked["page"] * ROWS :][:ROWS]]
+    return {
+        **shown,
+        "rows": [(row, _spark(context, row.id)) for row in rows],
+        "total": len(found),
+        "everything": len(profiles),
+        "pages": (len(found) + ROWS - 1) // ROWS,
+        "vitals": (told := vitals(profiles)),
+        "reports": vital_reports(context.host, told),
+        "names": [profile.name for profile in profiles][:200],
+    }
 
 
 def _page(text: str) -> int:
@@ -76,7 +83,8 @@ async def show_profile(context: Context, request: Request) -> Response:
         context,
         request,
         "profile.html",
-        **common(context, request, "profiles", ranged=True),
+        **frame(context, request, "profiles", ranged=True),
+        **figures_of(context, window),
         found=found,
         profile=found.profile,
         latency=latency_chart(found, now),
@@ -97,7 +105,8 @@ async def show_trace(context: Context, request: Request) -> Response:
         context,
         request,
         "trace.html",
-        **common(context, request, "profiles"),
+        **(shared := frame(context, request, "profiles")),
+        **figures_of(context, shared["window"]),
         trace=trace,
         profile=profile_id("component", trace.route),
         bars=waterfall(trace.parts, trace.at, trace.seconds),
@@ -117,7 +126,8 @@ async def show_comparison(context: Context, request: Request) -> Response:
         context,
         request,
         "compare.html",
-        **common(context, request, "profiles", ranged=found is not None),
+        **frame(context, request, "profiles", ranged=found is not None),
+        **figures_of(context, window),
         found=found,
         asked=asked,
         named=named,

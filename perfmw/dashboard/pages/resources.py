@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from functools import partial
+from heapq import nlargest
+from typing import Any
+
 from starlette.requests import Request
 from starlette.responses import Response
 
-from perfmw.contracts import RuntimeSnapshot
+from perfmw.contracts import PerformanceProfile, RuntimeSnapshot
 from perfmw.contracts.resources import ResourceManager
 from perfmw.dashboard.api.managers import SCOPES
 from perfmw.dashboard.asked import forecast_of, history_of_host, limits_of, pools_of
 from perfmw.dashboard.context import Context, Handler
 from perfmw.dashboard.details import Details, details, latency_chart
-from perfmw.dashboard.host import Host
-from perfmw.dashboard.pages.shell import common
+from perfmw.dashboard.host import RECENT, Host
+from perfmw.dashboard.pages.shell import figures_of, frame
 from perfmw.dashboard.render import render
 from perfmw.dashboard.site import pool_chart, pool_names
 from perfmw.dashboard.view import SlowRow
@@ -23,36 +27,41 @@ SLOW_ROWS = 30
 
 
 async def show(context: Context, request: Request) -> Response:
-    snapshot, host = context.snapshots.get(0.5), context.host
-    shared = common(context, request, "resources", snapshot, ranged=True)
-    now, reach = snapshot.taken_at, shared["reach"]
+    shared = frame(context, request, "resources", ranged=True)
+    rest = partial(_figures, context, shared["window"])
+    return await render(context, request, "resources.html", rest, scopes=SCOPES, **shared)
+
+
+def _figures(context: Context, window: float) -> dict[str, Any]:
+    host, shown = context.host, figures_of(context, window, RECENT)
+    snapshot: RuntimeSnapshot = shown["snapshot"]
+    now, reach = snapshot.taken_at, shown["reach"]
     moments = history_of_host(host, now, reach)
     lag = loop_lag(host, now, reach)
-    return await render(
-        context,
-        request,
-        "resources.html",
-        **shared,
-        moments=moments,
-        busy=pool_chart(moments, reach, now),
-        busiest=pool_names(moments),
-        lag=lag,
-        lags=latency_chart(lag, now) if lag is not None else None,
-        pools=pools_of(snapshot),
-        managers=managers_of(host),
-        allocations=context.allocations(),
-        scopes=SCOPES,
-        efficiency=efficiency(pools_of(snapshot)),
-        processes=snapshot.processes,
-        limits=limits_of(snapshot),
-        forecast=forecast_of(snapshot),
-        waste=waste(snapshot),
-        slow=slow_callbacks(snapshot),
-        using=sorted(
-            (one for one in snapshot.profiles if one.type == "component" and _sampled(one)),
-            key=lambda one: -(one.metrics.resource_usage.cpu_seconds or 0.0),
-        )[:SLOW_ROWS],
-    )
+    return {
+        **shown,
+        "moments": moments,
+        "busy": pool_chart(moments, reach, now),
+        "busiest": pool_names(moments),
+        "lag": lag,
+        "lags": latency_chart(lag, now) if lag is not None else None,
+        "pools": pools_of(snapshot),
+        "managers": managers_of(host),
+        "allocations": context.allocations(),
+        "efficiency": efficiency(pools_of(snapshot)),
+        "processes": snapshot.processes,
+        "limits": limits_of(snapshot),
+        "forecast": forecast_of(snapshot),
+        "waste": waste(snapshot),
+        "slow": slow_callbacks(snapshot),
+        "using": using(snapshot),
+    }
+
+
+def using(snapshot: RuntimeSnapshot) -> list[PerformanceProfile]:
+    """The routes whose processor time is known, those that took the most first."""
+    known = (one for one in snapshot.profiles if one.type == "component" and _sampled(one))
+    return nlargest(SLOW_ROWS, known, key=lambda one: one.metrics.resource_usage.cpu_seconds or 0.0)
 
 
 def managers_of(host: Host) -> list[ResourceManager]:

@@ -1,4 +1,4 @@
-"""What the pages have in common: the tabs, and what the header shows."""
+"""What the pages have in common: the tabs, what the header shows, and whose figures follow."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from urllib.parse import urlencode
 
 from starlette.requests import Request
 
-from perfmw.contracts import DashboardPanel, RuntimeSnapshot
+from perfmw.contracts import DashboardPanel
 from perfmw.dashboard.asked import DEFAULT_WINDOW, reach_of, shares_a_layer, window_of
 from perfmw.dashboard.context import Context
 from perfmw.dashboard.details import WINDOWS
@@ -30,20 +30,12 @@ MORE = (("alerts", "Alerts"), ("plugins", "Plugins"), ("settings", "Settings"))
 """Path and label of the pages beside the tabs."""
 
 
-def common(
-    context: Context,
-    request: Request,
-    tab: str,
-    snapshot: RuntimeSnapshot | None = None,
-    *,
-    ranged: bool = False,
-) -> dict[str, Any]:
-    """The values that every page needs; a snapshot of up to a second ago if none is given.
+def frame(context: Context, request: Request, tab: str = "", *, ranged: bool = False) -> dict[str, Any]:
+    """What every page shows before its figures, none of which takes time. Raises ProblemError 422.
 
     ``ranged``: the page has charts over time, and so a choice of the range, which other pages pass on.
     """
     host, window = context.host, window_of(request)
-    shown = snapshot or context.snapshots.get(1.0)
     there = shares_a_layer(host)
     rest = [(name, value) for name, value in request.query_params.multi_items() if name != "window"]
     return {
@@ -51,15 +43,22 @@ def common(
         "tabs": TABS,
         "more": [*(FLEET if there else ()), *MORE, *page_links(host.panels)],
         "fleet_there": there,
-        "whose": whose(len(shown.processes)),
-        "snapshot": shown,
         "run": run_view(host.optimization_state(), titles(host.ledger)),
         "window": window,
         "windows": WINDOWS,
-        "reach": reach_of(host, shown.taken_at, window),
         "kept": "" if window == DEFAULT_WINDOW else f"?window={window:.0f}",
         "ranged": ranged,
         "range_href": f"?{urlencode([*rest, ('window', '')])}",
+    }
+
+
+def figures_of(context: Context, window: float, max_age: float = 1.0) -> dict[str, Any]:
+    """The snapshot that a page shows (``max_age`` in seconds), whose it is, and how far charts reach."""
+    snapshot = context.snapshots.get(max_age)
+    return {
+        "snapshot": snapshot,
+        "whose": whose(len(snapshot.processes)),
+        "reach": reach_of(context.host, snapshot.taken_at, window),
     }
 
 

@@ -15,6 +15,7 @@ export function spread(page) {
 
 export async function unfold() {
   await pictured();
+  performance.mark("drawn");
   for (const place of places(document)) {
     place.replaceWith(...parsed(place.textContent).body.childNodes);
     await turn();
