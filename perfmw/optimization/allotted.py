@@ -14,12 +14,31 @@ WANTED: Final = "wanted:"
 """How the name of an option begins that tells what another should be.
 
 Its value is a mapping: ``type``, ``why``, and where there is something to try ``value``, ``before``,
-``title``, ``evidence``, ``gain`` (0..1), ``seconds`` (spared in each second) and ``target``.
+``title``, ``evidence``, ``gain`` (0..1), ``seconds`` (spared in each second), ``target``, and ``spares``.
 """
 
 
+def allotted(option: str, plan: Mapping[str, Any]) -> OptimizationOpportunity:
+    """A plan that has something to try, to be put to the test."""
+    return OptimizationOpportunity(
+        f"{AllotmentOptimizer.name}:{option}:{_short(plan['value'])}",
+        plan["type"],
+        plan.get("target", EVERYTHING),
+        plan["title"],
+        AllotmentOptimizer.name,
+        {"option": option, "value": plan["value"], "before": plan["before"]},
+        plan["evidence"],
+        expected_gain=plan["gain"],
+        saved_seconds_per_day=plan["seconds"] * DAY,
+        risk="medium",
+        level="advanced",
+        spares=plan.get("spares", ""),
+    )
+
+
 class AllotmentOptimizer(OptionOptimizer):
-    """Parts of the memory for the kinds of what is cached, and a higher bound of a limit that is reached.
+    """Parts of the memory for the kinds of what is cached, its size, and a higher bound of a limit that is
+    reached.
 
     What they should be is worked out where the traffic is seen, by marginal utility or by who is refused;
     whether it helps is for the trial to say.
@@ -32,22 +51,18 @@ class AllotmentOptimizer(OptionOptimizer):
             if name.startswith(WANTED):
                 yield self._of(name.removeprefix(WANTED), plan)
 
+    def objection(self, opportunity: OptimizationOpportunity, snapshot: RuntimeSnapshot) -> str | None:
+        """Against a smaller memory, once what is read needs more of it."""
+        parameters = opportunity.parameters
+        plan = snapshot.options.get(f"{WANTED}{parameters.get('option')}", {})
+        if not opportunity.spares or "value" not in plan or plan["value"] <= parameters["value"]:
+            return None
+        return f"more is read by now: {plan['title']}"
+
     def _of(self, option: str, plan: Mapping[str, Any]) -> OptimizationOpportunity | PotentialOptimization:
         if "value" not in plan:
             return PotentialOptimization(plan["type"], EVERYTHING, plan["why"])
-        return OptimizationOpportunity(
-            f"{self.name}:{option}:{_short(plan['value'])}",
-            plan["type"],
-            plan.get("target", EVERYTHING),
-            plan["title"],
-            self.name,
-            {"option": option, "value": plan["value"], "before": plan["before"]},
-            plan["evidence"],
-            expected_gain=plan["gain"],
-            saved_seconds_per_day=plan["seconds"] * DAY,
-            risk="medium",
-            level="advanced",
-        )
+        return allotted(option, plan)
 
 
 def _short(value: Any) -> str:

@@ -123,8 +123,8 @@ class MemoryLayerOptimizer:
 
     Evidence is a layer that evicts and misses. The policy goes to S3-FIFO, which keeps what is read once from
     driving out the rest (Yang et al., "FIFO queues are all you need for cache eviction", SOSP 2023);
-    contents are handed over, so it is switched on and off on live traffic. Room is doubled, up to
-    ``most_bytes`` in all, and measured before and after.
+    contents are handed over. Room is doubled, up to ``most_bytes`` in all. Both are switched on and off on
+    live traffic: they concern all requests, so that none are left to measure a before and an after beside.
     """
 
     name = "memory_layer"
@@ -186,7 +186,6 @@ class MemoryLayerOptimizer:
             saved_seconds_per_day=gain * seconds_a_day(snapshot),
             risk="low" if option == "eviction_policy" else "medium",
             level="basic" if option == "eviction_policy" else "advanced",
-            toggles=option == "eviction_policy",
         )
 
 

@@ -42,6 +42,7 @@ from perfmw.optimization.planning import (
     conclude,
     find_profile,
     mean_score,
+    promise,
     share_out,
 )
 from perfmw.optimization.progress import Run, Trying
@@ -357,7 +358,7 @@ class PerformanceOptimizationEngine:
         self, run: Run, opportunity: OptimizationOpportunity, request: OptimizationRequest
     ) -> OptimizationStepResult:
         began = self._host.clock()
-        self._note(run, "proposed", opportunity, request, f"would save {opportunity.expected_gain:.0%}")
+        self._note(run, "proposed", opportunity, request, promise(opportunity))
         if request.approval:
             self._note(run, "waiting", opportunity, request, "waits for approval")
             result = OptimizationStepResult(

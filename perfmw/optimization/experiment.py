@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from random import Random
 from statistics import fmean, variance
 from typing import Literal
@@ -72,7 +72,8 @@ class Gates:
 class Verdict:
     """``improvement`` 0.3 means 30% faster; None when it could not be estimated.
 
-    ``doubt``: how probable it is that the truth has the other sign, so 0.5 at most.
+    ``doubt``: how probable it is that the truth has the other sign, so 0.5 at most. ``open``: with more
+    blocks it may turn out well.
     """
 
     outcome: Outcome
@@ -81,6 +82,7 @@ class Verdict:
     improvement: float | None = None
     interval: tuple[float, float] | None = None
     doubt: float = 0.5
+    open: bool = False
 
 
 def plan(blocks: int, seed: int, gates: Gates | None = None, *, alone: bool = True) -> tuple[bool, ...]:
@@ -157,6 +159,22 @@ def judge(blocks: Sequence[Block], gates: Gates | None = None) -> Verdict:
     doubt = min(faster, 1 - faster)
     outcome, reason = _decide(improvement, interval, gates, doubt)
     return Verdict(outcome, reason, pairs, improvement, interval, doubt)
+
+
+def judge_sparing(blocks: Sequence[Block], gates: Gates | None = None) -> Verdict:
+    """The same of a change that spares something else than time: kept where it is proven not to be slower.
+
+    Slower by less than ``min_effect`` is no slower, as faster by less is not worth keeping.
+    """
+    gates = gates or Gates()
+    found = judge(blocks, gates)
+    if found.improvement is None or found.interval is None:
+        return found
+    said = f"{found.improvement:+.0%} [{found.interval[0]:+.0%}, {found.interval[1]:+.0%}]"
+    if found.interval[0] > -gates.min_effect:
+        return replace(found, outcome="keep", reason=f"not slower, mean latency improved by {said}")
+    may, reason = found.improvement > -gates.min_effect, f"it may be slower: mean latency improved by {said}"
+    return replace(found, outcome="roll_back", reason=reason, open=may)
 
 
 def doubtful(verdict: Verdict, gates: Gates | None = None) -> bool:

@@ -75,6 +75,11 @@ def choose(
     return sorted(fitting, key=lambda item: (-item.saved_seconds_per_day, item.id))[: request.max_steps]
 
 
+def promise(opportunity: OptimizationOpportunity) -> str:
+    """What is expected of it, for the ledger."""
+    return f"would save {opportunity.spares or f'{opportunity.expected_gain:.0%}'}"
+
+
 def share_out(
     steps: Sequence[OptimizationOpportunity], profiles: Iterable[PerformanceProfile], seconds: float
 ) -> list[float]:

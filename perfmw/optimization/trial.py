@@ -14,6 +14,7 @@ from perfmw.optimization.experiment import (
     doubtful,
     judge,
     judge_once,
+    judge_sparing,
     plan,
     plan_once,
 )
@@ -31,6 +32,8 @@ SLOWEST, STRETCHED, REQUESTS_FOR_SLOWEST = 0.995, 1.25, 1_000
 """A change is not kept that makes this quantile of all blocks so many times what it is without, of so many
 requests on either side.
 """
+FEWER_HITS = 0.02
+"""A change that is kept for what it spares may cost so much of the hit share, of so many requests."""
 CONFIRMED = 3
 """How often a gain that is not sure yet gets half as many blocks again."""
 
@@ -69,8 +72,8 @@ class Trial:
             verdict = await self._blocks(self.request.blocks // 2, again + 1)
         if not self._sure(verdict):
             return replace(verdict, outcome="roll_back", reason=f"not sure enough: {verdict.reason}")
-        stretched = self._stretched() if verdict.outcome == "keep" else None
-        return replace(verdict, outcome="roll_back", reason=stretched) if stretched else verdict
+        harm = (self._stretched() or self._hits_less()) if verdict.outcome == "keep" else None
+        return replace(verdict, outcome="roll_back", reason=harm) if harm else verdict
 
     def _stretched(self) -> str | None:
         """Why the slowest are worse off. As long as they are no more than before, no guardrail sees it."""
@@ -83,14 +86,27 @@ class Trial:
             return None
         return f"the slowest {1 - SLOWEST:.1%} take {on / off - 1:.0%} longer" if off else None
 
+    def _hits_less(self) -> str | None:
+        """Why what is kept for what it spares costs hits: a latency says little of what is missed seldom."""
+        off, on = self.side(on=False), self.side(on=True)
+        if not self.opportunity.spares or off is None or on is None:
+            return None
+        few = min(off.requests, on.requests) < REQUESTS_FOR_SLOWEST
+        if few or on.hit_rate >= off.hit_rate - FEWER_HITS:
+            return None
+        return f"{on.hit_rate:.1%} of the requests hit, and {off.hit_rate:.1%} without it"
+
     def _sure(self, verdict: Verdict) -> bool:
         """What was proven before, or can only be measured once, is not asked for more."""
-        return self.standing or not self.opportunity.toggles or not doubtful(verdict, self.gates)
+        if self.standing or not self.opportunity.toggles:
+            return True
+        return not verdict.open if self.opportunity.spares else not doubtful(verdict, self.gates)
 
     async def _blocks(self, blocks: int, leg: int) -> Verdict:
         """The verdict on these blocks and those before."""
         toggles, done = self.opportunity.toggles, len(self.blocks)
-        decide, alone = judge if toggles else judge_once, self.request.at_once == 1
+        usual = judge_sparing if self.opportunity.spares else judge
+        decide, alone = usual if toggles else judge_once, self.request.at_once == 1
         order = (
             plan(blocks, self.seed + leg, self.gates, alone=alone)
             if toggles

@@ -11,7 +11,9 @@ from perfmw.profiles import LatencySketch, Reading
 from perfmw.profiles.traffic import Traffic
 
 if TYPE_CHECKING:
+    from perfmw.cache.memory import MemoryLayer
     from perfmw.runtime.controls import RuntimeControls
+    from perfmw.runtime.curves import Tuner
     from perfmw.runtime.gate import Gate
     from perfmw.runtime.parts import Parts
     from perfmw.runtime.runtime import Runtime
@@ -73,9 +75,10 @@ class Admission:
 
 def provide_allotments(runtime: Runtime, controls: RuntimeControls) -> None:
     """Have ``set_option`` take ``memory_parts`` and the policy within them, and ``limit:GROUP`` of each;
-    ``wanted:`` before the name tells what to try.
+    ``wanted:`` before the name tells what to try, of ``memory_max_bytes`` too.
     """
-    shares = _Shares(runtime)
+    shares, size = _Shares(runtime), _Size(runtime)
+    controls.provide("wanted:memory_max_bytes", size.wanted, _refuse)
     controls.provide("memory_parts", shares.read, shares.write)
     controls.provide("wanted:memory_parts", shares.wanted, _refuse)
     controls.provide("eviction_policy", shares.policy, shares.choose)
@@ -92,6 +95,12 @@ def _refuse(value: Any) -> None:
     raise ValueError("a plan is not set: set the option that it is for")
 
 
+def tuner_of(runtime: Runtime) -> Tuner | None:
+    """Who learns what the memory should be; None where nobody does, or before there is one."""
+    learning = vars(runtime).get("learning")  # it is made after the controls
+    return learning.tuner if learning is not None else None
+
+
 class _Shares:
     """``memory_parts``: the share of the memory, 0..1, of each kind of key; none where all share one pool."""
 
@@ -100,8 +109,7 @@ class _Shares:
 
     @property
     def _parts(self) -> Parts | None:
-        learning = vars(self._runtime).get("learning")  # it is made after the controls
-        tuner = learning.tuner if learning is not None else None
+        tuner = tuner_of(self._runtime)
         return None if tuner is None or self._runtime.cache.memory is None else tuner.parts
 
     def read(self) -> dict[str, float] | None:
@@ -133,32 +141,50 @@ class _Shares:
         parts, layer = self._parts, self._runtime.cache.memory
         if parts is None or layer is None or self._runtime.settings.auto_tuning:
             return None
-        plan = parts.settled(layer)
-        if plan is None:
-            return {"type": "memory_parts", "why": f"memory: too few reads of several kinds: {parts.reads}"}
-        shares = parts.shares(plan, layer)
-        if not parts.is_news(shares, layer):
-            return {"type": "memory_parts", "why": f"memory: {plan.in_words()}"}
-        return {
-            "type": "memory_parts",
-            "why": plan.in_words(),
-            "value": shares,
-            "before": dict(parts.made),
-            "title": plan.in_words(),
-            "evidence": {"reads": parts.reads, "gain": plan.gain},
-            "gain": max(0.0, plan.gain),
-            "seconds": max(0.0, plan.gain) * self._busy(),
-        }
+        return parts_plan(self._runtime, parts, layer)
 
-    def _busy(self) -> float:
-        """Seconds that requests take in each second."""
-        profiles = self._runtime.profiles
-        seconds = sum(
-            one.metrics.latency.mean * one.metrics.latency.count
-            for one in profiles.snapshot()
-            if one.type == "component"
-        )
-        return seconds / max(1.0, time() - profiles.started_at)
+
+def parts_plan(runtime: Runtime, parts: Parts, layer: MemoryLayer) -> dict[str, Any]:
+    """Which parts of the memory would do better than those it has, or why none would."""
+    plan = parts.settled(layer)
+    if plan is None:
+        return {"type": "memory_parts", "why": f"memory: too few reads of several kinds: {parts.reads}"}
+    shares = parts.shares(plan, layer)
+    if not parts.is_news(shares, layer):
+        return {"type": "memory_parts", "why": f"memory: {plan.in_words()}"}
+    return {
+        "type": "memory_parts",
+        "why": plan.in_words(),
+        "value": shares,
+        "before": dict(parts.made),
+        "title": plan.in_words(),
+        "evidence": {"reads": parts.reads, "gain": plan.gain},
+        "gain": max(0.0, plan.gain),
+        "seconds": max(0.0, plan.gain) * _busy(runtime),
+    }
+
+
+def _busy(runtime: Runtime) -> float:
+    """Seconds that requests take in each second."""
+    routes = (one.metrics.latency for one in runtime.profiles.snapshot() if one.type == "component")
+    return sum(one.mean * one.count for one in routes) / max(1.0, time() - runtime.profiles.started_at)
+
+
+class _Size:
+    """What ``memory_max_bytes`` was worked out to do as well as the memory's own."""
+
+    def __init__(self, runtime: Runtime) -> None:
+        self._runtime = runtime
+
+    def wanted(self) -> dict[str, Any] | None:
+        """None where ``auto_tuning`` sees to it, or nothing is learned."""
+        tuner, layer = tuner_of(self._runtime), self._runtime.cache.memory
+        if tuner is None or layer is None or not layer.max_bytes or self._runtime.settings.auto_tuning:
+            return None
+        plan = tuner.sizing
+        if plan is None or plan["before"] != layer.max_bytes:
+            return {"type": "memory_size", "why": "memory: no other size is known to do as well"}
+        return plan
 
 
 class _Bound:

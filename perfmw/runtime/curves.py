@@ -3,23 +3,24 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Hashable
+from collections.abc import Hashable
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, Final
 
 from perfmw.cache.functions.callspec import function_infos
 from perfmw.cache.sizes import ENTRY_OVERHEAD, size_of
 from perfmw.cache.spaces import SHARED
-from perfmw.contracts import OptimizationOpportunity
 from perfmw.learning.cost import Curve, WhatIf, what_if
 from perfmw.learning.curves import MissRatioCurve
 from perfmw.learning.keypatterns import key_pattern
 from perfmw.learning.waste import Unread
+from perfmw.optimization.allotted import allotted
 from perfmw.runtime import policies
+from perfmw.runtime.allotting import parts_plan
 from perfmw.runtime.economy import economy_of, prices_of
 from perfmw.runtime.functionreads import FunctionReads
-from perfmw.runtime.parts import LEAST_READS as PART_READS
 from perfmw.runtime.parts import Parts
+from perfmw.runtime.proposals import Proposals
 
 if TYPE_CHECKING:
     from perfmw.cache.memory import MemoryLayer
@@ -98,7 +99,9 @@ class Tuner:
         self._runtime = runtime
         self.curves = curves
         self._tuned_at = curves.since
-        self._told: dict[str, dict[str, Any]] = {}
+        self.proposals = Proposals(runtime)
+        self.sizing: dict[str, Any] | None = None
+        """The size of the memory that was last worked out to do as well, as a plan for an experiment."""
         self.trail: Trail | None = None
         self.functions = FunctionReads(runtime.spaces)
         self.parts = Parts(runtime.settings, runtime.plugins.eviction_policies)
@@ -131,34 +134,49 @@ class Tuner:
         if layer is None or not self.functions.complete:
             return
         self._tune_parts(layer)
-        self._tune_memory(layer)
+        self._tune_memory(layer, now)
 
     def _holds(self, key: Hashable) -> bool:
         caches = self._runtime.spaces.caches.values()
         return any(one.memory is not None and key in one.memory for one in caches)
 
     def _tune_parts(self, layer: MemoryLayer) -> None:
-        plan = self.parts.plan(layer) if self.parts.reads >= PART_READS else None
-        if plan is None:
-            return
-        shares = self.parts.shares(plan, layer)
-        if self.parts.is_news(shares, layer):
-            self._act("memory_parts", plan.in_words(), shares, lambda: self.parts.make(layer, shares))
+        plan = parts_plan(self._runtime, self.parts, layer)
+        if "value" in plan:
+            self.proposals.put(allotted("memory_parts", plan), plan["why"])
+        else:
+            self.proposals.drop("memory_parts")
 
-    def _tune_size(self, layer: MemoryLayer) -> None:
+    def _tune_size(self, layer: MemoryLayer, now: float) -> None:
         if layer.max_bytes is None:
             return
-        wanted, before = self.curves.enough(SHARED, self._runtime.settings.memory_max_bytes), layer.max_bytes
+        self.sizing = self._size(layer, layer.max_bytes, now)
+        if self.sizing is not None:
+            self.proposals.put(allotted("memory_max_bytes", self.sizing), self.sizing["why"])
+        else:
+            self.proposals.drop("memory_max_bytes")
+
+    def _size(self, layer: MemoryLayer, before: int, now: float) -> dict[str, Any] | None:
+        """Another size that hits hardly less, or what is needed again; None where it is well as it is."""
+        wanted = self.curves.enough(SHARED, self._runtime.settings.memory_max_bytes)
         if wanted is None or abs(wanted - before) < _WORTH_A_CHANGE * before:
-            return
+            return None
         if wanted < before and self._beats_its_curve(layer):
-            return
-        self._act(
-            "memory_size",
-            f"Hold {wanted:,} bytes in memory instead of {before:,}",
-            {"memory_max_bytes": wanted, "before": before},
-            lambda: layer.resize(max_entries=layer.max_entries, max_bytes=wanted),
-        )
+            return None
+        said = self.what_if(SHARED, now, wanted / before)
+        sizes = [f"{round(size / 2**20, 2):,g} MiB" for size in (wanted, before, before - wanted)]
+        reads = self.curves.spaces[SHARED].accesses
+        return {
+            "type": "memory_size",
+            "why": said.in_words("bytes") if said is not None else _WHY,
+            "value": wanted,
+            "before": before,
+            "title": f"Hold {sizes[0]} in memory instead of {sizes[1]}",
+            "evidence": {"reads": reads, "hits_an_hour": said.hits if said is not None else None},
+            "gain": 0.0,
+            "seconds": max(0.0, said.seconds_saved / 3_600) if said is not None else 0.0,
+            "spares": f"{sizes[2]} of memory" if wanted < before else "",
+        }
 
     def _beats_its_curve(self, layer: MemoryLayer) -> bool:
         """Whether more is hit than LRU would: then its curve does not tell what less memory would lose."""
@@ -167,25 +185,25 @@ class Tuner:
             return False
         return layer.hits / curve.accesses > curve.by_bytes.curve([size])[0] + _MORE
 
-    def _tune_memory(self, layer: MemoryLayer) -> None:
+    def _tune_memory(self, layer: MemoryLayer, now: float) -> None:
         """Its policy, where another does better, else its size.
 
         Functions' reads are not remembered one by one, so that policies cannot be tried on them.
         """
         runtime, policy = self._runtime, layer.policy
         if self.trail is None or not layer.evictions or self.functions.told() or not runtime.started:
-            self._tune_size(layer)
+            self._tune_size(layer, now)
             return
-        if self._told.get("eviction_policy", {}).get("before") == policy:
+        if self.proposals.asked("eviction_policy", policy):
             return
         reads, known = self.trail.accesses(policies.MOST_READS), runtime.plugins.eviction_policies
 
         async def compare() -> None:
             what = await asyncio.to_thread(policies.better_policy, reads, len(layer), policy, known)
             if what is None:
-                self._tune_size(layer)
+                self._tune_size(layer, now)
             elif layer.policy == policy:
-                self._decide(what, lambda: layer.set_policy(policies.WANTED), "waiting")
+                self.proposals.put(what, _TRIED)
 
         runtime.spawn(compare(), name="perfmw-policy")
 
@@ -233,8 +251,8 @@ class Tuner:
     def _hours(self, now: float) -> float:
         return max(now - self.curves.since, 1.0) / 3_600
 
-    def double(self, space: str, now: float) -> WhatIf | None:
-        """What twice the memory of ``space`` would give; None where it is not bounded or nothing was read."""
+    def what_if(self, space: str, now: float, factor: float = 2.0) -> WhatIf | None:
+        """What other memory for ``space`` would give; None where it is not bounded, or nothing was read."""
         bound = self._bound(space)
         if bound is None:
             return None
@@ -242,6 +260,7 @@ class Tuner:
         return what_if(
             curve,
             size,
+            factor=factor,
             reads_an_hour=self.curves.spaces[space].accesses / self._hours(now),
             miss_seconds=self._runtime.caching.seconds_of_a_miss(space),
             entry_bytes=entry_bytes,
@@ -249,7 +268,7 @@ class Tuner:
         )
 
     def _of(self, space: str, curve: MissRatioCurve, now: float) -> dict[str, Any]:
-        found, bound, double = _plain(curve), self._bound(space), self.double(space, now)
+        found, bound, double = _plain(curve), self._bound(space), self.what_if(space, now)
         if bound is None or double is None:
             return found
         ratios, size, entry_bytes = bound
@@ -275,40 +294,6 @@ class Tuner:
         if entries is not None and (bytes_ is None or entries * mean < bytes_):
             return curve.curve, entries, mean
         return None if bytes_ is None else (curve.by_bytes.curve, bytes_, 1.0)
-
-    def _act(self, kind: str, title: str, parameters: dict[str, Any], apply: Callable[[], object]) -> None:
-        """Do it and write it down, or only write it down: once, where it is not allowed."""
-        what = OptimizationOpportunity(
-            id=":".join(["auto_tuning", kind, *(f"{value:.6g}" for value in parameters.values())]),
-            type=kind,
-            target="memory",
-            title=title,
-            optimizer="auto_tuning",
-            parameters=parameters,
-            evidence={"reads": sum(curve.accesses for curve in self.curves.spaces.values())},
-        )
-        self._decide(what, apply, "proposed")
-
-    def _decide(self, what: OptimizationOpportunity, apply: Callable[[], object], otherwise: str) -> None:
-        why = _TRIED if what.type == "eviction_policy" else _WHY
-        if self._runtime.settings.auto_tuning:
-            apply()
-            self._write("applied", what, why)
-        elif self._told.get(what.type) != what.parameters:
-            self._told[what.type] = dict(what.parameters)
-            self._write(otherwise, what, why)
-
-    def _write(self, kind: Any, what: OptimizationOpportunity, why: str) -> None:
-        """The ledger may be a file, so a thread writes where there is a loop that would wait."""
-        ledger = self._runtime.ledger
-
-        def write() -> object:
-            return ledger.append(kind, what, who="auto_tuning", why=why)
-
-        if self._runtime.started:
-            self._runtime.spawn(asyncio.to_thread(write), name="perfmw-tuning")
-        else:
-            write()
 
 
 def _plain(curve: MissRatioCurve) -> dict[str, Any]:

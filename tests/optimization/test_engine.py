@@ -113,6 +113,27 @@ async def test_what_is_faster_on_the_whole_is_not_kept_if_the_slowest_take_longe
     assert ("the slowest 0.5% take" in step.reason) is (times > 1.0)
 
 
+@pytest.mark.parametrize(
+    ("slower", "fewer_hits", "said"),
+    [(1.0, 0.0, "not slower"), (1.4, 0.0, ""), (1.0, 0.03, "of the requests hit, and")],
+)
+async def test_what_spares_memory_is_kept_unless_it_is_slower_or_costs_hits(
+    world: World, slower: float, fewer_hits: float, said: str
+) -> None:
+    world.rate, world.slowing, world.hit_share = 400.0, {"a": slower}, {"b": 0.1}
+    world.controls.rules["b"] = 1.0
+
+    def cost_hits() -> None:
+        world.hit_share["b"] = 0.1 - (fewer_hits if "a" in world.controls.rules else 0.0)
+
+    world.on_sleep = cost_hits
+    optimizer = FakeOptimizer([make_opportunity(spares="12 MiB of memory")])
+    result = await world.engine(optimizer).optimize(OptimizationRequest(blocks=12, block_seconds=10.0))
+    step = result.steps[0]
+    assert step.verdict == ("kept" if said == "not slower" else "rolled_back")
+    assert said in step.reason
+
+
 @pytest.mark.parametrize("passes", [True, False])
 async def test_load_that_comes_with_the_change_is_not_blamed_on_it(world: World, passes: bool) -> None:
     """An alarm stops the trial if a block without the change is well, and not if it is as bad."""

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from perfmw.optimization.experiment import Block, Gates, Verdict, judge, plan
+from perfmw.optimization.experiment import Block, Gates, Verdict, judge, judge_sparing, plan
 from perfmw.optimization.student import t_cdf, t_quantile
 
 
@@ -58,6 +58,39 @@ def test_a_proven_but_small_gain_is_not_kept() -> None:
     assert verdict.outcome == "roll_back"
     assert verdict.improvement == pytest.approx(0.05, abs=0.001)
     assert "below the 10%" in verdict.reason
+
+
+@pytest.mark.parametrize(
+    ("slower", "noise", "outcome", "open_"),
+    [
+        (0.0, 0.01, "keep", False),
+        (0.02, 0.01, "keep", False),
+        (0.0, 0.3, "roll_back", True),
+        (0.3, 0.01, "roll_back", False),
+        (0.3, 0.1, "roll_back", False),
+    ],
+)
+def test_what_spares_something_else_is_kept_where_it_is_proven_not_to_be_slower(
+    slower: float, noise: float, outcome: str, open_: bool
+) -> None:
+    random = Random(5)
+    blocks = [
+        Block(on, 100, 0.05 * (1 + slower * on) * math.exp(random.gauss(0, noise))) for on in plan(16, 1)
+    ]
+    verdict = judge_sparing(blocks)
+    assert (verdict.outcome, verdict.open) == (outcome, open_)
+    assert judge_sparing(blocks[:2]).outcome == "not_enough_data"
+
+
+def test_what_is_a_tenth_slower_is_hardly_ever_called_no_slower() -> None:
+    random = Random(6)
+    runs = []
+    for _ in range(300):
+        noisy = [0.05 * (1.1 if on else 1.0) * math.exp(random.gauss(0, 0.08)) for on in plan(16, 1)]
+        runs.append(
+            judge_sparing([Block(on, 100, mean) for on, mean in zip(plan(16, 1), noisy, strict=True)])
+        )
+    assert sum(run.outcome == "keep" for run in runs) <= 9
 
 
 @pytest.mark.parametrize("requests", [0, 4])

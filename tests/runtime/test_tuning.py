@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from types import SimpleNamespace
 from typing import Any
 
 import anyio
@@ -10,9 +11,11 @@ import pytest
 
 from perfmw import CacheRule, PerfMiddleware, Settings, cached
 from perfmw.cache.eviction import POLICIES
+from perfmw.contracts import OptimizationRequest
 from perfmw.runtime.curves import LEAST_READS, MOST_ROUTES, OTHERS, Curves
 from perfmw.runtime.functionreads import MOST_READS
 from perfmw.runtime.policies import better_policy
+from perfmw.runtime.proposals import Proposals
 from perfmw.settings import SettingsError
 from perfmw.testing.client import Client
 
@@ -54,7 +57,7 @@ async def test_memory_that_gives_nothing_is_given_back_and_taken_again() -> None
     assert layer.max_bytes == 128 * KIB  # 20 pages of 2,000 bytes and what the cache adds, in sixteenths
     assert len(layer) == 20
     [entry] = app.runtime.ledger.entries()
-    assert (entry.kind, entry.opportunity.target) == ("applied", "memory")
+    assert (entry.kind, entry.opportunity.spares) == ("applied", "0.88 MiB of memory")
     await reads(app, 2 * LEAST_READS, pages=200)
     app.runtime.learning.tick(now + 200)
     assert layer.max_bytes > 512 * KIB
@@ -98,16 +101,111 @@ async def test_memory_of_functions_that_read_more_than_is_learned_from_is_left_a
     assert app.runtime.ledger.entries() == []
 
 
-async def test_without_auto_tuning_it_is_recommended_once() -> None:
+def waiting(app: PerfMiddleware, option: str = "memory_max_bytes") -> list[Any]:
+    known = app.runtime.ledger.waiting()
+    return [one for one in known if one.opportunity.parameters["option"] == option]
+
+
+async def oversized() -> PerfMiddleware:
+    """The ledger then asks for a smaller memory."""
     app = site(usage_pattern_learning=True, memory_max_bytes=1024 * KIB)
-    layer = app.runtime.cache.memory
-    assert layer is not None
-    now = time.time()
     await reads(app, LEAST_READS + 50, pages=20)
     for minute in (2, 4, 6):
-        app.runtime.learning.tick(now + 60 * minute)
+        app.runtime.learning.tick(time.time() + 60 * minute)
+    return app
+
+
+async def test_without_auto_tuning_a_size_waits_for_approval() -> None:
+    app = await oversized()
+    layer, runtime = app.runtime.cache.memory, app.runtime
+    assert layer is not None
     assert layer.max_bytes == 1024 * KIB
-    assert [entry.kind for entry in app.runtime.ledger.entries()] == ["proposed"]
+    [entry] = runtime.ledger.entries()
+    assert entry.kind == "waiting"
+    assert entry.opportunity.title == "Hold 0.12 MiB in memory instead of 1 MiB"
+    assert "hits and spare" in entry.why
+    optimizer, change = runtime.engine.optimizers[entry.opportunity.optimizer], entry.opportunity
+    assert change in optimizer.propose(runtime.snapshot())
+    optimizer.apply(change, runtime.controls)
+    assert layer.max_bytes == 128 * KIB
+    assert runtime.engine.rollback(entry.id).kind == "reverted"
+    assert layer.max_bytes == 1024 * KIB
+    runtime.learning.tick(time.time() + 600)
+    assert waiting(app) == [], "what was undone is not asked for again"
+
+
+async def test_a_size_that_is_approved_is_tried_and_kept_or_undone() -> None:
+    app = await oversized()
+    runtime, going = app.runtime, True
+    layer, [entry] = runtime.cache.memory, waiting(app)
+    assert layer is not None
+    sizes = set()
+
+    async def read() -> None:
+        async with Client(app) as client:
+            while going:
+                await client.get("/pages/1")
+                sizes.add(layer.max_bytes)
+                await anyio.sleep(0.001)
+
+    async with anyio.create_task_group() as group:
+        group.start_soon(read)
+        request = OptimizationRequest(blocks=6, block_seconds=0.2)
+        result = await runtime.engine.approve(entry.id, request)
+        going = False
+    assert sizes == {128 * KIB, 1024 * KIB}
+    kept = result.steps[0].verdict == "kept"  # which it is, the load of this machine decides
+    assert layer.max_bytes == (128 if kept else 1024) * KIB
+    kinds = [one.kind for one in runtime.ledger.entries()]
+    after = "kept" if kept else "rolled_back"
+    assert kinds == ["waiting", "approved", "proposed", "applied", "measured", after]
+
+
+async def test_one_size_waits_at_a_time() -> None:
+    app = await oversized()
+    await reads(app, 2 * LEAST_READS, pages=60)
+    app.runtime.learning.tick(time.time() + 600)
+    [entry] = waiting(app)
+    assert entry.opportunity.parameters["value"] > 128 * KIB
+    assert [one.kind for one in app.runtime.ledger.entries()] == ["waiting", "withdrawn", "waiting"]
+    await reads(app, 8 * LEAST_READS, pages=280)
+    app.runtime.learning.tick(time.time() + 900)
+    assert waiting(app) == [], "by now all of it is used"
+
+
+async def test_what_was_refused_is_not_asked_for_again() -> None:
+    app = await oversized()
+    [entry] = waiting(app)
+    app.runtime.engine.reject(entry.id)
+    app.runtime.learning.tuner.proposals = Proposals(app.runtime)  # as after a restart
+    app.runtime.learning.tick(time.time() + 600)
+    assert waiting(app) == []
+
+
+async def test_of_several_workers_one_asks() -> None:
+    app = site(usage_pattern_learning=True, memory_max_bytes=1024 * KIB)
+    await reads(app, LEAST_READS + 50, pages=20)
+    app.runtime.sharing = SimpleNamespace(leads=False)
+    app.runtime.learning.tick(time.time() + 120)
+    assert waiting(app) == []
+    app.runtime.sharing = None
+    app.runtime.learning.tick(time.time() + 240)
+    assert len(waiting(app)) == 1
+
+
+async def test_a_smaller_memory_is_taken_back_once_more_is_read() -> None:
+    app = await oversized()
+    runtime = app.runtime
+    layer, [entry] = runtime.cache.memory, waiting(app)
+    assert layer is not None
+    runtime.engine.optimizers["allotment"].apply(entry.opportunity, runtime.controls)
+    runtime.ledger.append("kept", entry.opportunity, who="test", why="")
+    assert runtime.engine.withdraw() == []
+    await reads(app, 4 * LEAST_READS, pages=300)
+    runtime.learning.tick(time.time() + 600)
+    [undone] = runtime.engine.withdraw()
+    assert "more is read by now" in undone.why
+    assert layer.max_bytes == 1024 * KIB
 
 
 async def test_with_little_known_nothing_is_changed() -> None:
@@ -283,8 +381,9 @@ async def test_parts_are_only_proposed_where_tuning_is_not_allowed() -> None:
         app.runtime.learning.tick(now + 60 * minute)
     assert layer.policy == before
     [entry] = of_parts(app)
-    assert entry.kind == "proposed"
+    assert entry.kind == "waiting"
     assert "Parts of their own" in entry.opportunity.title
+    assert app.runtime.engine.pending(entry.id) == entry.opportunity
 
 
 async def test_where_somebody_chose_another_policy_parts_are_forgotten() -> None:
