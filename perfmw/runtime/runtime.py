@@ -8,7 +8,7 @@ import time
 import weakref
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
 from contextvars import ContextVar
-from functools import cached_property, partial
+from functools import cache, cached_property, partial
 from importlib import import_module
 from types import CodeType
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -336,7 +336,7 @@ class Runtime:
             distributions=partial(by_status, self.profiles, self._exemplars()),
             merged=partial(by_outcome, self.profiles, self._exemplars()),
             options=self.controls.options(),
-            caching=partial(self.caching.statistics, peers),
+            caching=cache(partial(self.caching.statistics, peers)),
             limits=limited(self),
             host_limits=merged_limits([limited(self), *(said.limits for said in peers)]),
             host_pools=self.rounds.host_pools,
