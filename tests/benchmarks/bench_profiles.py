@@ -1,6 +1,6 @@
 """What profiles cost beside the request path: memory of many, a tick, and a read for the dashboard.
 
-    python tests/benchmarks/bench_profiles.py [--json]
+    python -m tests.benchmarks.bench_profiles [--json]
 
 Memory: 10,000 profiles, each with requests in all four windows (a minute to a day), as growth of the
 resident set. Read: a snapshot of 1,000 profiles that all changed since the last one, and of 1,000 idle ones;
@@ -17,9 +17,9 @@ import sys
 import time
 
 import psutil
-from verdicts import told
 
 from perfmw.profiles import ProfileStore
+from tests.benchmarks.verdicts import told
 
 MANY, SOME = 10_000, 1_000
 PAUSES = (1.0, 5.0, 20.0, 60.0, 300.0, 900.0, 3600.0, 3600.0, 900.0, 300.0, 60.0, 20.0, 5.0)

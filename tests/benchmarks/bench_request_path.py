@@ -1,6 +1,6 @@
 """What a request costs in process: a hit and an uncacheable request, against the same Starlette app.
 
-    python tests/benchmarks/bench_request_path.py [--json]
+    python -m tests.benchmarks.bench_request_path [--json]
 
 Rounds of the bare app, a hit and an uncacheable request are interleaved, and the ratio is the median of
 the rounds' ratios, so that a change of the machine's speed meets all three alike.
@@ -19,9 +19,9 @@ from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
-from verdicts import told
 
 from perfmw import CacheRule, PerfMiddleware, Settings
+from tests.benchmarks.verdicts import told
 
 HEADERS = [
     (b"host", b"shop.example"),

@@ -1,6 +1,6 @@
 """LatencySketch.record against ddsketch's add, interleaved; and the calls a request makes.
 
-    python tests/benchmarks/bench_sketch.py [--json]
+    python -m tests.benchmarks.bench_sketch [--json]
 
 Needs ddsketch 3.0.1. Then the sketch's own promises, on heavy-tailed values: how far quantiles are off the
 exact ones, and whether many merged sketches equal the one that saw everything.
@@ -14,9 +14,8 @@ import sys
 import time
 from collections.abc import Callable
 
-from verdicts import told
-
 from perfmw.profiles import LatencySketch, ProfileStore, Recorder, Routes
+from tests.benchmarks.verdicts import told
 
 BOUND = 0.5
 ROUNDS = 25

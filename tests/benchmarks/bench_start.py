@@ -3,7 +3,7 @@
 The modules are compiled beforehand, as pip does when it installs them, also where the environment forbids
 Python to write what it compiles; ``--cold`` compiles perfmw's each time.
 
-python tests/benchmarks/bench_start.py [--json] [--cold]
+python -m tests.benchmarks.bench_start [--json] [--cold]
 """
 
 from __future__ import annotations

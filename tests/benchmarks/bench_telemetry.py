@@ -1,6 +1,6 @@
 """What it costs to observe everything, on a real uvicorn, and whether what is told is true.
 
-    python tests/benchmarks/bench_telemetry.py [--observing] [--recording] [--truth] [--json]
+    python -m tests.benchmarks.bench_telemetry [--observing] [--recording] [--truth] [--json]
 
 Servers, each in a process of its own, answer a Starlette hello that cannot be cached: plain; under perfmw;
 under perfmw with 1% of spans; under perfmw with a recorded span for every request; and under
@@ -29,8 +29,8 @@ from contextlib import ExitStack
 from functools import partial
 from typing import Any
 
-import served
-from verdicts import told
+from tests.benchmarks import served
+from tests.benchmarks.verdicts import told
 
 BLOCK, WARM, ROUNDS, PACED, PACERS, TRIALS = 2_000, 400, 16, 1_600, 4, 5
 STARTS = 6

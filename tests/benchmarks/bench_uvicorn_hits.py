@@ -1,6 +1,6 @@
 """Hits on a real uvicorn against a bare ASGI app that returns the same bytes.
 
-    python tests/benchmarks/bench_uvicorn_hits.py [--json]
+    python -m tests.benchmarks.bench_uvicorn_hits [--json]
 
 Both are served in processes of their own; the figure is requests per second of the server's own CPU time,
 since wall-clock rates on a shared machine say more about the neighbours. Rounds alternate.
@@ -15,7 +15,7 @@ import time
 import urllib.request
 from typing import Any
 
-import served
+from tests.benchmarks import served
 
 REQUESTS, ROUNDS = 12_000, 7
 BODY = b"hello, world" * 10

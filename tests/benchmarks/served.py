@@ -102,8 +102,8 @@ def serve(app: Any) -> None:
 
 @contextmanager
 def server(script: str, which: str) -> Iterator[Server]:
-    """Run ``script --serve which`` in a process of its own."""
-    command = [sys.executable, script, "--serve", which]
+    """Run the benchmark in the file ``script`` with ``--serve which`` in a process of its own."""
+    command = [sys.executable, "-m", f"tests.benchmarks.{Path(script).stem}", "--serve", which]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         try:
             assert process.stdout is not None
