@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -40,7 +41,8 @@ class WhatIf:
     """``sizes`` in bytes, ascending; ``hit_ratios``: policy -> hit ratio at each size.
 
     ``seconds``: the time the reads span; ``changes``: how many of the values were found changed when they
-    were fetched again, so ``stale`` of the lifetimes is at least what it says.
+    were fetched again, so ``stale`` of the lifetimes is at least what it says. ``worker``: the process whose
+    reads they are; each has a memory of its own, which is what is made larger here.
     """
 
     taken_at: float
@@ -51,6 +53,7 @@ class WhatIf:
     hit_ratios: dict[str, list[float]]
     lifetimes: list[Lifetime]
     changes: int
+    worker: int = 0
 
 
 def rehearse(
@@ -76,6 +79,7 @@ def rehearse(
         hit_ratios=ratios,
         lifetimes=[_lifetime(reads, changes, seconds) for seconds in LIFETIMES],
         changes=sum(len(found) for found in changes.values()),
+        worker=os.getpid(),
     )
 
 

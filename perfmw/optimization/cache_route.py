@@ -67,8 +67,8 @@ class _Case:
 
     @property
     def seconds_per_day(self) -> float:
-        """What all its requests would take the app, a day."""
-        return self.origin_mean * self.route.requests / self.window * DAY
+        """What all its requests, to all workers of the host, would take the app, a day."""
+        return self.origin_mean * self.profile.metrics.latency.count / self.window * DAY
 
     @property
     def active(self) -> float:

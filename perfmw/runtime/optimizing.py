@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import partial
 from typing import TYPE_CHECKING
+
+import msgspec
 
 from perfmw.contracts import Alert, OptimizationLevel, OptimizationRequest, PerformanceProfile
 from perfmw.profiles import Reading, profile_id
 from perfmw.runtime.allotting import ADMISSION, Admission
+from perfmw.runtime.opportunities import HostOpportunities
 from perfmw.runtime.preparing import Preparing
 from perfmw.runtime.runs import Runs
-from perfmw.runtime.workers import Switch
 
 if TYPE_CHECKING:
     from perfmw.optimization import PerformanceOptimizationEngine
@@ -82,6 +84,18 @@ def _by_itself(level: OptimizationLevel) -> OptimizationRequest:
     return OptimizationRequest(level=level, requested_by="auto_optimization", block_requests=BLOCK_REQUESTS)
 
 
+class Switch(msgspec.Struct, frozen=True):
+    """Whether perfmw optimizes by itself; ``ended``: not even for profiles that ask for it.
+
+    ``at``: when that was chosen, in unix seconds; 0 where only the setting spoke. Of two switches the later
+    holds, so the workers of a host come to the same.
+    """
+
+    on: bool
+    ended: bool = False
+    at: float = 0.0
+
+
 class Optimizing:
     """The regular work of the engine of one runtime, one step at a time."""
 
@@ -95,6 +109,8 @@ class Optimizing:
         self._optimized_at = self._rechecked_at = time.time()
         self.preparing = Preparing(runtime)
         self.runs = Runs(runtime)
+        self.opportunities = HostOpportunities(runtime)
+        runtime.words.about("automatic", Switch, lambda: self.switch, self.take_over)
         runtime.listen(self._heard)
 
     @property
@@ -105,9 +121,10 @@ class Optimizing:
         """Optimize by itself from now on, or not; the other workers of the host follow."""
         self.switch = Switch(on, self.switch.ended and not on, time.time())
 
-    def take_over(self, switch: Switch | None) -> None:
+    def take_over(self, others: Iterable[Switch]) -> None:
         """What another worker of the host was told, if that was later."""
-        if switch is None or switch.at <= self.switch.at:
+        switch = max(others, key=lambda one: one.at, default=self.switch)
+        if switch.at <= self.switch.at:
             return
         self.switch = switch
         if switch.ended:

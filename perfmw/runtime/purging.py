@@ -15,6 +15,7 @@ from perfmw.contracts import CacheLayerInfo, Purged, Purger
 from perfmw.http.keys import request_key
 from perfmw.http.messages import StoredResponse
 from perfmw.http.variants import VariantIndex
+from perfmw.runtime.purges import is_passed_on
 
 if TYPE_CHECKING:
     from perfmw.runtime.runtime import Runtime
@@ -44,7 +45,9 @@ class CdnPurges:
         return bool(self.queues)
 
     def told(self, keys: Collection[str], tags: Collection[str], prefix: str | None, soft: bool) -> None:
-        """Of an invalidation; never waits."""
+        """Of an invalidation; never waits. One that another worker of the host passed on, that one tells."""
+        if is_passed_on():
+            return
         purges = list(purges_of(keys, tags, prefix, soft=soft))
         for queue in self.queues if purges else ():
             queue.offer(purges)

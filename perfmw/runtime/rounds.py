@@ -22,6 +22,7 @@ from perfmw.monitoring.history import History
 from perfmw.monitoring.overview import overview_of
 from perfmw.monitoring.scoring import Explained, ScoreSum
 from perfmw.resources import ProcessUsage, ResourceManagementSystem, ResourceSampler, efficiency
+from perfmw.resources.manager import ManagerRecord
 from perfmw.runtime.allocating import Allocation
 from perfmw.runtime.fleet import Fleet
 from perfmw.runtime.guarding import Guard
@@ -77,7 +78,8 @@ class Rounds:
         self.purges = Purges(runtime)
         self.answers: dict[str, Answer] = {}
         """What pages were told by this worker, for those of the others."""
-        self.resources = ResourceManagementSystem(self._sampler, host=Allocation(runtime))
+        self.resources = system = ResourceManagementSystem(self._sampler, host=Allocation(runtime))
+        runtime.words.about_each("managers", ManagerRecord, system.records, system.take_over)
 
     async def run(self) -> None:
         """Tick until cancelled; a round that fails is logged and the next one comes all the same."""
@@ -103,12 +105,7 @@ class Rounds:
 
     def _with_other_workers(self, own: list[PoolSample]) -> list[PoolSample]:
         others = briefly_heard(self._runtime)
-        for said in others:
-            self.resources.take_over(said.managers)
-            self._runtime.optimizing.take_over(said.automatic)
-            self._runtime.flames.take_over(said.flames)
-        self._runtime.optimizing.runs.take_over(said.run for said in others)
-        self.purges.take_over(purge for said in others for purge in said.purges)
+        self._runtime.words.hear([said.words for said in others])
         return merged_pools(own, [said.pools for said in others])
 
     def tick(self, now: float) -> None:

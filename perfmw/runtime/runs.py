@@ -5,14 +5,27 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from collections.abc import Iterable
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
 from perfmw.contracts import OptimizationRequest
-from perfmw.runtime.workers import RunSaid
 
 if TYPE_CHECKING:
     from perfmw.runtime.runtime import Runtime
+
+
+class RunSaid(msgspec.Struct):
+    """The optimization run of a worker, in its engine's words, and when its last one ended, in unix seconds.
+
+    ``unwanted``: the run that somebody asked this worker to end, if it is another worker's.
+    """
+
+    worker: int
+    state: dict[str, Any]
+    ended_at: float
+    unwanted: str = ""
 
 
 class Runs:
@@ -22,8 +35,9 @@ class Runs:
         self._runtime = runtime
         self._task: asyncio.Task[Any] | None = None
         self._ended_at = 0.0
-        self._others: list[RunSaid] = []
+        self._others: Sequence[RunSaid] = ()
         self._unwanted = ""
+        runtime.words.about("run", RunSaid, self.said, self.take_over)
         runtime.listen(self._heard)
 
     @property
@@ -68,9 +82,9 @@ class Runs:
         known = self._ended_at or self._unwanted or ("engine" in self._runtime.__dict__ and self.own)
         return self._own() if known else None
 
-    def take_over(self, others: Iterable[RunSaid | None]) -> None:
+    def take_over(self, others: Sequence[RunSaid]) -> None:
         """What the other workers say now; whoever is gone has no run any more."""
-        self._others = [one for one in others if one is not None]
+        self._others = others
         if self.own and self._runtime.engine.state().get("run") in {one.unwanted for one in self._others}:
             self._runtime.engine.cancel()
 

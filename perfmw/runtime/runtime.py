@@ -39,12 +39,13 @@ from perfmw.profiles.health import LoopMonitor
 from perfmw.profiles.meeting import archive_path
 from perfmw.runtime.building import close_exporter, limits_of
 from perfmw.runtime.controls import controls_of, rule_row
-from perfmw.runtime.flames import HostFlames
+from perfmw.runtime.flames import HostFlames, Watching
 from perfmw.runtime.later import Later
 from perfmw.runtime.learning import Learning
 from perfmw.runtime.purging import CdnPurges, purge
 from perfmw.runtime.spaces import responses_of, spaces_of
 from perfmw.runtime.spans import RuntimeSpans
+from perfmw.runtime.words import Words
 from perfmw.runtime.workers import heard, limited, merged_limits, said_by
 from perfmw.settings import Settings
 
@@ -105,7 +106,10 @@ class Runtime:
         """Profiles that survive a restart, and that the workers of this host have in common."""
         self.loop = LoopMonitor(serving=self.serving)
         self.spans = RuntimeSpans(self)
+        self.words = Words()
+        """What this worker and the others of the host say to each other."""
         self.flames = HostFlames(self, lambda: len(self.sharing.peers) if self.sharing is not None else 0)
+        self.words.about_each("flames", Watching, self.flames.said, self.flames.take_over)
         self.tracing: RequestTracing | None = self.spans.new_tracing() if settings.trace_ratio else None
         """Set where somebody wants spans; without it no request pays for the thought."""
         self.learning = Learning(self)
@@ -344,7 +348,7 @@ class Runtime:
             waste=self.learning.waste(),
             managers=self.cache_managers,
             forecast=self.rounds.scaling.state(),
-            optimizations=self.engine.surveyed.whole(),
+            optimizations=self.optimizing.opportunities.whole(),
         )
 
     def _exemplars(self) -> Callable[[str], list[Exemplar]] | None:

@@ -12,8 +12,6 @@ import msgspec
 from perfmw.cache.functions.callspec import FunctionInfo
 from perfmw.contracts import CacheLayerInfo, PoolSample, ProcessHealth
 from perfmw.profiles.sketch import SketchState
-from perfmw.resources.manager import ManagerRecord
-from perfmw.runtime.flames import Watching
 
 if TYPE_CHECKING:
     from perfmw.runtime.runtime import Runtime
@@ -37,30 +35,6 @@ class CachesSaid(msgspec.Struct):
     timeouts: int
 
 
-class Switch(msgspec.Struct, frozen=True):
-    """Whether perfmw optimizes by itself; ``ended``: not even for profiles that ask for it.
-
-    ``at``: when that was chosen, in unix seconds; 0 where only the setting spoke. Of two switches the later
-    holds, so the workers of a host come to the same.
-    """
-
-    on: bool
-    ended: bool = False
-    at: float = 0.0
-
-
-class RunSaid(msgspec.Struct):
-    """The optimization run of a worker, in its engine's words, and when its last one ended, in unix seconds.
-
-    ``unwanted``: the run that somebody asked this worker to end, if it is another worker's.
-    """
-
-    worker: int
-    state: dict[str, Any]
-    ended_at: float
-    unwanted: str = ""
-
-
 class Answer(msgspec.Struct):
     """What a long question of a page came to, as JSON, at unix time ``at``."""
 
@@ -68,28 +42,18 @@ class Answer(msgspec.Struct):
     data: msgspec.Raw
 
 
-class PurgeSaid(msgspec.Struct):
-    """A purge that somebody asked for at unix time ``at``, as arguments of ``Runtime.invalidate``."""
-
-    id: str
-    at: float
-    arguments: dict[str, Any]
-
-
 class Brief(msgspec.Struct):
-    """The part of it that each round reads: decoding passes over the rest."""
+    """The part of ``Said`` that each round reads: decoding passes over the rest. ``words``: see ``Words``."""
 
     pools: list[PoolSample] = []
-    managers: list[ManagerRecord] = []
-    automatic: Switch | None = None
-    run: RunSaid | None = None
-    purges: list[PurgeSaid] = []
-    flames: list[Watching] = []
+    words: dict[str, msgspec.Raw] = {}
 
 
-class Said(Brief, kw_only=True):
+class Said(msgspec.Struct, kw_only=True):
     """What a worker says of itself."""
 
+    pools: list[PoolSample] = []
+    words: dict[str, Any] = {}
     layers: list[CacheLayerInfo]
     process: ProcessHealth
     caches: CachesSaid | None = None
@@ -97,7 +61,7 @@ class Said(Brief, kw_only=True):
     answers: dict[str, Answer] = {}
 
 
-_T = TypeVar("_T", bound=Brief)
+_T = TypeVar("_T", Brief, Said)
 
 
 def said_by(runtime: Runtime) -> bytes:
@@ -109,12 +73,8 @@ def said_by(runtime: Runtime) -> bytes:
         caches=caching.said(),
         pools=list(rounds.pools),
         limits=limited(runtime),
-        managers=rounds.resources.records(),
         answers=rounds.answers,
-        automatic=runtime.optimizing.switch,
-        run=runtime.optimizing.runs.said(),
-        purges=rounds.purges.said(),
-        flames=runtime.flames.said(),
+        words=runtime.words.said(),
     )
     return msgspec.json.encode(said)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import fields
 from typing import Any
@@ -130,6 +131,7 @@ async def get_what_if(context: Context, request: Request) -> Response:
     trail = context.rehearsals.trail
     body = {
         "what_if": found,
+        "worker": os.getpid(),  # whose the rest is
         "remembers": trail is not None,
         "reads": len(trail.reads) if trail is not None else 0,
         "learned": learning.told() if learning is not None else {},

@@ -235,9 +235,16 @@ ENDPOINTS = (
         list_recommendations,
         query=PAGING,
     ),
-    Endpoint("POST", "/opportunities/{id}/try", "Try one at once", try_one, body=START_SCHEMA, status=202),
     Endpoint(
-        "POST", "/opportunities/{id}/reject", "Not to be proposed again", refuse_one, body=NOTHING, status=202
+        "POST", "/opportunities/{id:path}/try", "Try one at once", try_one, body=START_SCHEMA, status=202
+    ),
+    Endpoint(
+        "POST",
+        "/opportunities/{id:path}/reject",
+        "Not to be proposed again",
+        refuse_one,
+        body=NOTHING,
+        status=202,
     ),
     Endpoint("GET", "/waiting", "Changes that wait for approval", list_waiting, query=PAGING),
     Endpoint(
