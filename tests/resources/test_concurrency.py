@@ -220,3 +220,49 @@ def test_a_bound_that_is_raised_is_soon_reached_and_one_that_is_lowered_holds_at
     assert limiter.limit == 5
     with pytest.raises(ValueError, match="at least 4"):
         limiter.bound(3)
+
+
+def test_who_comes_while_half_is_free_slips_in_and_counts_as_one_under_way() -> None:
+    limiter = ConcurrencyLimiter(initial=4, least=4, most=4)
+    assert [limiter.slip_in(Priority.NORMAL) for _ in range(3)] == [True, True, False]
+    assert limiter.in_flight == 2
+    assert [isinstance(limiter.admit(0.0), Ticket) for _ in range(3)] == [True, True, False]
+    limiter.slip_out(Priority.NORMAL, 0.1, 0.1)
+    limiter.slip_out(Priority.NORMAL, 0.1, None)
+    assert limiter.in_flight == 2
+
+
+def test_nobody_slips_in_while_those_who_go_before_are_refused() -> None:
+    limiter, now = ConcurrencyLimiter(initial=4, least=4, most=4), 0.0
+    inside = [limiter.admit(now, Priority.HIGH) for _ in range(4)]
+    assert limiter.admit(now, Priority.HIGH) == "limit"
+    for ticket in inside:
+        assert isinstance(ticket, Ticket)
+        limiter.done(ticket, now)
+    while now < 0.25:
+        assert not limiter.slip_in(Priority.LOW)
+        now += 0.01
+        ticket = limiter.admit(now, Priority.HIGH)
+        assert isinstance(ticket, Ticket)
+        limiter.done(ticket, now + 0.001)
+    for _ in range(40):
+        now += 0.01
+        ticket = limiter.admit(now, Priority.HIGH)
+        assert isinstance(ticket, Ticket)
+        limiter.done(ticket, now + 0.001)
+    assert limiter.slip_in(Priority.LOW)
+
+
+@pytest.mark.parametrize("limit", [1, 2, 3, 20])
+def test_what_slips_through_is_measured_as_any_other(limit: int) -> None:
+    """The limit goes the same way by tickets and without, one at a time."""
+    by_ticket, without = (ConcurrencyLimiter(initial=limit, most=100) for _ in range(2))
+    for number in range(400):
+        now = number * 0.01
+        seconds = 0.001 + 0.002 * (number > 200)
+        ticket = by_ticket.admit(now)
+        assert isinstance(ticket, Ticket)
+        by_ticket.done(ticket, now + seconds)
+        assert without.slip_in(Priority.NORMAL)
+        without.slip_out(Priority.NORMAL, now + seconds, now + seconds - now)
+        assert without.limit == by_ticket.limit
