@@ -29,6 +29,7 @@ from perfmw.dashboard.metrics import Scrapes, serve_metrics
 from perfmw.dashboard.origins import ForwardedPrefix, local_path
 from perfmw.dashboard.pages import page_routes
 from perfmw.dashboard.problems import Boundary, ProblemError, on_problem
+from perfmw.dashboard.refreshes import patience
 from perfmw.dashboard.render import load_templates
 from perfmw.dashboard.view import route_table, run_view, to_json
 from perfmw.dashboard.whatif import Rehearsals
@@ -107,11 +108,13 @@ def _feed(runtime: Host, snapshots: Snapshots) -> Feed:
     def spawn(coro: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         return runtime.spawn(coro, name="dashboard-events")
 
-    return Feed(partial(_state, runtime, snapshots), spawn)
+    feed = Feed(lambda: _state(runtime, snapshots, feed.listeners), spawn)
+    return feed
 
 
-def _state(runtime: Host, snapshots: Snapshots) -> bytes:
-    """One event. ``parts`` changes when the page should ask for its slower parts again."""
+def _state(runtime: Host, snapshots: Snapshots, pages: int) -> bytes:
+    """One event. ``parts`` changes when the page should ask for its slower parts again, and at the latest
+    after ``patience`` seconds."""
     snapshot = snapshots.get()
     state = runtime.optimization_state()
     slow = to_json([state, runtime.ledger.entries()[-3:], runtime.alerts])
@@ -122,6 +125,7 @@ def _state(runtime: Host, snapshots: Snapshots) -> bytes:
         "optimization": state,
         "running": run_view(state).running,
         "parts": zlib.crc32(slow),
+        "patience": patience(pages),
     }
     return to_json(event)
 

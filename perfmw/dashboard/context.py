@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from starlette.requests import Request
@@ -14,6 +14,7 @@ from perfmw.dashboard.answers import Answers
 from perfmw.dashboard.flames import Flames
 from perfmw.dashboard.host import Host, Snapshots
 from perfmw.dashboard.live import Feed
+from perfmw.dashboard.refreshes import Refreshes
 from perfmw.dashboard.whatif import Rehearsals
 
 if TYPE_CHECKING:
@@ -31,6 +32,7 @@ class Context:
     rehearsals: Rehearsals
     templates: Environment | None
     answers: Answers
+    refreshes: Refreshes = field(default_factory=Refreshes)
 
     def allocations(self) -> dict[str, ResourceOptimizationResult]:
         """Resource manager id -> what came of optimizing it last."""
@@ -49,5 +51,6 @@ def bind(context: Context, handler: Handler) -> Callable[[Request], Awaitable[Re
         finally:
             if request.method not in ("GET", "HEAD"):
                 context.snapshots.forget()  # whoever asks next is to see what was changed
+                context.refreshes.forget()
 
     return endpoint

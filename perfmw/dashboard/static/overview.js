@@ -4,19 +4,15 @@ import { showCards, watchTables } from "./cards.js";
 import { watchCharts } from "./charts.js";
 import { watchCopies } from "./copy.js";
 import { listen } from "./live.js";
-import { due, refresh } from "./parts.js";
+import { follow, refresh } from "./parts.js";
 import { unfold } from "./rest.js";
 import { showRoutes, watchRoutes } from "./routes.js";
 import "./shell.js";
 
-let version;
-
 function onState(state) {
   showCards(state.overview);
   showRoutes(state.routes);
-  const changed = version !== undefined && version !== state.parts;
-  version = state.parts;
-  if (changed || due()) refresh().catch(() => {});
+  follow(state).catch(() => {});
   document.getElementById("start").disabled = state.running || document.body.dataset.role === "read";
 }
 

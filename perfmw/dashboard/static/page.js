@@ -6,16 +6,12 @@ import { watchCopies } from "./copy.js";
 import { showCurve, watchCurve } from "./curve.js";
 import { watchExplain } from "./explain.js";
 import { listen } from "./live.js";
-import { busy, due, refresh } from "./parts.js";
+import { follow, refresh } from "./parts.js";
 import { unfold } from "./rest.js";
 import "./shell.js";
 
-let version;
-
 function onState(state) {
-  const changed = version !== undefined && version !== state.parts;
-  version = state.parts;
-  if (changed || busy() || due()) refresh().catch(() => {});
+  follow(state).catch(() => {});
   document.getElementById("start").disabled = state.running || document.body.dataset.role === "read";
 }
 

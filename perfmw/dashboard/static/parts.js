@@ -4,8 +4,10 @@ import { parsed, spread } from "./rest.js";
 const sections = (node) => [...node.querySelectorAll("section[id]")];
 const pictures = (node) => new Map(sections(node).map((section) => [section.id, section.outerHTML]));
 const shown = new Map(); // as last placed; at first what the page came with
+const SOONEST = 5000;
 let asked = Date.now();
-let pause = 5000; // what takes the server long is asked for less often
+let pause = SOONEST; // what takes the server long is asked for less often
+let patience = SOONEST; // and so it is with many pages open
 
 function inUse(section) {
   return section.contains(document.activeElement) && document.activeElement.matches("input, select");
@@ -57,14 +59,30 @@ function place(root, fresh) {
   shown.set(root, now);
 }
 
-export const due = () => Date.now() - asked > pause;
-export const busy = () => document.querySelector("[data-parts] [data-busy]") != null;
+const due = () => Date.now() - asked > Math.max(pause, patience);
+const busy = () => document.querySelector("[data-parts] [data-busy]") != null;
+const wait = (milliseconds) => new Promise((done) => setTimeout(done, milliseconds));
+let heard; // the state that the page shows
 
-export async function refresh() {
+// What an event of the stream tells. Pages that heard of the same one do not all ask at once.
+export async function follow(state) {
+  const changed = heard !== undefined && heard !== state.parts;
+  heard = state.parts;
+  patience = 1000 * state.patience;
+  if (changed || busy()) return refresh(heard);
+  if (!due()) return;
+  asked = Date.now();
+  await wait(Math.random() * (patience - SOONEST));
+  return refresh(heard);
+}
+
+// With a state that was heard of, an answer will do that the server made for another page.
+export async function refresh(state) {
   const roots = [...document.querySelectorAll("[data-parts]")];
   if (!roots.length) return;
   asked = Date.now();
-  const answer = await fetch(roots[0].dataset.url ?? location.href);
+  const headers = state === undefined ? {} : { "perfmw-parts": state };
+  const answer = await fetch(roots[0].dataset.url ?? location.href, { headers });
   if (!answer.ok) return;
   const page = spread(parsed(await answer.text()));
   pause = Math.min(Math.max(5000, 400 * (Date.now() - asked)), 30000);
