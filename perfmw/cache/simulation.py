@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-import gzip
+import math
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from io import TextIOWrapper
 from pathlib import Path
 from typing import Literal
 
 from perfmw.cache.memory import MemoryLayer
+from perfmw.cache.unpacking import open_unpacked
 from perfmw.contracts import EvictionPolicyFactory, WorkloadEvent
 
 Access = tuple[str, int]
@@ -36,11 +38,13 @@ def parse_line(line: str) -> WorkloadEvent | None:
 
     None for an empty line, and for one that begins with "# ".
 
-    :raises ValueError: for more than that, or a size that is no positive whole number.
+    :raises ValueError: for more than that, a size that is no positive whole number, or what is no text.
     """
     words = line.split()
     if not words or words[0] == "#":
         return None
+    if "\0" in line:
+        raise ValueError("it is no text in UTF-8")
     if len(words) > 4 or (len(words) >= 2 and not words[1].isdigit()):
         raise ValueError(f"a line is a key, or a key and a size in bytes, not {line.strip()[:60]!r}")
     size = max(1, int(words[1])) if len(words) >= 2 else 1
@@ -48,6 +52,8 @@ def parse_line(line: str) -> WorkloadEvent | None:
         seconds, when = map(float, words[2:]) if len(words) == 4 else (None, None)
     except ValueError:
         raise ValueError(f"the cost and the time are seconds, not {' '.join(words[2:])[:60]!r}") from None
+    if seconds is not None and when is not None and not (0 <= seconds < math.inf and math.isfinite(when)):
+        raise ValueError(f"the cost and the time are finite seconds, not {' '.join(words[2:])[:60]!r}")
     return WorkloadEvent(words[0], size, when, seconds=seconds)
 
 
@@ -59,18 +65,25 @@ def read_trace(path: str | Path) -> Iterator[Access]:
 def read_events(path: str | Path) -> Iterator[WorkloadEvent]:
     """The reads of a trace in a file, which may be gzipped, in its order; times where it tells them.
 
+    A read without a size is of the size that the key had before.
+
     :raises ValueError: for a line that is none of a trace; the message says which.
     :raises OSError: it cannot be read.
     """
-    opener = gzip.open if Path(path).suffix == ".gz" else open
-    with opener(path, "rt", encoding="utf-8", errors="surrogateescape") as lines:
+    known: dict[str, int] = {}
+    with TextIOWrapper(open_unpacked(Path(path)), "utf-8-sig", errors="surrogateescape") as lines:
         for number, line in enumerate(lines, 1):
             try:
-                event = parse_line(str(line))
+                event = parse_line(line)
             except ValueError as error:
                 raise ValueError(f"line {number}: {error}") from None
-            if event is not None:
-                yield event
+            if event is None:
+                continue
+            if event.size != 1:
+                known[event.key] = event.size
+            elif event.key in known:
+                event = event._replace(size=known[event.key])
+            yield event
 
 
 def simulate(

@@ -11,7 +11,8 @@ from calendar import timegm
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import BinaryIO, cast
+
+from perfmw.cache.unpacking import open_unpacked
 
 MAX_LINE = 64 * 1024
 """Longer lines are broken: no server logs a request line of this size."""
@@ -174,22 +175,12 @@ def parse_lines(lines: Iterable[bytes], stats: LogStats) -> Iterator[LogEntry]:
             yield entry
 
 
-def open_log(path: Path) -> BinaryIO:
-    """Open a log for reading, unpacking it if it is gzipped (told by its first bytes, not its name).
-
-    :raises OSError: it cannot be read.
-    """
-    with path.open("rb") as file:
-        packed = file.read(2) == b"\x1f\x8b"
-    return cast(BinaryIO, gzip.open(path, "rb")) if packed else path.open("rb")
-
-
 def read_log(path: Path, stats: LogStats) -> Iterator[LogEntry]:
     """Entries of the log at ``path``.
 
     :raises OSError: it cannot be read. A gzip file that ends early counts as one broken line.
     """
-    with open_log(path) as file:
+    with open_unpacked(path) as file:
         try:
             yield from parse_lines(file, stats)
         except (EOFError, gzip.BadGzipFile) as error:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import csv
-import gzip
+import math
 import re
 import statistics
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
+from io import TextIOWrapper
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from perfmw.cache.unpacking import open_unpacked
 from perfmw.cli.output import Refusal
 
 if TYPE_CHECKING:
@@ -238,6 +240,8 @@ def ttl(events: Sequence[WorkloadEvent], changes: Path | None, max_stale: float)
         raise Refusal("--learn ttl needs --changes: a CSV of keys and the unix seconds of their changes")
     known = _changes(changes)
     reads = sorted(_timed(events))
+    if not _change_anything(known, reads):
+        raise Refusal(f"{changes}: it has no change of what was read, between the first read and the last")
     outcome = rehearse_ttl(reads, known, AdaptiveTTL(max_stale))
     fixed = fixed_miss_ratio(reads, known, outcome.stale_share)
     return {
@@ -252,19 +256,29 @@ def ttl(events: Sequence[WorkloadEvent], changes: Path | None, max_stale: float)
     }
 
 
+def _change_anything(known: Mapping[str, Sequence[float]], reads: Sequence[tuple[float, str]]) -> bool:
+    """Whether any of the changes is told by any of the ``reads``, which are in order."""
+    first, last = reads[0][0], reads[-1][0]
+    keys = {key for _, key in reads}
+    return any(first <= time <= last for key in keys & known.keys() for time in known[key])
+
+
 def _changes(path: Path) -> dict[str, list[float]]:
-    opener: Callable[..., Any] = gzip.open if path.suffix == ".gz" else open
     known: dict[str, list[float]] = {}
     try:
-        with opener(path, "rt", encoding="utf-8", newline="") as lines:
+        with TextIOWrapper(open_unpacked(path), "utf-8-sig", newline="") as lines:
             for number, row in enumerate(csv.reader(lines), start=1):
                 if len(row) != 2:
                     raise Refusal(f"{path}, line {number}: not a key and a time")
                 try:
-                    known.setdefault(row[0], []).append(float(row[1]))
+                    time = float(row[1])
                 except ValueError:
                     if number > 1:  # the first line may be a heading
                         raise Refusal(f"{path}, line {number}: {row[1]!r} is no time") from None
+                    continue
+                if not math.isfinite(time):
+                    raise Refusal(f"{path}, line {number}: {row[1]!r} is no time")
+                known.setdefault(row[0], []).append(time)
     except (OSError, EOFError, UnicodeDecodeError) as error:
         raise Refusal(f"{path}: cannot be read: {error}") from None
     return {key: sorted(times) for key, times in known.items()}

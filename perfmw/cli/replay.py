@@ -12,7 +12,8 @@ from typing import Any, NamedTuple
 
 import click
 
-from perfmw.cli.accesslog import LogEntry, LogStats, open_log, read_log
+from perfmw.cache.unpacking import open_unpacked
+from perfmw.cli.accesslog import LogEntry, LogStats, read_log
 from perfmw.cli.children import Child, ChildError
 from perfmw.cli.logsite import ENV_LOG
 from perfmw.cli.output import BAD_INPUT, FAILURE_FOUND, Failure, Refusal, print_json, table
@@ -121,7 +122,7 @@ async def _replay(
 
 def _count_lines(log: Path, limit: int | None) -> int:
     try:
-        with open_log(log) as file:
+        with open_unpacked(log) as file:
             lines = sum(1 for _ in file)
     except (EOFError, OSError):
         return limit or 0  # reading it for real reports what is wrong

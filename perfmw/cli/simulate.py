@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 DEFAULT_ENTRIES = 1_000
 DEFAULT_SHARES = 0.02, 0.1, 0.5
-"""Of the bytes of all keys together: what is small depends on the trace."""
+"""Of the bytes of all keys together, but as much as the largest: what is small depends on the trace."""
 _STEP = 1_000
 """Accesses between two looks of the progress bar, which would cost more than they do."""
 
@@ -227,8 +227,9 @@ def _sizes(text: str, accesses: list[Access], unit: Literal["entries", "bytes"])
     if not text and unit == "entries":
         return [DEFAULT_ENTRIES]
     if not text:
-        together = sum(dict(accesses).values())
-        return [max(1, int(together * share)) for share in DEFAULT_SHARES]
+        sizes_of = dict(accesses).values()
+        together, largest = sum(sizes_of), max(sizes_of)
+        return sorted({max(largest, int(together * share)) for share in DEFAULT_SHARES})
     words = [word.strip() for word in text.split(",") if word.strip()]
     try:
         sizes = [parse_size(word) for word in words]

@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import click
 from click.core import ParameterSource
 
-from perfmw.cli.accesslog import LogStats, open_log, read_log
+from perfmw.cache.unpacking import open_unpacked
+from perfmw.cli.accesslog import LogStats, read_log
 from perfmw.cli.api import SERVER, TOKEN, Api
 from perfmw.cli.cachetables import warm_up as as_text
 from perfmw.cli.output import FAILURE_FOUND, Failure, Refusal, note, print_json
@@ -150,7 +151,7 @@ def _read(kind: str, place: str) -> list[str]:
 
 
 def _looks_like_log(path: Path) -> bool:
-    with open_log(path) as file:
+    with open_unpacked(path) as file:
         stats = LogStats()
         head = [line for line in islice(file, 20) if line.strip()]
     from perfmw.cli.accesslog import parse_lines

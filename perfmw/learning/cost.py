@@ -97,7 +97,9 @@ class WhatIf:
         money = f"{self.worth:+.4f} {self.currency}"
         digits, part, name = (0, 1, unit)
         if unit == "bytes":
-            digits, part, name = (1, _MIB, "MiB") if self.size >= _MIB else (1, _KIB, "KiB")
+            digits, part, name = (
+                (1, _MIB, "MiB") if min(self.size, self.new_size) >= _MIB else (1, _KIB, "KiB")
+            )
         return (
             f"{self.new_size / part:,.{digits}f} instead of {self.size / part:,.{digits}f} {name} would give"
             f" {self.hits:+,.0f} hits and spare {self.seconds_saved * 1e3:+,.0f} ms an hour;"

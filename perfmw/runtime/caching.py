@@ -137,6 +137,17 @@ class CacheWatch:
         sampled = self._sampled.get(space)
         return sampled.seconds / sampled.found if sampled is not None and sampled.found else 0.0
 
+    def served_share(self) -> float:
+        """How much of what the layers found was what somebody got, 0..1.
+
+        What is past its freshness is found as well, on the way to the app, and again when that has answered.
+        """
+        found = sum(info.hits for info in self._runtime.spaces.infos())
+        tracked = (one.recorder for one in self._runtime.profiles.everything())
+        pages = sum(one.counts().hits for one in tracked if one.type == "component")
+        functions = sum(info.hits for info in function_infos())
+        return min(1.0, (pages + functions) / found) if pages and found else 1.0
+
     def infos(self) -> list[CacheLayerInfo]:
         """The layers of this process, with what was sampled of their reads."""
         infos = [*self._runtime.spaces.infos(), *self._runtime.cdn.infos()]

@@ -106,6 +106,8 @@ class Tuner:
         self.functions = FunctionReads(runtime.spaces)
         self.parts = Parts(runtime.settings, runtime.plugins.eviction_policies)
         self.unread = Unread()
+        self._hits = 0
+        """Of pages in the shared memory: what it finds itself may be past its freshness."""
 
     def page(self, space: str, key: str, path: str, size: int, *, api: bool, new: bool) -> None:
         """A page was read, or is ``new`` in the cache; ``space`` is the namespace that keeps it."""
@@ -116,6 +118,7 @@ class Tuner:
             self.unread.read(key)
         self.curves.access(space, key, path, size)
         if space == SHARED:
+            self._hits += not new
             self.parts.read("api" if api else "content", key, size)
 
     def tick(self, now: float) -> None:
@@ -183,7 +186,8 @@ class Tuner:
         curve, size = self.curves.spaces[SHARED], layer.max_bytes
         if curve.by_bytes is None or size is None:
             return False
-        return layer.hits / curve.accesses > curve.by_bytes.curve([size])[0] + _MORE
+        functions = sum(info.hits for info in function_infos() if info.name in self.functions.functions)
+        return (self._hits + functions) / curve.accesses > curve.by_bytes.curve([size])[0] + _MORE
 
     def _tune_memory(self, layer: MemoryLayer, now: float) -> None:
         """Its policy, where another does better, else its size.

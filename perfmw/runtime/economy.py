@@ -28,7 +28,7 @@ def economy_of(runtime: Runtime, space: str, layers: Sequence[CacheLayerInfo], n
     """
     return economy(
         prices_of(runtime.settings),
-        hits=sum(info.hits for info in layers),
+        hits=sum(info.hits for info in layers if info.kind != "cdn") * runtime.caching.served_share(),
         held_bytes=sum(info.bytes or 0 for info in layers if info.kind == "memory"),
         seconds=max(0.0, now - runtime.caching.since),
         cpu_seconds=runtime.caching.seconds_of_a_miss(space),

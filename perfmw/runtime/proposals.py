@@ -3,20 +3,27 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from perfmw.contracts import OptimizationOpportunity
+    from perfmw.optimization import LedgerEntry
     from perfmw.runtime.runtime import Runtime
 
 WHO: Final = "auto_tuning"
 _REFUSED: Final = frozenset({"reverted", "rejected"})
+_FREE: Final = frozenset({"withdrawn", "lapsed"})
+_AGAIN: Final = 86_400.0
+"""Seconds after which what a trial did not prove may be asked for again."""
 
 
 class Proposals:
-    """One change of an option at a time. What somebody undid or refused is not done, or asked for, again."""
+    """One change of an option at a time. What somebody undid or refused is not done, or asked for, again;
+    what is on trial, or stands, is not asked for.
+    """
 
     def __init__(self, runtime: Runtime) -> None:
         self._runtime = runtime
@@ -27,7 +34,8 @@ class Proposals:
         runtime = self._runtime
         option, value = (what.parameters[name] for name in ("option", "value"))
         if runtime.settings.auto_tuning:
-            if not self._refused(what.id):
+            latest = self._latest(what.id)
+            if latest is None or latest.kind not in _REFUSED:
                 runtime.controls.set_option(option, value)
                 self._write(lambda: runtime.ledger.append("applied", what, who=WHO, why=why))
         elif runtime.leads and not self._knows(option, what):
@@ -51,8 +59,9 @@ class Proposals:
 
     def _ask(self, option: str, what: OptimizationOpportunity, why: str) -> None:
         ledger = self._runtime.ledger
-        waiting = {entry.opportunity.id for entry in ledger.waiting()}
-        if what.id not in waiting and not self._refused(what.id):
+        latest = self._latest(what.id)
+        failed = latest is not None and latest.kind == "rolled_back" and time.time() - latest.at > _AGAIN
+        if latest is None or latest.kind in _FREE or failed:
             self._withdraw(option)
             ledger.append("waiting", what, who=WHO, why=why)
 
@@ -63,9 +72,10 @@ class Proposals:
             if entry.who == WHO and entry.opportunity.parameters.get("option") == option:
                 ledger.append("withdrawn", entry.opportunity, who=WHO, why="no longer what the reads ask for")
 
-    def _refused(self, name: str) -> bool:
-        latest = (entry for entry in reversed(self._runtime.ledger.entries()) if entry.opportunity.id == name)
-        return any(entry.kind in _REFUSED for entry in [*latest][:1])
+    def _latest(self, name: str) -> LedgerEntry | None:
+        """What happened last to the change with that id."""
+        entries = reversed(self._runtime.ledger.entries())
+        return next((entry for entry in entries if entry.opportunity.id == name), None)
 
     def _write(self, write: Callable[[], object]) -> None:
         """The ledger may be a file, so a thread writes where there is a loop that would wait."""

@@ -115,14 +115,13 @@ def _by_level(layers: list[CacheLayerInfo], cdn: CacheLayerInfo | None) -> Cache
 
 
 def _metrics(layers: list[CacheLayerInfo], money: CacheEconomy) -> CacheManagerMetrics:
-    """What the farthest layer did not have is a miss of all."""
+    """What the farthest layer did not have, or had for too long, is a miss of all."""
     rates = {info.name: info.hits / (info.hits + info.misses) for info in layers if info.hits + info.misses}
-    hits = sum(info.hits for info in layers)
-    asked = hits + (layers[-1].misses if layers else 0)
+    asked = money.hits + (max(layers[-1].misses, layers[-1].fills) if layers else 0)
     seconds = [(info.latency.mean, info.hits) for info in layers if info.latency is not None and info.hits]
     weight = sum(count for _, count in seconds)
     return CacheManagerMetrics(
-        overall_hit_rate=hits / asked if asked else 0.0,
+        overall_hit_rate=money.hits / asked if asked else 0.0,
         layer_hit_rates=rates,
         average_latency=1_000 * sum(each * count for each, count in seconds) / weight if weight else 0.0,
         memory_efficiency=money.memory_efficiency,

@@ -138,7 +138,14 @@ def test_the_ttl_on_a_log(log: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("content", "problem"), [("/page\n", "not a key and a time"), ("a,1\na,never\n", "'never' is no time")]
+    ("content", "problem"),
+    [
+        ("/page\n", "not a key and a time"),
+        ("a,1\na,never\n", "'never' is no time"),
+        ("a,1\na,nan\n", "'nan' is no time"),
+        ("", "no change of what was read"),
+        ("/page,1431860400000\n/other,1431860400\n", "no change of what was read"),
+    ],
 )
 def test_changes_that_are_none(log: Path, tmp_path: Path, content: str, problem: str) -> None:
     changes = tmp_path / "changes.csv"

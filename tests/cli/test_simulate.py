@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import bz2
+import codecs
 import gzip
 import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -33,7 +36,7 @@ def test_sizes_that_nobody_names_suit_the_trace(trace: str, tmp_path: Path) -> N
     sized = tmp_path / "sized.txt"
     sized.write_text("".join(f"key{number % 20} 5000\n" for number in range(100)))
     rows = json.loads(simulate(str(sized), "--policy", "lru", "--json").stdout)
-    assert [(row["by"], row["size"]) for row in rows] == [("bytes", part) for part in (2_000, 10_000, 50_000)]
+    assert [(row["by"], row["size"]) for row in rows] == [("bytes", part) for part in (5_000, 10_000, 50_000)]
 
 
 def test_every_policy_and_size_gives_a_row(trace: str) -> None:
@@ -88,6 +91,41 @@ def test_a_line_that_is_no_access_is_named(tmp_path: Path) -> None:
     result = simulate(str(path))
     assert result.exit_code == 2
     assert "line 2" in result.output
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        ("a\n".encode("utf-16"), "no text in UTF-8"),
+        (b"a 1 nan inf\n", "finite seconds"),
+        (b"a 1 -5 1700000000\n", "finite seconds"),
+        (b"\x28\xb5\x2f\xfd\0", "compressed by zstd: unpack it first"),
+        (b"\xfd7zXZ\0", "compressed by xz: unpack it first"),
+        (gzip.compress(b"a\n" * 9_000)[:30], "cannot be read"),
+        (bz2.compress(b"a\n" * 9_000)[:40], "cannot be read"),
+    ],
+)
+def test_what_is_no_trace_says_why(tmp_path: Path, content: bytes, words: str) -> None:
+    path = tmp_path / "trace.txt"
+    path.write_bytes(content)
+    result = simulate(str(path))
+    assert result.exit_code == 2
+    assert words in result.stderr
+
+
+@pytest.mark.parametrize("packed", [gzip.compress, bz2.compress, bytes])
+def test_traces_are_unpacked_whatever_their_names(tmp_path: Path, packed: Callable[[bytes], bytes]) -> None:
+    path = tmp_path / "trace.gz"
+    path.write_bytes(packed(codecs.BOM_UTF8 + b"a\r\na\r\n"))
+    (row,) = json.loads(simulate(str(path), "--policy", "lru", "--json").stdout)
+    assert (row["requests"], row["hits"]) == (2, 1)
+
+
+def test_a_read_without_a_size_has_that_of_the_key_before(tmp_path: Path) -> None:
+    path = tmp_path / "trace.txt"
+    path.write_text("a 100\nb 100\na\nb\nb 1\nc\n")
+    (row,) = json.loads(simulate(str(path), "--policy", "lru", "--size", "150", "--json").stdout)
+    assert (row["requests"], row["hits"]) == (6, 1)
 
 
 def test_an_empty_trace_is_refused(tmp_path: Path) -> None:

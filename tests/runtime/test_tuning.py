@@ -156,6 +156,10 @@ async def test_a_size_that_is_approved_is_tried_and_kept_or_undone() -> None:
     assert sizes == {128 * KIB, 1024 * KIB}
     kept = result.steps[0].verdict == "kept"  # which it is, the load of this machine decides
     assert layer.max_bytes == (128 if kept else 1024) * KIB
+    layer.resize(max_bytes=1024 * KIB)
+    for minute in (10, 12):
+        runtime.learning.tick(time.time() + 60 * minute)
+    assert waiting(app) == [], "what was just tried is not asked for again"
     kinds = [one.kind for one in runtime.ledger.entries()]
     after = "kept" if kept else "rolled_back"
     assert kinds == ["waiting", "approved", "proposed", "applied", "measured", after]
@@ -530,3 +534,20 @@ def test_where_no_policy_is_better_none_is_proposed() -> None:
     assert better_policy(reads[:100], 10, "lru", POLICIES) is None
     assert better_policy(reads, 10, "adaptive", POLICIES) is None
     assert better_policy(reads, 10, "lru", POLICIES) is not None
+
+
+async def test_what_is_found_past_its_freshness_is_no_hit(monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = Settings(cache_rules=[CacheRule(path="/**", ttl=10)], plugins=[], usage_pattern_learning=True)
+    app, now = PerfMiddleware(Site(), settings=settings), time.time()
+    for later in range(0, 2_200, 20):
+        monkeypatch.setattr(time, "time", lambda later=later: now + later)
+        await reads(app, 20, pages=10)
+    layer = app.runtime.cache.memory
+    assert layer is not None
+    assert layer.hits > 1_100
+    told = app.runtime.learning.told()["curves"]["economy"][""]
+    assert told["hits"] == pytest.approx(1_100)
+    [manager] = app.runtime.cache_managers()
+    assert manager.metrics.overall_hit_rate == pytest.approx(0.5)
+    app.runtime.learning.tick(now + 2_300)
+    assert len(waiting(app)) == 1, "LRU's curve is not beaten by finding the same again and again"
