@@ -209,3 +209,24 @@ async def test_json_is_never_sniffed_into_html(make_client: MakeClient) -> None:
         answer = await client.get(f"{API}/routes", headers={"accept": "text/html"})
     assert answer.headers["content-type"] == "application/json"
     assert answer.json()["items"][0]["name"] == EVIL
+
+
+async def test_a_refused_method_is_told_all_that_there_are(client: httpx.AsyncClient) -> None:
+    described = (await client.get(f"{API}/openapi.json")).json()["paths"]
+    for path, operations in described.items():
+        asked = path.replace("{id}", "1")
+        refused = await client.request("OPTIONS", f"{API}{asked}")
+        assert refused.status_code == 405, path
+        allowed = {one.strip() for one in refused.headers["allow"].split(",")} - {"HEAD"}
+        assert {one.upper() for one in operations} <= allowed, path
+
+
+async def test_the_description_says_what_must_be_sent(client: httpx.AsyncClient) -> None:
+    described = (await client.get(f"{API}/openapi.json")).json()["paths"]
+    bodies = [one["requestBody"] for path in described.values() for one in path.values() if "requestBody" in one]
+    assert len(bodies) > 20
+    assert all(body["required"] for body in bodies)
+    (key,) = [one for one in described["/cache/entry"]["get"]["parameters"] if one["name"] == "key"]
+    assert key["required"]
+    created = {path for path, one in described.items() if "201" in one.get("post", {}).get("responses", {})}
+    assert {"/profiles", "/resources", "/annotations", "/alerts/silences"} <= created

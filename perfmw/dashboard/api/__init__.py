@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
@@ -31,7 +33,7 @@ from perfmw.dashboard.api import (
 )
 from perfmw.dashboard.api.endpoint import Context, Endpoint, answer
 from perfmw.dashboard.api.openapi import document
-from perfmw.dashboard.context import bind
+from perfmw.dashboard.context import Handler, bind
 
 PREFIX = "/api/v1"
 
@@ -67,7 +69,18 @@ ENDPOINTS: tuple[Endpoint, ...] = (
 
 
 def api_routes(context: Context) -> list[Route]:
+    """One for each path, so that a refusal of a method tells all that there are (RFC 9110, 15.5.6)."""
+    paths: dict[str, dict[str, Handler]] = {}
+    for endpoint in ENDPOINTS:
+        paths.setdefault(endpoint.path, {})[endpoint.method] = endpoint.handler
     return [
-        Route(PREFIX + endpoint.path, bind(context, endpoint.handler), methods=[endpoint.method])
-        for endpoint in ENDPOINTS
+        Route(PREFIX + path, bind(context, _by_method(handlers)), methods=list(handlers))
+        for path, handlers in paths.items()
     ]
+
+
+def _by_method(handlers: Mapping[str, Handler]) -> Handler:
+    async def handle(context: Context, request: Request) -> Response:
+        return await handlers["GET" if request.method == "HEAD" else request.method](context, request)
+
+    return handle

@@ -25,6 +25,7 @@ SILENCE_SCHEMA: dict[str, Any] = {
         "why": {"type": "string"},
         "by": {"type": "string"},
     },
+    "oneOf": [{"required": ["seconds"]}, {"required": ["until"]}],
 }
 RESOLVE_SCHEMA: dict[str, Any] = {
     "type": "object",
@@ -150,10 +151,22 @@ ENDPOINTS = (
     Endpoint("POST", "/alerts/resolve", "Close an incident by hand", resolve, body=RESOLVE_SCHEMA),
     Endpoint("GET", "/alerts/channels", "Who is told, and how well it goes", list_channels, PAGING),
     Endpoint("GET", "/alerts/silences", "What nobody is told of, and until when", list_silences, PAGING),
-    Endpoint("POST", "/alerts/silences", "Silence alerts for a while", add_silence, body=SILENCE_SCHEMA),
+    Endpoint(
+        "POST",
+        "/alerts/silences",
+        "Silence alerts for a while",
+        add_silence,
+        body=SILENCE_SCHEMA,
+        status=201,
+    ),
     Endpoint("POST", "/alerts/silences/{id}/end", "End a silence", end_silence, body=NOTHING),
     Endpoint("GET", "/annotations", "What was done, the newest first", list_annotations, PAGING),
     Endpoint(
-        "POST", "/annotations", "Note a deploy or another change", add_annotation, body=ANNOTATION_SCHEMA
+        "POST",
+        "/annotations",
+        "Note a deploy or another change",
+        add_annotation,
+        body=ANNOTATION_SCHEMA,
+        status=201,
     ),
 )

@@ -37,7 +37,7 @@ KEYS_QUERY: dict[str, Any] = {
     **PAGING,
     "reveal": _FLAG,
 }
-ENTRY_QUERY: dict[str, Any] = {"key": {"type": "string"}, "value": _FLAG, "reveal": _FLAG}
+ENTRY_QUERY: dict[str, Any] = {"key": {"type": "string", "minLength": 1}, "value": _FLAG, "reveal": _FLAG}
 PURGE_SCHEMA: dict[str, Any] = {
     "type": "object",
     "additionalProperties": False,
@@ -50,6 +50,7 @@ PURGE_SCHEMA: dict[str, Any] = {
         "soft": {"type": "boolean", "default": False, "description": "make stale instead of removing"},
         "dry_run": {"type": "boolean", "default": False, "description": "only count"},
     },
+    "anyOf": [{"required": [name]} for name in ("keys", "tags", "prefix", "url", "route")],
 }
 WARM_SCHEMA: dict[str, Any] = {
     "type": "object",
@@ -64,6 +65,7 @@ WARM_SCHEMA: dict[str, Any] = {
         "rate": {"type": "number", "minimum": 0.01, "maximum": 10_000, "default": 50},
         "seconds": {"type": "number", "minimum": 0.1, "maximum": MOST_SECONDS, "default": 300},
     },
+    "anyOf": [{"required": ["sources"]}, {"required": ["urls"]}],
 }
 
 

@@ -20,11 +20,13 @@ from perfmw.dashboard.view import to_json
 
 MAX_BODY = 64 * 1024
 MAX_LIMIT = 1_000
+MAX_OFFSET = 10**9
 
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """``query``: parameter -> JSON schema; ``body``: JSON schema of the request's body, None for none.
+    """``query``: parameter -> JSON schema, with ``minLength`` where it must be given; ``body``: JSON schema
+    of the request's body, None for none.
 
     ``status``: that of an answer when all goes well.
     """
@@ -42,7 +44,7 @@ NOTHING: Mapping[str, Any] = {"type": "object"}
 """The body of an operation that needs none: an empty object, or nothing at all."""
 PAGING: Mapping[str, Any] = {
     "limit": {"type": "integer", "minimum": 1, "maximum": MAX_LIMIT, "default": 100},
-    "offset": {"type": "integer", "minimum": 0, "default": 0},
+    "offset": {"type": "integer", "minimum": 0, "maximum": MAX_OFFSET, "default": 0},
 }
 
 WINDOW: Mapping[str, Any] = {"window": {"type": "number", "enum": [60, 300, 3600, 86400], "default": 300}}
@@ -72,7 +74,7 @@ def is_known(headers: Headers, etag: str) -> bool:
 
 def paging(request: Request) -> tuple[int, int]:
     """Limit and offset of the query. Raises ProblemError 422."""
-    return _whole(request, "limit", 100, 1, MAX_LIMIT), _whole(request, "offset", 0, 0, 10**9)
+    return _whole(request, "limit", 100, 1, MAX_LIMIT), _whole(request, "offset", 0, 0, MAX_OFFSET)
 
 
 def page(request: Request, items: Sequence[Any], **beside: Any) -> Response:

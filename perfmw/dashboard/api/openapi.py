@@ -64,9 +64,11 @@ def _operation(endpoint: Endpoint, path: str) -> dict[str, Any]:
         },
     }
     if endpoint.body is not None:
-        operation["requestBody"] = {"content": {"application/json": {"schema": endpoint.body}}}
+        content = {"application/json": {"schema": endpoint.body}}
+        operation["requestBody"] = {"required": True, "content": content}
     return operation
 
 
 def _parameter(name: str, place: str, schema: Any) -> dict[str, Any]:
-    return {"name": name, "in": place, "required": place == "path", "schema": schema}
+    required = place == "path" or "minLength" in schema
+    return {"name": name, "in": place, "required": required, "schema": schema}

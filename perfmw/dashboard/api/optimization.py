@@ -22,7 +22,7 @@ START_SCHEMA: dict[str, Any] = {
     "type": "object",
     "additionalProperties": False,
     "properties": {
-        "profile_id": {"type": "string", "description": "only this profile; without it, all"},
+        "profile_id": {"type": ["string", "null"], "description": "only this profile; without it, all"},
         "types": {"type": "array", "items": {"type": "string"}, "description": "empty: all types"},
         "level": {"type": "string", "enum": ["basic", "advanced", "aggressive"], "default": "basic"},
         "max_steps": {"type": "integer", "minimum": 1, "maximum": 50, "default": 3},
@@ -129,9 +129,10 @@ async def reject(context: Context, request: Request) -> Response:
 
 
 async def set_automatic(context: Context, request: Request) -> Response:
-    wanted = (await json_object(request)).get("on")
-    if not isinstance(wanted, bool):
-        raise ProblemError(422, "on must be true or false.")
+    body = await json_object(request)
+    wanted = body.pop("on", None)
+    if not isinstance(wanted, bool) or body:
+        raise ProblemError(422, "The body takes on: true or false.")
     host: Any = context.host
     if wanted and not host.settings.optimizations_enabled:
         raise ProblemError(409, "Optimizations are off: optimizations_enabled is false.")

@@ -28,6 +28,7 @@ IMPORTED = 64 * 1024 * 1024
 """Bytes of profiles that are taken over at once."""
 SETTINGS_SCHEMA: dict[str, Any] = {
     "type": "object",
+    "additionalProperties": False,
     "properties": {
         "targets": {
             "type": ["object", "null"],
@@ -52,6 +53,7 @@ SETTINGS_SCHEMA: dict[str, Any] = {
 }
 CREATE_SCHEMA: dict[str, Any] = {
     "type": "object",
+    "additionalProperties": False,
     "required": ["name"],
     "properties": {
         "name": {"type": "string", "minLength": 1, "maxLength": 500},
@@ -59,9 +61,15 @@ CREATE_SCHEMA: dict[str, Any] = {
         **SETTINGS_SCHEMA["properties"],
     },
 }
+IMPORT_SCHEMA: dict[str, Any] = {
+    "type": "object",
+    "required": ["perfmw_profiles", "profiles"],
+    "properties": {"perfmw_profiles": {"type": "integer"}, "profiles": {"type": "array"}},
+}
 BASELINE_SCHEMA: dict[str, Any] = {
     "type": "object",
     "description": "Empty: what the profile has done of late.",
+    "dependentRequired": {"latency": ["throughput"], "throughput": ["latency"]},
     "properties": {
         "latency": {"type": "number", "exclusiveMinimum": 0},
         "throughput": {"type": "number", "minimum": 0},
@@ -218,7 +226,7 @@ ENDPOINTS = (
         "Take over what export gave: all, without what was counted, or the baselines alone",
         import_profiles,
         query={"take": {"type": "string", "enum": list(TAKEN), "default": TAKEN[0]}},
-        body={"type": "object", "required": ["perfmw_profiles", "profiles"]},
+        body=IMPORT_SCHEMA,
     ),
     Endpoint(
         "GET",
