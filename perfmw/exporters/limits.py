@@ -48,16 +48,18 @@ def _quotas(rows: Any) -> list[Family]:
 
 
 def forecast_families(forecast: Mapping[str, Any]) -> list[Family]:
-    """The rate, what it will be, and the workers it takes; nothing before the first minute is over."""
+    """The workers it takes, from the start on; after the first minute also the rate and what it will be.
+
+    Without a number autoscalers would take it for 0 after each restart.
+    """
+    if "wanted" not in forecast:
+        return []  # of a snapshot without one
+    wanted = Family("perfmw_workers_wanted", "gauge", "Workers that will be needed in an hour.")
+    wanted.add(forecast["wanted"])
     if forecast.get("rate") is None:
-        return []
+        return [wanted]
     rate = Family("perfmw_request_rate", "gauge", "Requests a second, of the last minute.")
     rate.add(forecast["rate"])
     expected = Family("perfmw_request_rate_expected", "gauge", "Requests a second in an hour.")
     expected.add(forecast["expected"])
-    families = [rate, expected]
-    if forecast.get("advice"):
-        wanted = Family("perfmw_workers_wanted", "gauge", "Workers that will be needed in an hour.")
-        wanted.add(forecast["advice"]["wanted"])
-        families.append(wanted)
-    return families
+    return [rate, expected, wanted]

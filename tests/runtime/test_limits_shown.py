@@ -48,6 +48,7 @@ async def test_the_forecast_is_told_once_there_is_one() -> None:
     client = Client(wrapped, base_url="http://127.0.0.1")
     async with client:
         before = (await client.get("/_perfmw/api/v1/forecast")).json()
+        at_start = (await client.get("/_perfmw/metrics")).text
         scaling = wrapped.runtime.rounds.scaling
         scaling.tick(2e9, ResourceUsageMetrics(cpu_seconds=0.0))
         scaling.tick(2e9 + 60.0, ResourceUsageMetrics(cpu_seconds=0.1))
@@ -55,6 +56,8 @@ async def test_the_forecast_is_told_once_there_is_one() -> None:
     assert before["rate"] is None
     assert before["advice"] is None
     assert before["wanted"] == 1
+    assert "perfmw_workers_wanted 1\n" in at_start  # autoscalers take none for 0
+    assert "perfmw_request_rate" not in at_start
     assert after.forecast["advice"]["wanted"] == 1
     exporter: Any = wrapped.runtime.exporters["prometheus"]
     assert "perfmw_workers_wanted 1\n" in exporter.render(after)
