@@ -51,7 +51,8 @@ PAIRS, BLOCK = 8, 6.0
 ROUNDS, QUIET, LONG, LOADS = 8, 3.0, 5.0, 5
 TAB = 1.0
 """Seconds for a new tab to start, whose window and processes take both cores: no part of a page's load."""
-T95 = {7: 2.365}
+TURNS, STEADY = 4, 12.0
+T95 = {3: 3.182, 7: 2.365}
 """Quantiles of Student's distribution by the degrees of freedom."""
 
 
@@ -229,14 +230,14 @@ def open_pages(port: int, pid: int) -> None:
 
 
 def open_page(port: int, pid: int) -> None:
-    """One page, against the same server without."""
+    """One page, some seconds after it was opened, against the same server without."""
     without, watched = [], []
-    for _ in range(ROUNDS):
-        without.append(share(pid, QUIET))
+    for _ in range(TURNS):
+        without.append(share(pid, STEADY))
         with looking(port, 1):
-            time.sleep(1)
-            watched.append(share(pid, QUIET))
-    tell_share("one open page", watched, without, QUIET, "< 1%", 0.01)
+            time.sleep(3)
+            watched.append(share(pid, STEADY))
+    tell_share("one open page", watched, without, STEADY, "< 1%", 0.01)
 
 
 def loop_during_pages(port: int, pid: int) -> None:
