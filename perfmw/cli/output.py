@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -85,16 +86,44 @@ def when(at: float) -> str:
     return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%d %H:%M:%S")
 
 
-def table(head: Sequence[str], rows: Sequence[Sequence[str]], *, right: frozenset[int] = frozenset()) -> str:
-    """Columns of plain text, aligned; ``right`` names the columns aligned to the right."""
+def table(
+    head: Sequence[str],
+    rows: Sequence[Sequence[str]],
+    *,
+    right: frozenset[int] = frozenset(),
+    room: int | None = None,
+) -> str:
+    """Columns of plain text, aligned; ``right`` names the columns aligned to the right.
+
+    :param room: the width of a line, default: the terminal's, without end where there is none. What is wider
+        becomes several tables below each other, each with the first column.
+    """
     everything = [list(head), *([printable(cell) for cell in row] for row in rows)]
     widths = [max(len(row[column]) for row in everything) for column in range(len(head))]
 
-    def line(row: list[str]) -> str:
+    def line(row: list[str], shown: list[int]) -> str:
         cells = (
-            cell.rjust(width) if column in right else cell.ljust(width)
-            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
+            row[column].rjust(widths[column]) if column in right else row[column].ljust(widths[column])
+            for column in shown
         )
         return "  ".join(cells).rstrip()
 
-    return "\n".join(line(row) for row in everything)
+    parts = _parts(widths, _room() if room is None else room)
+    return "\n\n".join("\n".join(line(row, shown) for row in everything) for shown in parts)
+
+
+def _room() -> int:
+    """The columns of the terminal that stdout is; no bound where it is none."""
+    return shutil.get_terminal_size().columns if sys.stdout.isatty() else sys.maxsize
+
+
+def _parts(widths: Sequence[int], room: int) -> list[list[int]]:
+    """The columns of each of the tables that are narrow enough."""
+    parts, used = [[0]], widths[0]
+    for column, width in enumerate(widths[1:], 1):
+        if used + 2 + width > room and len(parts[-1]) > 1:
+            parts.append([0])
+            used = widths[0]
+        parts[-1].append(column)
+        used += 2 + width
+    return parts

@@ -33,7 +33,11 @@ CREATE_SCHEMA: dict[str, Any] = {
     "properties": {
         "name": {"type": "string", "minLength": 1, "maxLength": 100},
         "scope": {"type": "string", "enum": list(SCOPES), "default": "application"},
-        "pools": {"type": "array", "items": {"type": "string"}, "description": "by name; without it, all"},
+        "pools": {
+            "type": ["array", "null"],
+            "items": {"type": "string"},
+            "description": "by name; without it, all",
+        },
     },
 }
 MOST_MANAGERS = 100
