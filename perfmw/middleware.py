@@ -122,7 +122,7 @@ class PerfMiddleware:
                     passage.cache, passage.epoch, passage.held = cache, cache.tags.epoch, held
                     passage.scope, passage.receive_message, passage.send_message = scope, receive, send
                     passage.started, passage.finished_at, passage.disconnected = started, 0.0, False
-                    passage.tally, passage.exchange, passage.begun, passage.gate = unusual, None, None, None
+                    passage.tally, passage.exchange, passage.begun = unusual, None, None
                     passage.status, passage.reason = 0, ""
                     enter(passage)
                     if told is not None:

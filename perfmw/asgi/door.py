@@ -49,9 +49,6 @@ class Porter(Protocol):
     def at_ease(self, now: float) -> bool:
         """Whether nobody needs to be turned away."""
 
-    def arrives(self, now: float) -> bool:
-        """The same, of one whose bytes were just read."""
-
     def answer(self, head: Head, connection: Any, now: float, *, closes: bool) -> bytes | None:
         """What to answer a request of uvicorn's ``connection`` at once; None to let it go on.
 
@@ -127,7 +124,7 @@ def hang(told: object, porter: Porter) -> bool:
 
 def guarded(base: Any, porter: Porter) -> type:
     """uvicorn's protocol ``base`` with a door. What passes reaches it as it came."""
-    arrives, answer, pass_on = porter.arrives, porter.answer, base.data_received
+    at_ease, answer, pass_on = porter.at_ease, porter.answer, base.data_received
     between = _between_in_h11 if hasattr(base, "handle_events") else _between
     heads: dict[bytes, Head | None] = {}
 
@@ -141,12 +138,12 @@ def guarded(base: Any, porter: Porter) -> type:
     def refuse(data: bytes, caller: Any) -> bytes | None:
         """The answer to one who has just come and leaves with it."""
         now = perf_counter()
-        if arrives(now):
+        if at_ease(now):
             return None
         head = heads[data] if data in heads else look(data)
         return answer(head, caller, now, closes=True) if head is not None else None
 
-    backlog = Backlog(porter.at_ease, refuse)
+    backlog = Backlog(at_ease, refuse)
 
     class Guarded(base):  # type: ignore[misc]
         _rearmed = 0.0
@@ -158,7 +155,7 @@ def guarded(base: Any, porter: Porter) -> type:
 
         def data_received(self, data: bytes) -> None:
             now = perf_counter()
-            if not arrives(now) and between(self):
+            if not at_ease(now) and between(self):
                 head = heads[data] if data in heads else look(data)
                 if head is not None and (answered := answer(head, self, now, closes=head.closes)) is not None:
                     self.transport.write(answered)

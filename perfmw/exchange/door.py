@@ -51,7 +51,7 @@ class Doorkeeper:
     """A ``Porter`` that turns away what the limits would refuse, and nothing that the cache may answer."""
 
     def __init__(self, cache: HttpCache, limits: Limits) -> None:
-        self._cache, self._limits, self._turns = cache, limits, limits.turns
+        self._cache, self._limits = cache, limits
         self._held = cache.passing.held
         self._flights = cache.runtime.coalescer
         self._memories = [
@@ -64,10 +64,6 @@ class Doorkeeper:
 
     def at_ease(self, now: float) -> bool:
         """Whether nobody was refused lately: then nobody will be, and nothing is looked at."""
-        return now - self._limits.refused_at > _UNREST
-
-    def arrives(self, now: float) -> bool:
-        self._turns.read(now)
         return now - self._limits.refused_at > _UNREST
 
     def answer(self, head: Head, connection: Any, now: float, *, closes: bool) -> bytes | None:

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 from perfmw.asgi.tee import Tee
 from perfmw.asgi.types import BACKGROUND, REFUSED, ASGIApp, HeaderList, Message, Receive, Scope, Send
 from perfmw.exchange.passage import Passage
-from perfmw.exchange.passing import is_endless
 from perfmw.exchange.refusals import OVERLOAD, QUOTA, problem_fields, send_refusal
 from perfmw.exchange.requests import request_of
 from perfmw.resources.concurrency import Priority, Ticket
@@ -44,30 +43,17 @@ class Limited:
         self.app = app
         self._limits = limits
         self._refusing = limits.mode == "on"
-        self._at_once = not limits.fair and not (self._refusing and limits.waits)
         self._turned_away = 0
 
     def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
-        """No coroutine function, which would be a frame more for each request.
-
-        A passage gives back by itself what it holds.
-        """
+        """No coroutine function, which would be a frame more for each request."""
         place, background = self._limits.place(scope), BACKGROUND in scope
         if place.quotas and not background:
             return self._counted(place, self._priority(place, scope), scope, receive, send)
         if place.gate is None:
             return self.app(scope, receive, send)
         priority = Priority.LOW if background else self._priority(place, scope)
-        passage = getattr(send, "__self__", None)
-        if type(passage) is not Passage or not self._at_once:
-            return self._through(place.gate, priority, scope, receive, send)
-        if place.gate.slip_in(priority):
-            passage.gate, passage.ticket = place.gate, priority
-        elif (ticket := place.gate.enter(priority)) is not None:
-            passage.gate, passage.ticket = place.gate, ticket
-        elif self._refusing:
-            return self._refuse(scope, send)
-        return self.app(scope, receive, send)
+        return self._through(place.gate, priority, scope, receive, send)
 
     def _priority(self, place: Place, scope: Scope) -> Priority:
         return self._limits.priority(place, request_of(scope)) if self._limits.asks else place.priority
@@ -179,7 +165,7 @@ class Inside:
                 self.leave()
         elif kind == "http.response.start":
             self._failed = message["status"] >= 400
-            if is_endless(message.get("headers", ())):
+            if _streams(message):
                 self.leave(measured=False)
         elif kind == "http.response.pathsend":
             self.leave()
@@ -190,3 +176,11 @@ class Inside:
         ticket, self.ticket = self.ticket, None
         if ticket is not None:
             self._gate.leave(ticket, measured=measured and not self._failed)
+
+
+def _streams(message: Message) -> bool:
+    """Whether a response goes on for as long as the client likes."""
+    for name, value in message.get("headers", ()):
+        if name == b"content-type":
+            return bool(value.startswith(b"text/event-stream"))
+    return False

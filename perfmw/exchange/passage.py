@@ -17,15 +17,13 @@ from perfmw.asgi.types import REFUSED, HeaderList, Message, Receive, Scope, Send
 from perfmw.cache.memo import close_memo
 from perfmw.cache.tagging import Collector
 from perfmw.exchange.exchange import Exchange
-from perfmw.exchange.passing import Held, is_endless, is_sized
+from perfmw.exchange.passing import Held, is_sized
 from perfmw.exchange.refusals import REFUSALS
 from perfmw.http import status as cache_status
 from perfmw.http.messages import Header
-from perfmw.resources.concurrency import Priority, Ticket
 
 if TYPE_CHECKING:
     from perfmw.exchange.cache import HttpCache
-    from perfmw.runtime.gate import Gate
 
 
 class _Nothing(tuple[()]):
@@ -59,8 +57,7 @@ class Passage(Collector):
     ``started`` and ``finished_at`` (of the last byte, 0.0 until then) are of ``perf_counter``, ``epoch`` is
     the tags' when the request began. ``tally`` counts its seconds, once the response proved to be of the
     usual kind. ``exchange`` is who took over, since the response may be stored. ``begun`` is a start that
-    waits for the body, which leaves with it through ``cycle``. ``gate`` gets the ``ticket`` back with the
-    last byte, or is told that one of that class is over, who needed none.
+    waits for the body, which leaves with it through ``cycle``.
     """
 
     __slots__ = (
@@ -71,7 +68,6 @@ class Passage(Collector):
         "epoch",
         "exchange",
         "finished_at",
-        "gate",
         "held",
         "reason",
         "receive_message",
@@ -80,7 +76,6 @@ class Passage(Collector):
         "started",
         "status",
         "tally",
-        "ticket",
     )
 
     begun: Message | None
@@ -90,7 +85,6 @@ class Passage(Collector):
     epoch: int
     exchange: Exchange | None
     finished_at: float
-    gate: Gate | None
     held: Held
     reason: str
     receive_message: Receive
@@ -99,7 +93,6 @@ class Passage(Collector):
     started: float
     status: int
     tally: Callable[[float], None]
-    ticket: Ticket | Priority
 
     @property
     def runtime(self) -> Any:
@@ -135,8 +128,6 @@ class Passage(Collector):
         if kind == _BODY:
             if not message.get("more_body", False):
                 self.finished_at = perf_counter()
-                if self.gate is not None:
-                    self.leave()
             begun = self.begun
             if begun is not None:
                 self.begun, held, send = None, self.held, self.send_message
@@ -154,8 +145,6 @@ class Passage(Collector):
                 self.tally = held.count
             self.reason = held.reason
             start = held.start
-            if start is None and self.gate is not None and is_endless(headers):
-                self.leave(measured=False)
             if start is not None and status == start["status"] and len(message) == len(start):
                 cycle = cycle_of(self.send_message)
                 if cycle is not None:
@@ -164,8 +153,6 @@ class Passage(Collector):
             return self.send_message({**message, "headers": [*headers, held.field]})
         elif kind == _PATHSEND:
             self.finished_at = perf_counter()
-            if self.gate is not None:
-                self.leave()
             if self.begun is not None:
                 return self._begun_before(message)
         return self.send_message(message)
@@ -189,8 +176,6 @@ class Passage(Collector):
             self.reason = message[REFUSED]
             return self.send_message({**message, "headers": [*headers, REFUSALS[self.reason]]})
         held = self.held
-        if self.gate is not None and is_endless(headers):
-            self.leave(measured=False)
         verdict = self.cache.glance(headers, held.rule, held)
         if verdict is None:
             return self._hand_over(message)
@@ -220,21 +205,9 @@ class Passage(Collector):
 
     # ---- the end
 
-    def leave(self, *, measured: bool = True) -> None:
-        """Give the ticket back. Failures are often fast, and say nothing about what work takes."""
-        gate, self.gate = self.gate, None
-        if gate is None:
-            return
-        measured, ticket = measured and self.status < 400, self.ticket
-        if isinstance(ticket, Ticket):
-            gate.leave(ticket, measured=measured)
-        else:
-            gate.slip_out(ticket, self.started, self.finished_at or perf_counter(), measured=measured)
-
     async def finish(self) -> float:
         """The app has returned: count the request, and give the seconds it took."""
         close_memo(self)
-        self.leave()
         exchange = self.exchange
         if exchange is not None:
             await exchange.passed_on()
@@ -261,7 +234,6 @@ class Passage(Collector):
     def fail(self) -> None:
         """The app has raised: count that."""
         close_memo(self)
-        self.leave(measured=False)
         if self.exchange is not None:
             self.exchange.count_failure()
             return

@@ -23,14 +23,6 @@ def is_sized(headers: HeaderList) -> bool:
     return any(name == b"content-length" for name, _ in headers)
 
 
-def is_endless(headers: HeaderList) -> bool:
-    """Whether a response goes on for as long as the client likes."""
-    for name, value in headers:
-        if name == b"content-type":
-            return value.startswith(b"text/event-stream")
-    return False
-
-
 class Held:
     """What is known of such a URL until ``until``: its rule, and how to count what it last answered.
 

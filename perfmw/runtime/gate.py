@@ -63,17 +63,6 @@ class Gate:
         self.admitted[priority] += 1
         return answer
 
-    def slip_in(self, priority: Priority) -> bool:
-        """``enter`` for who came alone while there is plenty of room: without a ticket."""
-        if not self._turns.alone() or not self.limiter.slip_in(priority):
-            return False
-        self.admitted[priority] += 1
-        return True
-
-    def slip_out(self, priority: Priority, begun: float, now: float, *, measured: bool) -> None:
-        """Who slipped in leaves."""
-        self.limiter.slip_out(priority, now, now - begun if measured else None)
-
     def shut(self, now: float, priority: Priority, who: str = "") -> bool:
         """Whether to turn a request away before it is even a task; counts it then.
 

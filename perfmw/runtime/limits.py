@@ -53,13 +53,11 @@ class Limits:
         self.quotas = _quotas(settings, layers)
         self._plugins = plugins
         self.asks = plugins.has("perfmw_request_priority")
-        self.turns = Turns()
+        turns = Turns()
         bounds = settings.concurrency
         self.strategy = bounds.strategy
         names = dict.fromkeys((DEFAULT_GROUP, *bounds.groups.values()))
-        self.gates = {name: Gate(name, bounds, self.turns) for name in names}
-        self.waits = bounds.queue > 0
-        """Whether a request may wait for its turn."""
+        self.gates = {name: Gate(name, bounds, turns) for name in names}
         self.fair = self.mode != "off" and bounds.strategy == "fair"
         """Whether it matters who asks."""
         self._headers = [name.encode() for name in settings.principal_headers]

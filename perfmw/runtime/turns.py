@@ -3,10 +3,6 @@
 Handlers that compute hide their queue. Requests that became ready in one turn of the loop run one after
 another, each over before the next begins: never are two under way, and each looks fast. So a request begins
 when its turn does, and its slot is free again only when the turn in which it ended is over.
-
-The end of a turn is told by a callback, which is a turn more: a call of the kernel and, after a handler
-that computed, much that the processor has to fetch from memory. Who was read alone runs alone, and needs
-none.
 """
 
 from __future__ import annotations
@@ -20,8 +16,6 @@ from perfmw.resources.concurrency import Ticket
 Ended = Callable[[Ticket, float], None]
 
 
-_TOGETHER = 0.001
-"""Seconds within which what is read may be of one turn."""
 _LONG = 1.0
 """Seconds after which a turn that is still open is asked for its loop: that may be gone."""
 
@@ -34,20 +28,6 @@ class Turns:
         self._open = False
         self._begun = 0.0
         self._ending: list[tuple[Ended, Ticket, float]] = []
-        self._read, self._read_at = 0, 0.0
-        """Requests read together that have not begun, and when the last was read."""
-
-    def read(self, now: float) -> None:
-        """A request was read. Who reads them all may tell, so that one alone is known."""
-        self._read = self._read + 1 if now - self._read_at < _TOGETHER else 1
-        self._read_at = now
-
-    def alone(self) -> bool:
-        """Whether one that begins is the only one of its turn. Once for each that was read."""
-        if self._read != 1 or self._open:
-            return False
-        self._read = 0
-        return True
 
     def begun(self, now: float) -> float:
         """When the present turn began, as far as it had to do with requests."""

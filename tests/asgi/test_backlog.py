@@ -35,8 +35,6 @@ class Porter:
     def at_ease(self, now: float) -> bool:
         return self.easy
 
-    arrives = at_ease
-
     def answer(self, head: Head, connection: Any, now: float, *, closes: bool) -> bytes | None:
         self.clients.append(connection.client)
         return REFUSED if head.path == "/no" and closes else None

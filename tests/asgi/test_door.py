@@ -120,8 +120,6 @@ class Nobody:
     def at_ease(self, now: float) -> bool:
         return True
 
-    arrives = at_ease
-
     def answer(self, head: Head, connection: Any, now: float) -> bytes | None:
         raise AssertionError("nobody is asked")
 

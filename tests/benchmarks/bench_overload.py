@@ -78,7 +78,6 @@ class Decisions:
         self.violations = self.high_refused = self.low_admitted = 0
         self._refused_at = float("-inf")
         self._inner, limiter.admit = limiter.admit, self._admit
-        self._slipping, limiter.slip_in = limiter.slip_in, self._slip_in
         self._refusing, limiter.refuse = limiter.refuse, self._refuse
 
     def _admit(self, now: float, priority: int = 1, who: str = "") -> Any:
@@ -86,12 +85,6 @@ class Decisions:
         if not isinstance(answer, str):
             self._let_in(now, priority)
         return answer
-
-    def _slip_in(self, priority: int) -> bool:
-        inside: bool = self._slipping(priority)
-        if inside:
-            self._let_in(time.perf_counter(), priority)
-        return inside
 
     def _let_in(self, now: float, priority: int) -> None:
         if priority == 0:

@@ -107,8 +107,6 @@ class ConcurrencyLimiter:
         self._credit = 0.0
         """Requests that may go over the limit. Earned while it is half empty, so only bursts have any."""
         self._set(float(initial))
-        self._easy = self._limit / 2.0 if split is None else 0.0
-        """Fewer under way than that, and one more may ``slip_in``."""
 
     def _set(self, limit: float) -> None:
         """The limit from now on, and what follows from it: each decision reads these."""
@@ -160,31 +158,6 @@ class ConcurrencyLimiter:
         ticket.begun, ticket.priority, ticket.who = now, priority, who
         return ticket
 
-    def slip_in(self, priority: int) -> bool:
-        """``admit`` without a ticket, where nothing needs to be thought of; whether it is in.
-
-        That is as long as half of the limit is free and nobody was refused of late.
-        """
-        if self.in_flight >= self._easy:
-            return False
-        self.in_flight += 1
-        if priority == _HIGHEST:
-            self._under_way[priority] += 1
-        return True
-
-    def slip_out(self, priority: int, now: float, seconds: float | None) -> None:
-        """One who slipped in is over.
-
-        :param seconds: how long it took, None if that says nothing about how long one takes.
-        """
-        if self.in_flight > self._window.most:
-            self._window.most = self.in_flight
-        self.in_flight -= 1
-        if priority == _HIGHEST:
-            self._under_way[priority] -= 1
-        if seconds is not None:
-            self._measured(now, seconds)
-
     def _may_burst(self) -> bool:
         """Whether one more may go over the limit, by what was earned."""
         if self._credit < 1.0 or self.in_flight >= _BURST * self.limit:
@@ -223,7 +196,6 @@ class ConcurrencyLimiter:
         """Count a refusal; ``admit`` does so by itself. For a moment no lower class is let in."""
         self.refused += 1
         self.refused_at = now
-        self._easy = 0.0
         for lower in range(priority):
             self._held_until[lower] = now + _HOLD
         self._window.full = True
@@ -243,22 +215,15 @@ class ConcurrencyLimiter:
         :param dropped: it failed for want of capacity behind.
         """
         self.cancel(ticket)
-        self._window.dropped |= dropped
-        self._measured(now, now - ticket.begun, waited)
-
-    def _measured(self, now: float, seconds: float, waited: float = 0.0) -> None:
         window = self._window
-        if (
-            self._credit < _MOST_EARNED * self._limit
-            and not (window.full or self._was_full)
-            and 2 * self.in_flight < self.limit
-        ):
+        if not (window.full or self._was_full) and 2 * self.in_flight < self.limit:
             # handlers that compute leave the limit empty after each turn, so in overload that says nothing
-            self._credit += _EARNED
-        if self._before_probe is not None and now - seconds < window.begun:
+            self._credit = min(self._credit + _EARNED, _MOST_EARNED * self._limit)
+        if self._before_probe is not None and ticket.begun < window.begun:
             return  # it waited in what the probe is to look behind
         window.count += 1
-        window.total += seconds + waited
+        window.total += now - ticket.begun + waited
+        window.dropped |= dropped
         enough = _WINDOW if window.count >= _LEAST_SAMPLES else _LONGEST_WINDOW
         if now - window.begun >= enough:
             self._close(now)
@@ -279,8 +244,6 @@ class ConcurrencyLimiter:
         if self._starting:
             limit = self._start(limit, measured)
         self._set(max(float(self._least), min(float(self._most), limit)))
-        calm = self._split is None and not window.full and now - self.refused_at > _HOLD
-        self._easy = self._limit / 2.0 if calm else 0.0
         self._maybe_probe(now)
 
     def _needed(self, unloaded: float) -> float:
