@@ -30,13 +30,14 @@ class Block:
     """What was measured in one block after its head: ``mean`` is the mean latency in seconds.
 
     ``control``: the mean latency, in the same block, of requests that the change does not concern; None
-    where there were too few.
+    where there were too few. ``hits``: of the requests, those answered from the cache.
     """
 
     on: bool
     requests: int
     mean: float
     control: float | None = None
+    hits: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +54,7 @@ class Gates:
     ``min_d``: smallest effect size (Cohen's d) of a change that could only be measured before and after.
     ``soft``: a share of the mean latency that is added to each block's before its logarithm is taken: what is
     answered in no time by a cache would else weigh by how near to nothing it comes.
+    ``fewer_hits``: the share of the requests that may miss for a change that is kept for what it spares.
     """
 
     min_effect: float = 0.10
@@ -66,6 +68,7 @@ class Gates:
     limits: Limits = field(default_factory=Limits)
     min_d: float = 0.8
     soft: float = 0.25
+    fewer_hits: float = 0.02
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,9 +165,11 @@ def judge(blocks: Sequence[Block], gates: Gates | None = None) -> Verdict:
 
 
 def judge_sparing(blocks: Sequence[Block], gates: Gates | None = None) -> Verdict:
-    """The same of a change that spares something else than time: kept where it is proven not to be slower.
+    """The same of a change that spares something else than time: kept where it is proven to do no harm.
 
-    Slower by less than ``min_effect`` is no slower, as faster by less is not worth keeping.
+    Slower by less than ``min_effect`` is no slower, as faster by less is not worth keeping. Where latency
+    swings, the share of hits tells sooner, which is all that a smaller memory can harm: where that is proven
+    to be as high, but for ``fewer_hits``, the latency need only not be proven worse.
     """
     gates = gates or Gates()
     found = judge(blocks, gates)
@@ -173,8 +178,21 @@ def judge_sparing(blocks: Sequence[Block], gates: Gates | None = None) -> Verdic
     said = f"{found.improvement:+.0%} [{found.interval[0]:+.0%}, {found.interval[1]:+.0%}]"
     if found.interval[0] > -gates.min_effect:
         return replace(found, outcome="keep", reason=f"not slower, mean latency improved by {said}")
+    lost = _hits_lost(_usable(blocks, gates), gates)
+    if lost is not None and lost < gates.fewer_hits and found.interval[1] > -gates.min_effect:
+        reason = f"at most {max(lost, 0.0):.1%} of the requests fewer hit; mean latency improved by {said}"
+        return replace(found, outcome="keep", reason=reason)
     may, reason = found.improvement > -gates.min_effect, f"it may be slower: mean latency improved by {said}"
     return replace(found, outcome="roll_back", reason=reason, open=may)
+
+
+def _hits_lost(blocks: Sequence[Block], gates: Gates) -> float | None:
+    """The upper end of the interval of what it takes off the share of hits; None where nothing hits."""
+    if not any(block.hits for block in blocks):
+        return None
+    missed = [1.0 - block.hits / block.requests for block in blocks]
+    effect = effect_of(missed, [block.on for block in blocks])
+    return effect.quantile(1 - FOR_KEEPING * (1 - gates.confidence))
 
 
 def doubtful(verdict: Verdict, gates: Gates | None = None) -> bool:

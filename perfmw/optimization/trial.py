@@ -32,8 +32,6 @@ SLOWEST, STRETCHED, REQUESTS_FOR_SLOWEST = 0.995, 1.25, 1_000
 """A change is not kept that makes this quantile of all blocks so many times what it is without, of so many
 requests on either side.
 """
-FEWER_HITS = 0.02
-"""A change that is kept for what it spares may cost so much of the hit share, of so many requests."""
 CONFIRMED = 3
 """How often a gain that is not sure yet gets half as many blocks again."""
 
@@ -92,7 +90,7 @@ class Trial:
         if not self.opportunity.spares or off is None or on is None:
             return None
         few = min(off.requests, on.requests) < REQUESTS_FOR_SLOWEST
-        if few or on.hit_rate >= off.hit_rate - FEWER_HITS:
+        if few or on.hit_rate >= off.hit_rate - self.gates.fewer_hits:
             return None
         return f"{on.hit_rate:.1%} of the requests hit, and {off.hit_rate:.1%} without it"
 
@@ -249,7 +247,7 @@ def _control(
 
 def _block(on: bool, seen: ReadingLike, control: float | None) -> Block:
     count = max(seen.count, 0)
-    return Block(on, count, seen.seconds / count if count else 0.0, control)
+    return Block(on, count, seen.seconds / count if count else 0.0, control, seen.hits)
 
 
 def _measurement(readings: Sequence[ReadingLike], memory: int | None) -> Measurement:

@@ -82,6 +82,21 @@ def test_what_spares_something_else_is_kept_where_it_is_proven_not_to_be_slower(
     assert judge_sparing(blocks[:2]).outcome == "not_enough_data"
 
 
+@pytest.mark.parametrize(
+    ("fewer", "slower", "kept"), [(0.0, 0.0, True), (0.05, 0.0, False), (0.0, 2.0, False)]
+)
+def test_where_latency_swings_hits_tell_that_a_smaller_memory_does_no_harm(
+    fewer: float, slower: float, kept: bool
+) -> None:
+    random, blocks = Random(7), list[Block]()
+    for on in plan(16, 1):
+        mean = 0.05 * (1 + slower * on) * math.exp(random.gauss(0, 0.4))
+        blocks.append(Block(on, 1_000, mean, hits=round(800 - 1_000 * fewer * on + random.gauss(0, 10))))
+    verdict = judge_sparing(blocks)
+    assert (verdict.outcome == "keep") is kept, verdict.reason
+    assert ("of the requests fewer hit" in verdict.reason) is kept
+
+
 def test_what_is_a_tenth_slower_is_hardly_ever_called_no_slower() -> None:
     random = Random(6)
     runs = []
