@@ -2,7 +2,7 @@
 
 A page that opens is made anew, and so is one whose visitor just changed something. Those that merely keep up
 to date name, in ``Perfmw-Parts``, the state that they heard of; what is made for one of them serves all that
-heard of the same, until its share of the server is used up.
+heard of the same, until the share of the server that all of them may take is used up.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from starlette.types import Message, Receive, Scope, Send
 
 from perfmw.dashboard.auth import role_of
 from perfmw.dashboard.headers import accepts_gzip
-from perfmw.dashboard.live import LONGEST, SHARE
+from perfmw.dashboard.live import SHARE
 
 HEARD: Final = "perfmw-parts"
 MOST: Final = 64
@@ -30,6 +30,7 @@ PER_PAGE: Final = 0.5
 """Seconds that each open page adds to those, so that all together ask no more than twice a second."""
 
 SHORTEST: Final = 1.0
+LONGEST: Final = 30.0
 """Seconds for which an answer serves, whatever it cost."""
 
 Key = tuple[object, ...]
@@ -77,9 +78,11 @@ class Refreshes:
     async def _make(self, key: Key, request: Request, make: Make) -> Kept:
         began = self.cost()
         messages = await _sent(await make(), request.scope)
-        lasting = min(max(SHORTEST, (self.cost() - began) / SHARE), LONGEST)
         self._kept.pop(key, None)
-        self._kept[key] = kept = Kept(self.clock() + lasting, messages)
+        now = self.clock()
+        sharing = 1 + sum(other.until > now for other in self._kept.values())
+        lasting = min(max(SHORTEST, sharing * (self.cost() - began) / SHARE), LONGEST)
+        self._kept[key] = kept = Kept(now + lasting, messages)
         while len(self._kept) > MOST:
             del self._kept[next(iter(self._kept))]
         return kept

@@ -105,6 +105,18 @@ async def test_an_answer_serves_until_its_share_is_used_up(price: float, lasting
         assert bench.made == made
 
 
+async def test_pages_of_many_kinds_share_what_one_kind_may_take() -> None:
+    bench = Bench(0.003)
+    for heard in ("1", "2", "3"):
+        await bench.ask(heard)
+    bench.now = 2.9 * 0.003 / SHARE
+    await bench.ask("3")
+    assert bench.made == 3
+    bench.now = 3.1 * 0.003 / SHARE
+    await bench.ask("3")
+    assert bench.made == 4
+
+
 async def test_answers_do_not_pile_up() -> None:
     bench = Bench(1.0)
     for n in range(MOST + 1):
