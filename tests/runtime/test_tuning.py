@@ -537,6 +537,7 @@ def test_where_no_policy_is_better_none_is_proposed() -> None:
 
 
 async def test_what_is_found_past_its_freshness_is_no_hit(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("perfmw.runtime.caching.function_infos", list)  # other tests have some too
     settings = Settings(cache_rules=[CacheRule(path="/**", ttl=10)], plugins=[], usage_pattern_learning=True)
     app, now = PerfMiddleware(Site(), settings=settings), time.time()
     for later in range(0, 2_200, 20):
